@@ -1,0 +1,38 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: help setup demo test check types lint contracts-setup artifacts vectors clean
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv and install the pinned dependencies
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	@bash scripts/setup.sh $(VENV)
+	@touch $@
+
+demo: $(STAMP)  ## a whole relay on this machine: chain, peers, real data, lineage, report
+	@$(BIN)/derelayl demo $(ARGS)
+
+test: $(STAMP)  ## the tests
+	@$(BIN)/pytest $(ARGS)
+
+check: lint types  ## lint and types
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+types: $(STAMP)
+	@$(BIN)/mypy
+
+contracts-setup:  ## install the Solidity compiler (needs Node); only to change contracts
+	@cd contracts && npm ci --ignore-scripts --no-audit --no-fund
+artifacts: contracts-setup  ## recompile the contracts into contracts/artifacts
+	@node contracts/tools/compile.mjs
+vectors: $(STAMP)  ## regenerate tests/vectors
+	@$(BIN)/python tests/vectors/generate.py && $(BIN)/python tests/vectors/generate_ledger.py
+
+bench-%: $(STAMP)  ## one benchmark, e.g. make bench-simulator ARGS=--quick
+	@$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .derelayl contracts/node_modules
