@@ -1,0 +1,86 @@
+"""The rules of one model: fixed when it is created, part of its id, the same in contract and reference."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import astuple, dataclass, fields
+
+from . import limits
+from .errors import Reason, RuleViolation
+from .types import Address, ModelId, Ppm, Root, Wei
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Rules of a model. The order of the fields is the order of the Solidity struct."""
+
+    legs_per_tip: int  # k: trainers that may continue one tip in one round
+    selection_bps: int  # s: share of a round's submitted legs that may be selected
+    segments: int  # segments a bid may name: 0 … segments-1, or WHOLE_MODEL
+    bid_seconds: int  # from the first bid to the earliest matching
+    train_seconds: int
+    commit_seconds: int
+    reveal_seconds: int
+    committee_size: int  # seats drawn for a round
+    quorum: int  # fewer answers than this void the round
+    margin_ppm: Ppm  # a leg below this gain is never selected
+    agreement_ppm: Ppm  # a score this near to the median counts as agreeing
+    gamma_bps: int  # share of a royalty that climbs one step to the parent
+    trainer_bps: int  # shares of the pot; the three add up to 10,000
+    royalty_bps: int
+    validator_bps: int
+    slash_bps: int  # share of its stake a seat loses that does not reveal
+    min_bid: Wei
+    offer_deposit: Wei  # per leg that may continue an offered tip
+    validator_stake: Wei  # the least that makes an account eligible for a seat
+    emission: Wei  # from the model's budget per settled round with a selected leg
+    halving_rounds: int  # rounds after which the emission halves
+
+    def check(self) -> None:
+        """Raise RuleViolation(BAD_RULES) naming the first field outside its bounds."""
+        for name, (low, high) in BOUNDS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise RuleViolation(Reason.BAD_RULES, f"{name} is {value}, allowed is {low} … {high}")
+        if self.trainer_bps + self.royalty_bps + self.validator_bps != limits.BPS:
+            raise RuleViolation(Reason.BAD_RULES, "trainer_bps + royalty_bps + validator_bps must be 10000")
+        if self.quorum > self.committee_size:
+            raise RuleViolation(Reason.BAD_RULES, f"quorum {self.quorum} exceeds committee_size {self.committee_size}")
+
+
+BOUNDS: dict[str, tuple[int, int]] = {
+    "legs_per_tip": (1, limits.MAX_LEGS_PER_TIP),
+    "selection_bps": (1, limits.BPS),
+    "segments": (1, limits.MAX_SEGMENTS),
+    "bid_seconds": (1, limits.MAX_PHASE_SECONDS),
+    "train_seconds": (1, limits.MAX_PHASE_SECONDS),
+    "commit_seconds": (1, limits.MAX_PHASE_SECONDS),
+    "reveal_seconds": (1, limits.MAX_PHASE_SECONDS),
+    "committee_size": (1, limits.MAX_COMMITTEE),
+    "quorum": (1, limits.MAX_COMMITTEE),
+    "margin_ppm": (1, limits.MAX_SCORE_PPM),
+    "agreement_ppm": (0, limits.MAX_SCORE_PPM),
+    "gamma_bps": (0, limits.BPS),
+    "trainer_bps": (0, limits.BPS),
+    "royalty_bps": (0, limits.BPS),
+    "validator_bps": (0, limits.BPS),
+    "slash_bps": (0, limits.BPS),
+    "min_bid": (1, limits.MAX_AMOUNT_WEI),
+    "offer_deposit": (0, limits.MAX_AMOUNT_WEI),
+    "validator_stake": (1, limits.MAX_AMOUNT_WEI),
+    "emission": (0, limits.MAX_AMOUNT_WEI),
+    "halving_rounds": (1, 2**32 - 1),
+}
+
+assert list(BOUNDS) == [field.name for field in fields(Rules)], "every rule has bounds, in the order of the struct"
+
+
+def model_id(creator: Address, genesis: Root, rules: Rules) -> ModelId:
+    """SHA-256 over 32-byte words: creator, genesis root, then the rules in field order (Solidity's abi.encode)."""
+    words = [bytes.fromhex(creator[2:]).rjust(32, b"\0"), genesis, *(word(value) for value in astuple(rules))]
+    return ModelId(hashlib.sha256(b"".join(words)).digest())
+
+
+def word(value: int) -> bytes:
+    """One 32-byte big-endian word; negative numbers in two's complement, as the EVM has them."""
+    return (value % 2**256).to_bytes(32, "big")

@@ -1,0 +1,69 @@
+"""The arrows of the architecture: imports point from simulations and node to protocol, never back."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+IMPURE = """
+asyncio concurrent ctypes datetime ftplib getpass glob http io locale logging marshal mmap multiprocessing os
+pathlib pickle platform queue random secrets select selectors shelve shutil signal socket socketserver sqlite3 ssl
+subprocess sys tempfile threading time urllib uuid
+"""
+PURE = sys.stdlib_module_names - set(IMPURE.split())
+ADAPTERS = ("network", "store", "chain", "training")
+MOUNT = "node/derelayl_node/cli/main.py"  # the line that mounts `derelayl sim`
+
+
+def imports(folder):
+    """Yield (file, absolute name of an imported module or of a name in it) for the Python files of a folder."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        package = path.relative_to(ROOT).parts[1:-1]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((path, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                above = package[: len(package) - node.level + 1] if node.level else ()
+                base = ".".join([*above, *filter(None, [node.module])])
+                yield from ((path, f"{base}.{alias.name}") for alias in node.names)
+
+
+def offenders(folder, is_wrong):
+    return sorted({(path.relative_to(ROOT).as_posix(), name) for path, name in imports(folder) if is_wrong(name)})
+
+
+def within(name, *packages):
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
+
+def test_relative_imports_are_seen_by_their_absolute_name():
+    names = {name for path, name in imports("protocol") if path.name == "state.py"}
+    assert {"derelayl_protocol.ledger.phases.Phase", "derelayl_protocol.rules.Rules", "dataclasses.dataclass"} <= names
+
+
+def test_the_protocol_imports_only_itself_blake3_and_what_is_pure_in_the_standard_library():
+    allowed = (*PURE, "blake3", "derelayl_protocol")
+    assert offenders("protocol", lambda name: not within(name, *allowed)) == []
+
+
+def test_the_simulations_import_nothing_of_the_node():
+    assert offenders("simulations", lambda name: within(name, "derelayl_node")) == []
+
+
+def test_the_node_imports_the_simulations_in_one_line():
+    found = offenders("node", lambda name: within(name, "derelayl_simulations"))
+    assert {path for path, _ in found} <= {MOUNT}
+    assert len(found) <= 1
+
+
+def test_roles_import_no_adapter():
+    adapters = [f"derelayl_node.{adapter}" for adapter in (*ADAPTERS, "lineage", "api")]
+    assert offenders("node/derelayl_node/roles", lambda name: within(name, *adapters)) == []
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_an_adapter_imports_no_other(adapter):
+    others = [f"derelayl_node.{other}" for other in ADAPTERS if other != adapter]
+    assert offenders(f"node/derelayl_node/{adapter}", lambda name: within(name, *others)) == []
