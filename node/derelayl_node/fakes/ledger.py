@@ -1,0 +1,157 @@
+"""`Ledger` in memory: the reference of the protocol on a chain of blocks that a test can roll back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from derelayl_node.ports import BlockRef, Clock, LedgerUnavailable, LogBatch, LogEntry
+from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.ledger.apply import apply
+from derelayl_protocol.ledger.commands import REPEATABLE, Command
+from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
+from derelayl_protocol.types import Address, ModelId, Timestamp, Wei
+
+MAX_BLOCKS_PER_BATCH = 256
+"""Blocks in one answer of `logs`, as many as the adapter of a real chain gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block, the command in it (None in an empty one), its events, and the ledger after it."""
+
+    ref: BlockRef
+    sent: tuple[Address, Command] | None
+    entries: tuple[LogEntry, ...]
+    state: LedgerState
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return tuple(entry.event for entry in self.entries)
+
+
+class FakeChain:
+    """A chain with one ledger. Each command that the ledger takes is a block of its own, at the time of the clock.
+
+    `silent` makes every account's calls fail as if nobody answered.
+    """
+
+    def __init__(
+        self, wallets: Mapping[Address, Wei], clock: Clock, *, blocks_per_batch: int = MAX_BLOCKS_PER_BATCH
+    ) -> None:
+        """Begin with block 0, empty, and tokens in these wallets."""
+        self.silent = False
+        self._clock = clock
+        self._blocks_per_batch = blocks_per_batch
+        self._mined = 0  # blocks ever, those rolled back too: makes every block's hash new
+        self._blocks: list[_Block] = []
+        self._append(None, (), LedgerState(wallets=dict(wallets)))
+
+    @property
+    def state(self) -> LedgerState:
+        """The ledger after the newest block."""
+        return self._blocks[-1].state
+
+    @property
+    def head(self) -> BlockRef:
+        """The newest block."""
+        return self._blocks[-1].ref
+
+    def account(self, account: Address) -> FakeLedger:
+        """The ledger as that account sees it."""
+        return FakeLedger(self, account)
+
+    def execute(self, sender: Address, command: Command) -> tuple[Event, ...]:
+        """Mine a block with the command. Raises RuleViolation, then no block is mined."""
+        state, events = apply(self.state, command, sender, self._block_time())
+        self._append((sender, command), events, state)
+        return self._blocks[-1].events
+
+    def mine(self) -> None:
+        """Mine an empty block."""
+        self._append(None, (), self.state)
+
+    def reorg(self, depth: int) -> None:
+        """Drop the newest `depth` blocks; nothing of them is executed again. Raises ValueError for block 0."""
+        if not 0 <= depth < len(self._blocks):
+            raise ValueError(f"{depth} blocks cannot be dropped, the chain has {len(self._blocks) - 1} above block 0")
+        del self._blocks[len(self._blocks) - depth :]
+
+    def sent(self, sender: Address, command: Command) -> tuple[Event, ...] | None:
+        """The events of the newest block with this very command of this account, None if the chain has none."""
+        return next((block.events for block in reversed(self._blocks) if block.sent == (sender, command)), None)
+
+    def logs(self, known: Sequence[BlockRef]) -> LogBatch:
+        """What follows the newest block of `known` that is still on the chain, at most `blocks_per_batch` blocks."""
+        kept = next((ref.number for ref in reversed(known) if self._has(ref)), -1)
+        new = self._blocks[kept + 1 : kept + 1 + self._blocks_per_batch]
+        return LogBatch(
+            keep_through=kept,
+            blocks=tuple(block.ref for block in new),
+            entries=tuple(entry for block in new for entry in block.entries),
+            more=kept + 1 + len(new) < len(self._blocks),
+        )
+
+    def _has(self, ref: BlockRef) -> bool:
+        return 0 <= ref.number < len(self._blocks) and self._blocks[ref.number].ref.hash == ref.hash
+
+    def _block_time(self) -> Timestamp:
+        """The clock's time in whole seconds; like a real chain, never before the last block."""
+        now = int(self._clock.now())
+        return Timestamp(max(now, self.head.time) if self._blocks else now)
+
+    def _append(self, sent: tuple[Address, Command] | None, events: Sequence[Event], state: LedgerState) -> None:
+        self._mined += 1
+        digest = hashlib.sha256(b"block %d" % self._mined).digest()
+        ref = BlockRef(len(self._blocks), digest, self._block_time())
+        transaction = hashlib.sha256(b"transaction in " + digest).digest()
+        entries = tuple(LogEntry(event, ref, transaction, index) for index, event in enumerate(events))
+        self._blocks.append(_Block(ref, sent, entries, state))
+
+
+class FakeLedger:
+    """A `FakeChain` as one account sees it. Implements `ports.Ledger`."""
+
+    def __init__(self, chain: FakeChain, account: Address) -> None:
+        self._chain = chain
+        self._account = account
+
+    @property
+    def account(self) -> Address:
+        """The account that `send` signs for."""
+        return self._account
+
+    async def send(self, command: Command) -> tuple[Event, ...]:
+        """Have the command executed; what cannot be meant twice (see `REPEATABLE`) only once, however often sent."""
+        await self._reach()
+        if type(command) not in REPEATABLE:
+            events = self._chain.sent(self._account, command)
+            if events is not None:
+                return events
+        return self._chain.execute(self._account, command)
+
+    async def round(self, model: ModelId) -> RoundView:
+        """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return (await self.model(model)).current
+
+    async def model(self, model: ModelId) -> ModelState:
+        """Everything the ledger holds of a model. Raises RuleViolation(UNKNOWN_MODEL)."""
+        await self._reach()
+        found = self._chain.state.models.get(model)
+        if found is None:
+            raise RuleViolation(Reason.UNKNOWN_MODEL, f"0x{model.hex()}")
+        return found
+
+    async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
+        """What follows the newest block of `known` on the canonical chain."""
+        await self._reach()
+        return self._chain.logs(known)
+
+    async def _reach(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._chain.silent:
+            raise LedgerUnavailable("The fake chain is silent.")

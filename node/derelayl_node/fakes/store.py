@@ -1,0 +1,76 @@
+"""`CheckpointStore` in memory."""
+
+from __future__ import annotations
+
+import threading
+from typing import TypeVar
+
+from blake3 import blake3
+
+from derelayl_node.ports import StoreDamaged, StoreFull
+from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
+from derelayl_protocol.types import Digest, Root
+
+NAME_BYTES = 32
+
+_Name = TypeVar("_Name", Digest, Root)
+
+
+class MemoryStore:
+    """Chunks and manifests in dictionaries; `damage` and `max_bytes` are for tests of what goes wrong."""
+
+    def __init__(self, *, max_bytes: int | None = None) -> None:
+        self._chunks: dict[Digest, bytes] = {}
+        self._manifests: dict[Root, bytes] = {}
+        self._damaged: set[bytes] = set()
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+
+    def put_chunk(self, data: bytes) -> Digest:
+        """Keep a chunk. Raises StoreFull, LocalFault for what cannot be a chunk."""
+        if not 1 <= len(data) <= MAX_CHUNK_BYTES:
+            raise LocalFault(f"a chunk has 1 to {MAX_CHUNK_BYTES} bytes, not {len(data)}")
+        digest = Digest(blake3(data).digest())
+        with self._lock:
+            used = sum(map(len, self._chunks.values()))
+            if digest not in self._chunks and self._max_bytes is not None and used + len(data) > self._max_bytes:
+                raise StoreFull(f"the store has reached its limit of {self._max_bytes} bytes; raise it")
+            self._chunks[digest] = data
+        return digest
+
+    def chunk(self, digest: Digest) -> bytes | None:
+        """The chunk, None if absent. Raises StoreDamaged once for a damaged one."""
+        return self._take(self._chunks, digest)
+
+    def put_manifest(self, root: Root, wire: bytes) -> None:
+        """Keep a manifest. Raises LocalFault for what cannot be one."""
+        if not 1 <= len(wire) <= MAX_MANIFEST_BYTES:
+            raise LocalFault(f"a manifest has 1 to {MAX_MANIFEST_BYTES} bytes, not {len(wire)}")
+        if len(root) != NAME_BYTES:
+            raise LocalFault(f"a name in the store has {NAME_BYTES} bytes, not {len(root)}")
+        with self._lock:
+            self._manifests[root] = wire
+
+    def manifest(self, root: Root) -> bytes | None:
+        """The manifest's wire bytes, None if absent. Raises StoreDamaged once for a damaged one."""
+        return self._take(self._manifests, root)
+
+    def roots(self) -> tuple[Root, ...]:
+        """Roots whose manifest is here, in ascending order."""
+        with self._lock:
+            return tuple(sorted(self._manifests))
+
+    def damage(self, name: Digest | Root) -> None:
+        """Let the next read of a chunk or manifest find it damaged; then it is gone, as in the real store."""
+        self._damaged.add(name)
+
+    def _take(self, held: dict[_Name, bytes], name: _Name) -> bytes | None:
+        if len(name) != NAME_BYTES:
+            raise LocalFault(f"a name in the store has {NAME_BYTES} bytes, not {len(name)}")
+        with self._lock:
+            if name in self._damaged:
+                self._damaged.discard(name)
+                held.pop(name, None)
+                raise StoreDamaged(f"{name.hex()} is damaged and was moved aside; fetch the checkpoint again")
+            return held.get(name)

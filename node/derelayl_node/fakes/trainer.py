@@ -1,0 +1,158 @@
+"""A trainer without torch: each tensor moves towards an optimum, and the loss is how far it still is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from derelayl_node.ports import Architecture, LegJob, LegResult, TrainingFailed, WeightsFile
+from derelayl_protocol.types import WHOLE_MODEL
+
+Weights = dict[str, NDArray[np.float32]]
+
+FAKE_ARCHITECTURE = Architecture("fake", {"segments": 2, "width": 16})
+"""The one kind of network that the fake knows: `segments` tensors of `width` numbers."""
+
+FAKE_DATA = "fake"
+"""The one data spec that the fake knows."""
+
+FLOOR = 0.01
+"""Loss in nats that no training goes below, so that its logarithm stays finite."""
+
+OPTIMUM = 1.0
+"""Where every number is best on data without a bias."""
+
+SEED_NOISE = 0.1
+"""By what share of the remaining distance the seed moves a number, so that two trainers' children differ."""
+
+
+class FakeTrainer:
+    """Implements ports.Trainer in memory and on real safetensors files, the same bytes for the same job.
+
+    `bias` shifts the optimum of this peer's data, so that peers judge differently; a leg lasts `seconds` on trio's
+    clock; `jobs` records the legs asked for. A child is better than its parent unless that is at the optimum.
+    """
+
+    def __init__(self, *, bias: float = 0.0, seconds: float = 0.0) -> None:
+        self.jobs: list[LegJob] = []
+        self._optimum = OPTIMUM + bias
+        self._seconds = seconds
+        self._failure: str | None = None
+
+    def fail_next(self, reason: str) -> None:
+        """Make the next call raise TrainingFailed with this reason, once."""
+        self._failure = reason
+
+    async def genesis(self, architecture: Architecture, seed: int, out: Path) -> WeightsFile:
+        """Draw numbers from `seed` and write them. Raises TrainingFailed."""
+        await self._begin()
+        width, segments = _dimensions(architecture)
+        rng = np.random.default_rng(seed)
+        _write({_name(index): rng.normal(-1.0, 0.5, width).astype(np.float32) for index in range(segments)}, out)
+        return WeightsFile(out, _segment_of(segments))
+
+    async def train(self, job: LegJob) -> LegResult:
+        """Move the leased segment towards the optimum, further with more steps. Raises TrainingFailed."""
+        await self._begin()
+        self.jobs.append(job)
+        _, segments = _dimensions(job.architecture)
+        if job.segment != WHOLE_MODEL and not 0 <= job.segment < segments:
+            raise TrainingFailed(f"segment {job.segment} does not exist; the network has {segments}")
+        if job.steps < 1 or job.batch < 1 or not 0 < job.learning_rate < 1:
+            raise TrainingFailed(f"{job.steps} steps of {job.batch} at learning rate {job.learning_rate} are no leg")
+        weights = _read(job.parent, job.architecture)
+        await trio.sleep(self._seconds)
+        before = self._loss(weights)
+        leased = range(segments) if job.segment == WHOLE_MODEL else [job.segment]
+        rng = np.random.default_rng(job.seed)
+        for index in leased:
+            weights[_name(index)] = self._moved(weights[_name(index)], job, rng)
+        _write(weights, job.child)
+        written = WeightsFile(job.child, _segment_of(segments))
+        return LegResult(written, job.steps, job.steps * job.batch, before, self._loss(weights))
+
+    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[float | None, ...]:
+        """FLOOR plus the mean squared distance to this peer's optimum; None for a file that is refused."""
+        await self._begin()
+        _dimensions(architecture)
+        return tuple(self._loss_of_file(architecture, path) for path in weights)
+
+    async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
+        """exp(-distance) on data without a bias: 1 at the optimum. Raises TrainingFailed."""
+        await self._begin()
+        if data != FAKE_DATA:
+            raise TrainingFailed(f"data spec {data!r} is unknown; allowed is {FAKE_DATA}")
+        return math.exp(-_distance(_read(weights, architecture), OPTIMUM))
+
+    async def _begin(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._failure is not None:
+            reason, self._failure = self._failure, None
+            raise TrainingFailed(reason)
+
+    def _moved(self, tensor: NDArray[np.float32], job: LegJob, rng: np.random.Generator) -> NDArray[np.float32]:
+        left = (1.0 - job.learning_rate) ** job.steps  # share of the distance that remains
+        noise = 1.0 - SEED_NOISE * rng.random(tensor.shape)  # never further away than `left`
+        moved: NDArray[np.float32] = (self._optimum + (tensor - self._optimum) * left * noise).astype(np.float32)
+        return moved
+
+    def _loss(self, weights: Weights) -> float:
+        return FLOOR + _distance(weights, self._optimum)
+
+    def _loss_of_file(self, architecture: Architecture, path: Path) -> float | None:
+        try:
+            return self._loss(_read(path, architecture))
+        except TrainingFailed:
+            return None  # the port's word for a file that is refused
+
+
+def _dimensions(architecture: Architecture) -> tuple[int, int]:
+    """Return (width, segments). Raises TrainingFailed for another architecture."""
+    width, segments = (architecture.parameters.get(key) for key in ("width", "segments"))
+    if architecture.name != "fake" or len(architecture.parameters) != 2:
+        raise TrainingFailed(f"architecture {architecture.name!r} is unknown")
+    if not isinstance(width, int) or not isinstance(segments, int) or width < 1 or segments < 1:
+        raise TrainingFailed(f"width {width!r} and segments {segments!r} must be positive integers")
+    return width, segments
+
+
+def _name(segment: int) -> str:
+    return f"segment{segment}.weight"
+
+
+def _segment_of(segments: int) -> dict[str, int]:
+    return {_name(index): index for index in range(segments)}
+
+
+def _distance(weights: Weights, optimum: float) -> float:
+    """Mean squared distance of all numbers to the optimum."""
+    numbers = np.concatenate([weights[name] for name in sorted(weights)]).astype(np.float64)
+    return float(np.mean((numbers - optimum) ** 2))
+
+
+def _write(weights: Weights, path: Path) -> None:
+    try:
+        path.write_bytes(save(weights))
+    except OSError as error:
+        raise TrainingFailed(f"{path} cannot be written: {error}") from error
+
+
+def _read(path: Path, architecture: Architecture) -> Weights:
+    width, segments = _dimensions(architecture)
+    try:
+        weights = load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise TrainingFailed(f"{path.name} is not a weights file: {error}") from error
+    table = {name: (tensor.dtype, tensor.shape) for name, tensor in weights.items()}
+    if table != {_name(index): (np.dtype(np.float32), (width,)) for index in range(segments)}:
+        raise TrainingFailed(f"{path.name} holds the weights of another network")
+    if not all(np.isfinite(tensor).all() for tensor in weights.values()):
+        raise TrainingFailed(f"{path.name} holds numbers that are not finite")
+    return weights

@@ -1,0 +1,248 @@
+"""The ports of a node: what roles may ask of the outside, at most five methods each.
+
+Each port has one in-memory fake in `fakes` and one conformance suite in `tests/node/conformance`, which the fake and
+the real adapter both pass. Async methods run under trio and can be cancelled at any checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from derelayl_protocol.ledger.commands import Command
+from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView
+from derelayl_protocol.messages import Announcement
+from derelayl_protocol.types import Address, Digest, ModelId, Ppm, Root, Timestamp, Wei
+
+from .failures import Failure
+
+# --- Ledger ---------------------------------------------------------------------------------------------------------
+
+
+class LedgerUnavailable(Failure):
+    """The chain did not answer, or answered nonsense; try again later. Nothing was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    number: int
+    hash: bytes
+    time: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One event with its place on the chain: (block hash, transaction, index) is its identity."""
+
+    event: Event
+    block: BlockRef
+    transaction: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """The next piece of the event log. First drop every entry of a block above `keep_through`, then add `entries`.
+
+    `blocks` are the new blocks in ascending order (those without events too); `more` says that the head is not reached.
+    """
+
+    keep_through: int
+    blocks: tuple[BlockRef, ...]
+    entries: tuple[LogEntry, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    wallet: Wei
+    free: Wei
+    stakes: Mapping[ModelId, Wei]
+
+
+class Ledger(Protocol):
+    """The ledger as one account sees it."""
+
+    @property
+    def account(self) -> Address:
+        """The account that `send` signs for."""
+
+    async def send(self, command: Command) -> tuple[Event, ...]:
+        """Have the command executed once and return its events, also when called again after a crash.
+
+        Raises RuleViolation when the ledger refuses it (state unchanged), LedgerUnavailable when the chain is silent.
+        """
+
+    async def round(self, model: ModelId) -> RoundView:
+        """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
+
+    async def model(self, model: ModelId) -> ModelState:
+        """Rules, budget, stakes and the checkpoints on the ledger. Costs one call per field: not for a tight loop."""
+
+    async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
+        """What follows the newest block of `known` (ascending, recent blocks of the caller) on the canonical chain."""
+
+
+# --- PeerNetwork ----------------------------------------------------------------------------------------------------
+
+PeerId = str
+"""A libp2p peer id in base58."""
+
+
+class PeerUnreachable(Failure):
+    """The peer did not answer in time or hung up; nobody's fault is proven."""
+
+
+class PeerNetwork(Protocol):
+    """Other peers: small announcements to all, bytes from one."""
+
+    @property
+    def peer_id(self) -> PeerId:
+        """This node's own id."""
+
+    def peers(self) -> tuple[PeerId, ...]:
+        """Peers connected now."""
+
+    async def announce(self, announcement: Announcement) -> None:
+        """Tell all peers; best effort."""
+
+    async def request_manifest(self, peer: PeerId, root: Root) -> bytes | None:
+        """A manifest's wire bytes, unverified; None if the peer has none. Raises PeerUnreachable, PeerFault."""
+
+    async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, bytes]:
+        """Chunks, their digests checked; what the peer lacks is absent. Raises PeerUnreachable, PeerFault."""
+
+
+# --- CheckpointStore ------------------------------------------------------------------------------------------------
+
+
+class StoreDamaged(Failure):
+    """A file of the store is unreadable, truncated or not what its name says; the message names it and the remedy."""
+
+
+class StoreFull(Failure):
+    """The disk refused a write; nothing half-written is left."""
+
+
+class CheckpointStore(Protocol):
+    """Content-addressed bytes on this machine. Synchronous: call it in a thread from trio."""
+
+    def put_chunk(self, data: bytes) -> Digest:
+        """Write atomically; idempotent. Raises StoreFull."""
+
+    def chunk(self, digest: Digest) -> bytes | None:
+        """The chunk, its digest checked; None if absent. Raises StoreDamaged."""
+
+    def put_manifest(self, root: Root, wire: bytes) -> None:
+        """Write atomically; idempotent."""
+
+    def manifest(self, root: Root) -> bytes | None:
+        """The manifest's wire bytes, None if absent. Raises StoreDamaged."""
+
+    def roots(self) -> tuple[Root, ...]:
+        """Roots whose manifest is here."""
+
+
+# --- Trainer --------------------------------------------------------------------------------------------------------
+
+
+class TrainingFailed(Failure):
+    """The worker refused the job or died in it; the message says why. The peer goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network from the registry of our own modules; parameters are integers, strings or booleans."""
+
+    name: str
+    parameters: Mapping[str, int | str | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A safetensors file and the segment that each of its tensors belongs to."""
+
+    path: Path
+    segment_of: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LegJob:
+    """Train one segment of `parent` for `steps` optimiser steps on the peer's own data and write `child`."""
+
+    architecture: Architecture
+    parent: Path
+    child: Path
+    segment: int
+    steps: int
+    batch: int
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegResult:
+    """Losses are mean cross-entropies in nats on the peer's own training data."""
+
+    weights: WeightsFile
+    steps: int
+    samples: int
+    loss_before: float
+    loss_after: float
+
+
+class Trainer(Protocol):
+    """Everything that needs torch, in a process of its own."""
+
+    async def genesis(self, architecture: Architecture, seed: int, out: Path) -> WeightsFile:
+        """Initialise a network. Raises TrainingFailed."""
+
+    async def train(self, job: LegJob) -> LegResult:
+        """Run one leg. Cancelling kills the worker. Raises TrainingFailed."""
+
+    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[float | None, ...]:
+        """Mean loss in nats of each file on this peer's held-out data; None where it does not load or is not finite."""
+
+    async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
+        """Share of the samples of `data` classified correctly, in [0, 1]."""
+
+
+# --- Clock ----------------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Wall time in Unix seconds; the fake's moves only when told to."""
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+__all__ = [
+    "AccountView",
+    "Architecture",
+    "BlockRef",
+    "CheckpointRecord",
+    "CheckpointStore",
+    "Clock",
+    "Ledger",
+    "LedgerUnavailable",
+    "LegJob",
+    "LegResult",
+    "LogBatch",
+    "LogEntry",
+    "PeerId",
+    "PeerNetwork",
+    "PeerUnreachable",
+    "Ppm",
+    "StoreDamaged",
+    "StoreFull",
+    "Trainer",
+    "TrainingFailed",
+    "WeightsFile",
+]

@@ -1,0 +1,118 @@
+"""Commands of the BID phase: bids, offers, and the matching that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import Reason, RuleViolation
+from ..limits import MAX_BIDS
+from ..matching import check_bid_order, check_tip_order, lease_legs, seat_committee
+from ..types import WHOLE_MODEL, Wei
+from .commands import MatchRound, OfferTip, PlaceBid
+from .draft import Draft, check_amount
+from .endings import begin_round
+from .events import (
+    BidPlaced,
+    BidReturned,
+    CommitteeSeated,
+    DepositReturned,
+    LegLeased,
+    RoundVoided,
+    TipOffered,
+)
+from .phases import Phase, VoidReason
+from .state import BidEntry, LegEntry, SeatEntry, TipEntry
+
+
+def place_bid(draft: Draft, command: PlaceBid) -> None:
+    """Lock a bid; the first of a round starts its clock."""
+    model = draft.model(command.model)
+    round, rules = model.current, model.rules
+    if not 0 <= command.segment < rules.segments and command.segment != WHOLE_MODEL:
+        raise RuleViolation(Reason.BAD_SEGMENT, f"{command.segment}, the model has {rules.segments}")
+    check_amount(command.amount)
+    if command.amount < rules.min_bid:
+        raise RuleViolation(Reason.BID_TOO_SMALL, f"{command.amount} wei, least is {rules.min_bid}")
+    if len(round.bids) == MAX_BIDS:
+        raise RuleViolation(Reason.TOO_MANY_BIDS, f"the round has {MAX_BIDS}")
+    if any(bid.trainer == draft.sender for bid in round.bids):
+        raise RuleViolation(Reason.ALREADY_BID)
+    draft.spend(command.amount)
+    entry = BidEntry(draft.sender, command.segment, command.amount)
+    draft.put_round(command.model, replace(round, bids=(*round.bids, entry)))
+    draft.emit(BidPlaced(command.model, command.round, draft.sender, command.segment, command.amount))
+    if not round.bids:
+        draft.enter(command.model, Phase.BID, rules.bid_seconds)
+
+
+def offer_tip(draft: Draft, command: OfferTip) -> None:
+    """Lock the owner's deposit for each leg that may continue the tip."""
+    model = draft.model(command.model)
+    round, rules = model.current, model.rules
+    offered = next((tip for tip in round.tips if tip.root == command.tip), None)
+    if offered is None:
+        raise RuleViolation(Reason.NOT_A_TIP, f"0x{command.tip.hex()}")
+    if offered.owner != draft.sender:
+        raise RuleViolation(Reason.NOT_THE_OWNER, f"the owner is {offered.owner}")
+    if offered.offered:
+        raise RuleViolation(Reason.ALREADY_OFFERED)
+    deposit = Wei(rules.offer_deposit * rules.legs_per_tip)
+    draft.spend(deposit)
+    tips = tuple(replace(tip, offered=True) if tip is offered else tip for tip in round.tips)
+    draft.put_round(command.model, replace(round, tips=tips))
+    draft.emit(TipOffered(command.model, command.round, command.tip, draft.sender, deposit))
+
+
+def match_round(draft: Draft, command: MatchRound) -> None:
+    """Lease legs and seat the committee that will judge them; void the round where no committee can be seated."""
+    model = draft.model(command.model)
+    round, rules = model.current, model.rules
+    check_bid_order(round.seed, round.bids, command.bid_order)
+    check_tip_order(round.seed, round.tips, command.tip_order)
+    parties = {bid.trainer for bid in round.bids} | {tip.owner for tip in round.tips}
+    seats = seat_committee(round.seed, model.validators, model.stakes, parties, rules)
+    if len(seats) < rules.quorum:
+        _void_matching(draft, command)
+        return
+    legs = lease_legs(rules, round.bids, round.tips, command.bid_order, command.tip_order)
+    _return_bids(draft, command, [round.bids[entry] for entry in command.bid_order[len(legs) :]])
+    _return_deposits(draft, command, [round.tips[entry] for entry in command.tip_order], legs)
+    _start(draft, command, legs, seats)
+
+
+# --- Inside -----------------------------------------------------------------------------------------------------------
+
+
+def _start(draft: Draft, command: MatchRound, legs: tuple[LegEntry, ...], seats: tuple[SeatEntry, ...]) -> None:
+    model, number = draft.model(command.model), command.round
+    draft.put_round(command.model, replace(model.current, legs=legs, seats=seats))
+    for leg, lease in enumerate(legs):
+        draft.emit(LegLeased(command.model, number, leg, lease.trainer, lease.parent, lease.segment))
+    draft.emit(CommitteeSeated(command.model, number, tuple(seat.validator for seat in seats)))
+    draft.enter(command.model, Phase.TRAIN, model.rules.train_seconds)
+
+
+def _void_matching(draft: Draft, command: MatchRound) -> None:
+    round = draft.model(command.model).current
+    _return_bids(draft, command, round.bids)
+    _return_deposits(draft, command, round.tips, legs=())
+    draft.emit(RoundVoided(command.model, command.round, VoidReason.COMMITTEE_TOO_SMALL))
+    begin_round(draft, command.model)
+
+
+def _return_bids(draft: Draft, command: MatchRound, bids: Sequence[BidEntry]) -> None:
+    for bid in bids:
+        draft.pay(bid.trainer, bid.amount)
+        draft.emit(BidReturned(command.model, command.round, bid.trainer, bid.amount))
+
+
+def _return_deposits(draft: Draft, command: MatchRound, tips: Sequence[TipEntry], legs: Sequence[LegEntry]) -> None:
+    """Return the part of each offer that no leg uses, in the order of `tips`."""
+    rules = draft.model(command.model).rules
+    for tip in tips:
+        used = sum(leg.parent == tip.root for leg in legs)
+        unused = Wei((rules.legs_per_tip - used) * rules.offer_deposit if tip.offered else 0)
+        if unused:
+            draft.pay(tip.owner, unused)
+            draft.emit(DepositReturned(command.model, command.round, tip.root, tip.owner, unused))

@@ -1,0 +1,241 @@
+"""What the ledger records: one frozen dataclass for each event of the contract, the fields in the same order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..rules import Rules
+from ..types import Address, ModelId, Ppm, Root, Timestamp, Wei
+from .phases import Phase, VoidReason
+
+
+@dataclass(frozen=True, slots=True)
+class Deposited:
+    account: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    account: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCreated:
+    model: ModelId
+    creator: Address
+    genesis: Root
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Funded:
+    model: ModelId
+    account: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Staked:
+    model: ModelId
+    account: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Unstaked:
+    model: ModelId
+    account: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class BidPlaced:
+    model: ModelId
+    round: int
+    trainer: Address
+    segment: int
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class TipOffered:
+    """`deposit` is the whole amount locked: `offer_deposit` times `legs_per_tip`."""
+
+    model: ModelId
+    round: int
+    tip: Root
+    owner: Address
+    deposit: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class BidReturned:
+    """A bid that found no tip, or whose round was voided."""
+
+    model: ModelId
+    round: int
+    trainer: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class DepositReturned:
+    """The part of an offer that goes back to its owner: unmatched legs, legs nobody submitted, selected legs, voids."""
+
+    model: ModelId
+    round: int
+    tip: Root
+    owner: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class LegLeased:
+    model: ModelId
+    round: int
+    leg: int
+    trainer: Address
+    parent: Root
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitteeSeated:
+    model: ModelId
+    round: int
+    validators: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseChanged:
+    """`deadline` is 0 where the phase has none (bidding before the first bid, settling)."""
+
+    model: ModelId
+    round: int
+    phase: Phase
+    deadline: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class LegSubmitted:
+    model: ModelId
+    round: int
+    leg: int
+    trainer: Address
+    parent: Root
+    child: Root
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresCommitted:
+    model: ModelId
+    round: int
+    validator: Address
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresRevealed:
+    model: ModelId
+    round: int
+    validator: Address
+    scores: tuple[Ppm, ...]
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LegSettled:
+    """Outcome of one leg. `child` is zero and `score` UNAVAILABLE where nothing was submitted.
+
+    `bid_returned` and `forfeited` add up to the bid plus, for an offered tip, the owner's deposit for this leg that was
+    not returned by a DepositReturned event.
+    """
+
+    model: ModelId
+    round: int
+    leg: int
+    child: Root
+    score: Ppm
+    selected: bool
+    reward: Wei
+    royalty: Wei
+    bid_returned: Wei
+    forfeited: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorPaid:
+    """`agreed` counts the submitted legs on which the seat was within `agreement_ppm` of the median."""
+
+    model: ModelId
+    round: int
+    validator: Address
+    agreed: int
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorSlashed:
+    model: ModelId
+    round: int
+    validator: Address
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSettled:
+    """`pot` is what was shared out from, `emission` its part drawn from the budget, `carry` what was left over."""
+
+    model: ModelId
+    round: int
+    selected: int
+    pot: Wei
+    emission: Wei
+    carry: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class RoundVoided:
+    model: ModelId
+    round: int
+    reason: VoidReason
+
+
+@dataclass(frozen=True, slots=True)
+class RoyaltyCollected:
+    """`kept` went to the owner's free balance, `passed` waits at the parent (0 and no parent at genesis)."""
+
+    model: ModelId
+    root: Root
+    owner: Address
+    kept: Wei
+    passed: Wei
+    parent: Root
+
+
+Event = (
+    Deposited
+    | Withdrawn
+    | ModelCreated
+    | Funded
+    | Staked
+    | Unstaked
+    | BidPlaced
+    | TipOffered
+    | BidReturned
+    | DepositReturned
+    | LegLeased
+    | CommitteeSeated
+    | PhaseChanged
+    | LegSubmitted
+    | ScoresCommitted
+    | ScoresRevealed
+    | LegSettled
+    | ValidatorPaid
+    | ValidatorSlashed
+    | RoundSettled
+    | RoundVoided
+    | RoyaltyCollected
+)

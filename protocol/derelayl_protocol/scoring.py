@@ -1,0 +1,130 @@
+"""Scores: what one seat measures, how it seals them, and what the committee as a whole says.
+
+Source: docs/PROTOCOL.md section 3 (commitment) and section 4 (Scores, Settlement).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from .errors import LocalFault, Reason, RuleViolation
+from .ledger.state import LegEntry, SeatEntry
+from .limits import MAX_SCORE_PPM
+from .rules import word
+from .types import UNAVAILABLE, Address, ModelId, Ppm, Wei
+
+PPM = 1_000_000
+"""Millionths in one."""
+
+SALT_BYTES = 32
+"""One word of the contract; 256 bits that nobody can guess while the scores are sealed."""
+
+
+def score_ppm(parent_loss: float | None, child_loss: float | None) -> Ppm:
+    """Return ln(parent's loss / child's loss) in millionths, to nearest (ties to even), within ± MAX_SCORE_PPM.
+
+    Losses are means in nats on the same data. UNAVAILABLE when either is None, NaN, infinite or negative: no loss, no
+    comparison. A loss of zero is the limit: a child of zero gets MAX_SCORE_PPM, a parent of zero leaves a worse child
+    - MAX_SCORE_PPM, and two zeros are equal, which is 0.
+    """
+    if not (_is_loss(parent_loss) and _is_loss(child_loss)):
+        return UNAVAILABLE
+    if parent_loss == child_loss:
+        return Ppm(0)
+    if child_loss == 0:
+        return Ppm(MAX_SCORE_PPM)
+    if parent_loss == 0:
+        return Ppm(-MAX_SCORE_PPM)
+    gain = math.log(parent_loss) - math.log(child_loss)  # the quotient itself could overflow
+    return Ppm(max(-MAX_SCORE_PPM, min(MAX_SCORE_PPM, round(gain * PPM))))
+
+
+def commitment(model: ModelId, round: int, validator: Address, salt: bytes, scores: Sequence[Ppm]) -> bytes:
+    """Seal one score per leg: SHA-256(model ‖ round word ‖ validator word ‖ salt ‖ score words), 32 bytes.
+
+    Bound to the validator, so that a copied commitment cannot be revealed. Raises LocalFault for a salt of another
+    length than SALT_BYTES.
+    """
+    if len(salt) != SALT_BYTES:
+        raise LocalFault(f"the salt has {len(salt)} bytes, a commitment takes {SALT_BYTES}")
+    words = [model, word(round), word(int(validator, 16)), salt, *(word(score) for score in scores)]
+    return hashlib.sha256(b"".join(words)).digest()
+
+
+def check_scores(scores: Sequence[Ppm], legs: Sequence[LegEntry]) -> None:
+    """Raise RuleViolation(BAD_SCORES) unless there is a score for each leg, UNAVAILABLE where nothing was submitted."""
+    if len(scores) != len(legs):
+        raise RuleViolation(Reason.BAD_SCORES, f"{len(scores)} scores for {len(legs)} legs")
+    for number, (score, leg) in enumerate(zip(scores, legs, strict=True)):
+        if score == UNAVAILABLE:
+            continue
+        if not leg.submitted:
+            raise RuleViolation(Reason.BAD_SCORES, f"leg {number} was not submitted")
+        if abs(score) > MAX_SCORE_PPM:
+            raise RuleViolation(Reason.BAD_SCORES, f"{score} of leg {number} is beyond ± {MAX_SCORE_PPM}")
+
+
+def weighted_median(scores: Sequence[Ppm], weights: Sequence[Wei]) -> Ppm:
+    """Return the smallest score x such that twice the weight of the scores <= x is at least the total weight.
+
+    That is the lower median: of two equal halves the lower one decides. UNAVAILABLE ranks below every number. Raises
+    ValueError for no scores.
+    """
+    total, below = sum(weights), 0
+    for score, weight in sorted(zip(scores, weights, strict=True)):
+        below += weight
+        if 2 * below >= total:
+            return score
+    raise ValueError("the median of no scores is undefined")
+
+
+def medians(legs: Sequence[LegEntry], seats: Sequence[SeatEntry]) -> tuple[Ppm, ...]:
+    """Return each leg's score by leg number: the weighted median of the revealed ones, UNAVAILABLE if not submitted."""
+    return tuple(_median(seats, number) if leg.submitted else UNAVAILABLE for number, leg in enumerate(legs))
+
+
+def median_seats(order: Sequence[int], seats: Sequence[SeatEntry]) -> tuple[int, ...]:
+    """Name for each leg of `order` the first seat whose revealed score is that leg's median."""
+    return tuple(
+        next(number for number, seat in enumerate(seats) if revealed_score(seat, leg) == median)
+        for leg, median in ((leg, _median(seats, leg)) for leg in order)
+    )
+
+
+def revealed_score(seat: SeatEntry, leg: int) -> Ppm | None:
+    """Return what the seat revealed of that leg, None if it did not reveal."""
+    return None if seat.scores is None else seat.scores[leg]
+
+
+def agreements(seat: SeatEntry, legs: Sequence[LegEntry], leg_scores: Sequence[Ppm], tolerance: Ppm) -> int:
+    """Count the submitted legs on which the seat was within `tolerance` of the leg's score; 0 if it did not reveal.
+
+    UNAVAILABLE agrees with UNAVAILABLE and with no number.
+    """
+    if seat.scores is None:
+        return 0
+    return sum(
+        leg.submitted and _agree(own, common, tolerance)
+        for own, common, leg in zip(seat.scores, leg_scores, legs, strict=True)
+    )
+
+
+# --- Inside -----------------------------------------------------------------------------------------------------------
+
+
+def _is_loss(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value) and value >= 0
+
+
+def _median(seats: Sequence[SeatEntry], leg: int) -> Ppm:
+    revealed = [(seat.scores[leg], seat.weight) for seat in seats if seat.scores is not None]
+    return weighted_median([score for score, _ in revealed], [weight for _, weight in revealed])
+
+
+def _agree(own: Ppm, common: Ppm, tolerance: Ppm) -> bool:
+    if UNAVAILABLE in (own, common):
+        return own == common
+    return abs(own - common) <= tolerance

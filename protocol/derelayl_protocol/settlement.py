@@ -1,0 +1,244 @@
+"""Settlement: who is selected and who gets what. Source: docs/PROTOCOL.md section 4, Settlement and Void.
+
+Pure arithmetic on one round; the ledger moves the money. All divisions round down, and what rounding leaves over stays
+in the carry, so that no wei is made or lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+from .errors import Reason, RuleViolation
+from .ledger.phases import VoidReason
+from .ledger.state import LegEntry, SeatEntry
+from .limits import BPS
+from .rules import Rules
+from .scoring import agreements, median_seats, medians, revealed_score
+from .types import UNAVAILABLE, Address, Ppm, Root, Wei
+
+__all__ = [
+    "LegOutcome",
+    "SeatOutcome",
+    "Settlement",
+    "check_ranking",
+    "leg_order",
+    "median_seats",
+    "settle",
+    "void",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LegOutcome:
+    """What becomes of one leg. Its bid is returned or forfeited, so is its deposit; `forfeited` sums up both."""
+
+    score: Ppm
+    selected: bool
+    reward: Wei  # to the trainer
+    royalty: Wei  # to the parent's pending
+    bid_returned: Wei  # to the trainer
+    deposit_returned: Wei  # to the owner of the parent
+    forfeited: Wei  # to the pot
+
+
+@dataclass(frozen=True, slots=True)
+class SeatOutcome:
+    """What becomes of one seat; `agreed` counts the submitted legs on which it was near the median."""
+
+    agreed: int
+    paid: Wei
+    slashed: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The end of a round: outcomes by leg number and by seat number, the selected legs in settlement order.
+
+    `pot` is what was shared out from, `emission` the part of it drawn from the budget, `carry` what the model keeps.
+    """
+
+    legs: tuple[LegOutcome, ...]
+    seats: tuple[SeatOutcome, ...]
+    selected: tuple[int, ...]
+    pot: Wei
+    emission: Wei
+    carry: Wei
+
+
+def leg_order(legs: Sequence[LegEntry], seats: Sequence[SeatEntry]) -> tuple[int, ...]:
+    """Rank the submitted legs: score descending, then leg number ascending."""
+    return _ranked(legs, medians(legs, seats))
+
+
+def check_ranking(
+    order: Sequence[int], named: Sequence[int], legs: Sequence[LegEntry], seats: Sequence[SeatEntry]
+) -> None:
+    """Check what the sender of a settlement claims, leg by leg.
+
+    Raises RuleViolation: WRONG_ORDER unless `order` ranks all submitted legs, strictly; WRONG_MEDIAN unless each seat
+    in `named` has revealed the median of the leg beside it. Of several faults the first on the way down counts.
+    """
+    scores = medians(legs, seats)
+    submitted = [number for number, leg in enumerate(legs) if leg.submitted]
+    if len(order) != len(submitted):
+        raise RuleViolation(Reason.WRONG_ORDER, f"{len(order)} entries for {len(submitted)} submitted legs")
+    if len(named) != len(submitted):
+        raise RuleViolation(Reason.WRONG_MEDIAN, f"{len(named)} seats for {len(submitted)} submitted legs")
+    for place, (leg, seat) in enumerate(zip(order, named, strict=True)):
+        if leg not in submitted:
+            raise RuleViolation(Reason.WRONG_ORDER, f"leg {leg} was not submitted")
+        if not 0 <= seat < len(seats) or revealed_score(seats[seat], leg) != scores[leg]:
+            raise RuleViolation(Reason.WRONG_MEDIAN, f"seat {seat} has not revealed {scores[leg]} for leg {leg}")
+        before = order[place - 1]
+        if place > 0 and not (-scores[before], before) < (-scores[leg], leg):
+            raise RuleViolation(Reason.WRONG_ORDER, f"leg {before} does not rank before leg {leg}")
+
+
+def settle(
+    rules: Rules,
+    legs: Sequence[LegEntry],
+    seats: Sequence[SeatEntry],
+    *,
+    stakes: Mapping[Address, Wei],
+    checkpoints: Container[Root],
+    carry: Wei,
+    budget: Wei,
+    settled_rounds: int,
+) -> Settlement:
+    """Settle a round in which at least one leg was submitted and at least one seat revealed.
+
+    `stakes` are the current ones (a slash is a share of them), `checkpoints` the roots that the model has already,
+    `settled_rounds` counts the rounds settled before this one.
+    """
+    scores = medians(legs, seats)
+    selected = _select(rules, legs, scores, checkpoints)
+    slashes = [Wei(0) if seat.scores is not None else _slash(rules, stakes[seat.validator]) for seat in seats]
+    emission = _emission(rules, budget, settled_rounds) if selected else Wei(0)
+    forfeits = [_forfeit(leg, number in selected) for number, leg in enumerate(legs)]
+    pot = Wei(carry + sum(forfeits) + sum(slashes) + emission)
+    leg_outcomes = _leg_outcomes(rules, legs, scores, selected, forfeits, pot)
+    seat_outcomes = _seat_outcomes(rules, legs, seats, scores, slashes, pot)
+    paid = sum(leg.reward + leg.royalty for leg in leg_outcomes) + sum(seat.paid for seat in seat_outcomes)
+    return Settlement(leg_outcomes, seat_outcomes, selected, pot, emission, carry=Wei(pot - paid))
+
+
+def void(
+    rules: Rules,
+    reason: VoidReason,
+    legs: Sequence[LegEntry],
+    seats: Sequence[SeatEntry],
+    *,
+    stakes: Mapping[Address, Wei],
+    carry: Wei,
+) -> Settlement:
+    """End a round that has legs without selecting or paying anyone; forfeits and slashes go to the carry.
+
+    Nobody is judged, so bids of submitted legs and all deposits return. Seats are slashed for what they were asked for
+    and did not do: commit (TOO_FEW_COMMITS) or reveal (TOO_FEW_REVEALS).
+    """
+    leg_outcomes = tuple(_void_leg(leg) for leg in legs)
+    seat_outcomes = tuple(_void_seat(rules, reason, seat, stakes) for seat in seats)
+    gained = sum(leg.forfeited for leg in leg_outcomes) + sum(seat.slashed for seat in seat_outcomes)
+    total = Wei(carry + gained)
+    return Settlement(leg_outcomes, seat_outcomes, selected=(), pot=total, emission=Wei(0), carry=total)
+
+
+# --- Inside -----------------------------------------------------------------------------------------------------------
+
+
+def _ranked(legs: Sequence[LegEntry], scores: Sequence[Ppm]) -> tuple[int, ...]:
+    submitted = [number for number, leg in enumerate(legs) if leg.submitted]
+    return tuple(sorted(submitted, key=lambda number: (-scores[number], number)))
+
+
+def _select(
+    rules: Rules, legs: Sequence[LegEntry], scores: Sequence[Ppm], checkpoints: Container[Root]
+) -> tuple[int, ...]:
+    order = _ranked(legs, scores)
+    most = max(1, len(order) * rules.selection_bps // BPS)
+    chosen: dict[Root, int] = {}
+    for number in order:
+        if scores[number] < rules.margin_ppm or len(chosen) == most:
+            break
+        child = legs[number].child
+        # Two legs may name one child: the better one, or the first of equals, makes it a checkpoint.
+        if child not in checkpoints and child not in chosen:
+            chosen[child] = number
+    return tuple(chosen.values())
+
+
+def _emission(rules: Rules, budget: Wei, settled_rounds: int) -> Wei:
+    return Wei(min(budget, rules.emission >> settled_rounds // rules.halving_rounds))
+
+
+def _slash(rules: Rules, stake: Wei) -> Wei:
+    return Wei(stake * rules.slash_bps // BPS)
+
+
+def _forfeit(leg: LegEntry, selected: bool) -> Wei:
+    """Wei of the leg's bid and deposit that go to the pot."""
+    if selected:
+        return Wei(0)
+    return Wei(leg.bid + leg.deposit) if leg.submitted else leg.bid
+
+
+def _leg_outcomes(
+    rules: Rules,
+    legs: Sequence[LegEntry],
+    scores: Sequence[Ppm],
+    selected: Sequence[int],
+    forfeits: Sequence[Wei],
+    pot: Wei,
+) -> tuple[LegOutcome, ...]:
+    total_score = sum(scores[number] for number in selected)
+    trainer_share, royalty_share = pot * rules.trainer_bps // BPS, pot * rules.royalty_bps // BPS
+
+    def outcome(number: int, leg: LegEntry) -> LegOutcome:
+        chosen, score = number in selected, scores[number]
+        return LegOutcome(
+            score=score,
+            selected=chosen,
+            reward=Wei(trainer_share * score // total_score if chosen else 0),
+            royalty=Wei(royalty_share * score // total_score if chosen else 0),
+            bid_returned=leg.bid if chosen else Wei(0),
+            deposit_returned=leg.deposit if chosen or not leg.submitted else Wei(0),
+            forfeited=forfeits[number],
+        )
+
+    return tuple(outcome(number, leg) for number, leg in enumerate(legs))
+
+
+def _seat_outcomes(
+    rules: Rules,
+    legs: Sequence[LegEntry],
+    seats: Sequence[SeatEntry],
+    scores: Sequence[Ppm],
+    slashes: Sequence[Wei],
+    pot: Wei,
+) -> tuple[SeatOutcome, ...]:
+    agreed = [agreements(seat, legs, scores, rules.agreement_ppm) for seat in seats]
+    share, total = pot * rules.validator_bps // BPS, sum(agreed)
+    return tuple(
+        SeatOutcome(count, paid=Wei(share * count // total if total else 0), slashed=slash)
+        for count, slash in zip(agreed, slashes, strict=True)
+    )
+
+
+def _void_leg(leg: LegEntry) -> LegOutcome:
+    return LegOutcome(
+        score=UNAVAILABLE,
+        selected=False,
+        reward=Wei(0),
+        royalty=Wei(0),
+        bid_returned=leg.bid if leg.submitted else Wei(0),
+        deposit_returned=leg.deposit,
+        forfeited=Wei(0) if leg.submitted else leg.bid,
+    )
+
+
+def _void_seat(rules: Rules, reason: VoidReason, seat: SeatEntry, stakes: Mapping[Address, Wei]) -> SeatOutcome:
+    failed = (reason == VoidReason.TOO_FEW_COMMITS and seat.commitment is None) or (
+        reason == VoidReason.TOO_FEW_REVEALS and seat.scores is None
+    )
+    return SeatOutcome(agreed=0, paid=Wei(0), slashed=_slash(rules, stakes[seat.validator]) if failed else Wei(0))

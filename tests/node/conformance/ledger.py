@@ -1,0 +1,280 @@
+"""What every `Ledger` does, whether in memory or on an EVM chain: the same as the reference, told the same way.
+
+`check_ledger(make)` plays one history through the port and through `derelayl_protocol.ledger.apply`, at the times of
+the blocks that the port reports, and compares events, refusals, rounds and models on the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+import pytest
+
+from derelayl_node.ports import BlockRef, Ledger, LogBatch, LogEntry
+from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.ledger.apply import apply
+from derelayl_protocol.ledger.commands import (
+    Advance,
+    CollectRoyalty,
+    Command,
+    CommitScores,
+    CreateModel,
+    Deposit,
+    Fund,
+    MatchRound,
+    OfferTip,
+    PlaceBid,
+    RevealScores,
+    SettleRound,
+    Stake,
+    SubmitLeg,
+    Unstake,
+    Withdraw,
+)
+from derelayl_protocol.ledger.events import BidPlaced, Event, PhaseChanged
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.state import LedgerState, RoundView
+from derelayl_protocol.matching import bid_order, tip_order
+from derelayl_protocol.rules import Rules, model_id
+from derelayl_protocol.scoring import commitment
+from derelayl_protocol.settlement import leg_order, median_seats
+from derelayl_protocol.types import WHOLE_MODEL, ModelId, Ppm, Root, Timestamp, Wei
+
+FUNDS = Wei(10**6)
+"""Wei in each account's wallet at the beginning."""
+
+PHASE_SECONDS = 1_000
+"""Every phase is this long: far longer than a chain needs for the few blocks of a check, whatever its clock does."""
+
+RULES = Rules(
+    legs_per_tip=1,
+    selection_bps=10_000,
+    segments=2,
+    bid_seconds=PHASE_SECONDS,
+    train_seconds=PHASE_SECONDS,
+    commit_seconds=PHASE_SECONDS,
+    reveal_seconds=PHASE_SECONDS,
+    committee_size=1,
+    quorum=1,
+    margin_ppm=Ppm(1),
+    agreement_ppm=Ppm(10),
+    gamma_bps=5_000,
+    trainer_bps=6_000,
+    royalty_bps=3_000,
+    validator_bps=1_000,
+    slash_bps=1_000,
+    min_bid=Wei(10),
+    offer_deposit=Wei(5),
+    validator_stake=Wei(100),
+    emission=Wei(1_000),
+    halving_rounds=1,
+)
+
+GENESIS, CHILD, SALT = (hashlib.sha256(name).digest() for name in (b"genesis", b"child", b"salt"))
+MAX_BATCHES = 100
+"""Answers of `logs` in a row that may say `more`."""
+
+
+@dataclass(frozen=True)
+class LedgerWorld:
+    """A fresh ledger: three accounts or more, each with exactly FUNDS wei in its wallet, nothing deposited.
+
+    `advance` makes the next block at least so many seconds later. `reorg` drops as many of the newest blocks as it is
+    told, and what was in them is not mined again by itself; None where the chain cannot.
+    """
+
+    ledgers: Sequence[Ledger]
+    advance: Callable[[float], Awaitable[None]]
+    reorg: Callable[[int], Awaitable[None]] | None = None
+
+
+@dataclass
+class History:
+    """What the ledger was asked and told, with the reference beside it."""
+
+    world: LedgerWorld
+    state: LedgerState
+    blocks: list[BlockRef] = field(default_factory=list)
+    entries: list[LogEntry] = field(default_factory=list)
+
+    async def follow(self) -> list[LogEntry]:
+        """Read the log to its end; returns what is new."""
+        new: list[LogEntry] = []
+        for _ in range(MAX_BATCHES):
+            batch = await self.world.ledgers[0].logs(self.blocks)
+            self._check_batch(batch)
+            self.blocks += batch.blocks
+            new += batch.entries
+            if not batch.more:
+                break
+        else:
+            raise AssertionError("the log has no end")
+        self.entries += new
+        return new
+
+    def _check_batch(self, batch: LogBatch) -> None:
+        if self.blocks:
+            assert batch.keep_through == self.blocks[-1].number, "nothing known is dropped without a reorganisation"
+        numbers = [block.number for block in batch.blocks]
+        assert numbers == list(range(batch.keep_through + 1, batch.keep_through + 1 + len(numbers)))
+        assert all(entry.block in batch.blocks for entry in batch.entries)
+        assert [entry.block.number for entry in batch.entries] == sorted(e.block.number for e in batch.entries)
+
+    async def do(self, ledger: Ledger, command: Command) -> tuple[Event, ...]:
+        """Send a command; events and log must be the reference's, at the block's time."""
+        events = await ledger.send(command)
+        new = await self.follow()
+        assert tuple(entry.event for entry in new) == events, f"{command} returned what the log does not show"
+        assert len({(entry.block, entry.transaction) for entry in new}) == 1
+        self.state, expected = apply(self.state, command, ledger.account, new[0].block.time)
+        assert events == expected
+        return events
+
+    async def refuse(self, reason: Reason, ledger: Ledger, command: Command) -> None:
+        """Send a command that breaks a rule; it leaves no trace."""
+        with pytest.raises(RuleViolation) as refusal:
+            await ledger.send(command)
+        assert refusal.value.reason == reason
+        assert await self.follow() == []
+
+    async def compare(self, model: ModelId) -> RoundView:
+        """Check that every account sees the model as the reference has it."""
+        for ledger in self.world.ledgers:
+            assert await ledger.model(model) == self.state.models[model]
+            assert await ledger.round(model) == self.state.models[model].current
+        return self.state.models[model].current
+
+
+Make = Callable[[], AbstractAsyncContextManager[LedgerWorld]]
+
+
+async def check_ledger(make: Make) -> None:
+    """Play the history: the beginnings, a settled round, a voided one, the log, and a reorganisation where possible."""
+    async with make() as world:
+        accounts = [ledger.account for ledger in world.ledgers]
+        assert len(set(accounts)) == len(accounts) >= 3
+        assert all(account == account.lower() for account in accounts)
+        history = History(world, LedgerState(wallets=dict.fromkeys(accounts, FUNDS)))
+        await history.follow()
+        model = await _check_beginnings(history)
+        await _check_a_settled_round(history, model)
+        await _check_a_voided_round(history, model)
+        await _check_the_log(history)
+        if world.reorg is not None:
+            await _check_a_reorganisation(history, world.reorg, model)
+
+
+async def _check_beginnings(history: History) -> ModelId:
+    owner, trainer, judge = history.world.ledgers[:3]
+    model = model_id(owner.account, Root(GENESIS), RULES)
+    for ask in (owner.round, owner.model):
+        with pytest.raises(RuleViolation) as refusal:
+            await ask(model)
+        assert refusal.value.reason == Reason.UNKNOWN_MODEL
+    await history.refuse(Reason.UNKNOWN_MODEL, owner, Fund(model, Wei(1)))
+    await history.refuse(Reason.ZERO_AMOUNT, owner, Deposit(Wei(0)))
+    await history.refuse(Reason.INSUFFICIENT_BALANCE, owner, Deposit(Wei(FUNDS + 1)))
+    for ledger in (owner, trainer, judge):
+        await history.do(ledger, Deposit(Wei(FUNDS // 4)))
+        # The same content, but meant twice: a deposit is no retry of another.
+        await history.do(ledger, Deposit(Wei(FUNDS // 4)))
+    await history.refuse(Reason.INSUFFICIENT_BALANCE, owner, Withdraw(Wei(FUNDS)))
+    await history.do(owner, Withdraw(Wei(7)))
+    await history.do(owner, CreateModel(RULES, Root(GENESIS), Wei(1_500)))
+    await history.do(trainer, Fund(model, Wei(11)))
+    await history.refuse(Reason.STAKE_TOO_SMALL, judge, Stake(model, Wei(99)))
+    await history.do(judge, Stake(model, Wei(100)))
+    await history.do(judge, Stake(model, Wei(1)))
+    await history.compare(model)
+    return model
+
+
+async def _check_a_settled_round(history: History, model: ModelId) -> None:
+    owner, trainer, judge = history.world.ledgers[:3]
+    bid = PlaceBid(model, 1, WHOLE_MODEL, Wei(50))
+    await history.refuse(Reason.WRONG_ROUND, trainer, PlaceBid(model, 2, WHOLE_MODEL, Wei(50)))
+    await history.refuse(Reason.NOTHING_TO_ADVANCE, owner, Advance(model, 1))
+    await history.do(owner, OfferTip(model, 1, Root(GENESIS)))
+    placed = await history.do(trainer, bid)
+    assert await trainer.send(bid) == placed, "a bid sent again is the same bid"
+    assert await history.follow() == []
+    await history.refuse(Reason.ALREADY_BID, trainer, PlaceBid(model, 1, 0, Wei(60)))
+    round = await history.compare(model)
+    matching = MatchRound(model, 1, bid_order(round.seed, round.bids), tip_order(round.seed, round.tips))
+    await history.refuse(Reason.TOO_EARLY, owner, matching)
+    await history.world.advance(PHASE_SECONDS)
+    await history.refuse(Reason.TOO_LATE, owner, PlaceBid(model, 1, 0, Wei(60)))
+    await history.do(owner, matching)
+    await history.refuse(Reason.STAKE_IN_USE, judge, Unstake(model))
+    await history.refuse(Reason.NOT_YOUR_LEASE, owner, SubmitLeg(model, 1, 0, Root(CHILD)))
+    await history.do(trainer, SubmitLeg(model, 1, 0, Root(CHILD)))
+    await history.compare(model)
+    scores = (Ppm(1_234),)
+    seal = commitment(model, 1, judge.account, SALT, scores)
+    await history.refuse(Reason.NOT_SEATED, owner, CommitScores(model, 1, seal))
+    await history.do(judge, CommitScores(model, 1, seal))
+    await history.compare(model)
+    await history.refuse(Reason.COMMIT_MISMATCH, judge, RevealScores(model, 1, (Ppm(1_235),), SALT))
+    await history.do(judge, RevealScores(model, 1, scores, SALT))
+    round = await history.compare(model)
+    order = leg_order(round.legs, round.seats)
+    await history.refuse(Reason.WRONG_ORDER, owner, SettleRound(model, 1, (), ()))
+    await history.do(owner, SettleRound(model, 1, order, median_seats(order, round.seats)))
+    round = await history.compare(model)
+    assert (round.number, [tip.root for tip in round.tips]) == (2, [CHILD])
+    assert await history.do(owner, CollectRoyalty(model, Root(CHILD), 2))
+    await history.compare(model)
+
+
+async def _check_a_voided_round(history: History, model: ModelId) -> None:
+    owner, trainer, judge = history.world.ledgers[:3]
+    await history.do(owner, PlaceBid(model, 2, 1, Wei(70)))
+    round = await history.compare(model)
+    await history.world.advance(PHASE_SECONDS)
+    await history.do(judge, MatchRound(model, 2, bid_order(round.seed, round.bids), tip_order(round.seed, round.tips)))
+    await history.refuse(Reason.TOO_EARLY, judge, Advance(model, 2))
+    await history.world.advance(PHASE_SECONDS)
+    await history.refuse(Reason.TOO_LATE, owner, SubmitLeg(model, 2, 0, Root(SALT)))
+    events = await history.do(judge, Advance(model, 2))
+    assert events[-1] == PhaseChanged(model, 3, Phase.BID, Timestamp(0))
+    await history.do(judge, Unstake(model))
+    await history.refuse(Reason.NO_STAKE, trainer, Unstake(model))
+    await history.compare(model)
+
+
+async def _check_the_log(history: History) -> None:
+    again = History(history.world, history.state)
+    await again.follow()
+    assert (again.blocks, again.entries) == (history.blocks, history.entries)
+    places = [(entry.block.hash, entry.transaction, entry.index) for entry in again.entries]
+    assert len(set(places)) == len(places)
+    known = again.blocks[: len(again.blocks) // 2]
+    rest = await History(history.world, history.state, blocks=list(known)).follow()
+    assert rest == [entry for entry in again.entries if entry.block not in known]
+    # A caller that stood on another fork keeps what both have in common.
+    common, stray = again.blocks[-2], again.blocks[-1]
+    fork = BlockRef(stray.number, hashlib.sha256(stray.hash).digest(), stray.time)
+    batch = await history.world.ledgers[1].logs([*again.blocks[:-1], fork])
+    assert (batch.keep_through, batch.blocks) == (common.number, (stray,))
+    lost = await history.world.ledgers[1].logs([fork])
+    assert lost.keep_through == again.blocks[0].number - 1
+    assert lost.blocks[0] == again.blocks[0]
+
+
+async def _check_a_reorganisation(history: History, reorg: Callable[[int], Awaitable[None]], model: ModelId) -> None:
+    trainer = history.world.ledgers[1]
+    bid = PlaceBid(model, 3, 0, Wei(40))
+    before, state = list(history.blocks), history.state
+    await history.do(trainer, bid)
+    await reorg(len(history.blocks) - len(before))
+    batch = await trainer.logs(history.blocks)
+    assert (batch.keep_through, batch.entries) == (before[-1].number, ())
+    history.blocks, history.state = before, state
+    await history.compare(model)
+    # What a reorganisation undid is done again when it is sent again, in a block of another hash.
+    placed = await history.do(trainer, bid)
+    assert isinstance(placed[0], BidPlaced)
+    await history.compare(model)

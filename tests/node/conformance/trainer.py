@@ -1,0 +1,167 @@
+"""What every Trainer must do; run against the fake and against the worker process.
+
+Each check gets a `Case` of its own folder; add a check to CHECKS by writing a function named `check_...`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from derelayl_node.ports import Architecture, LegJob, Trainer, TrainingFailed, WeightsFile
+from derelayl_protocol.types import WHOLE_MODEL
+
+
+@dataclass(frozen=True)
+class Case:
+    trainer: Trainer
+    folder: Path
+    architecture: Architecture
+    other: Architecture  # known too, its tensors have other shapes
+    data: str  # a data spec for `accuracy`
+    steps: int  # enough for a leg to lower the loss at this learning rate
+    learning_rate: float
+
+    async def parent(self) -> WeightsFile:
+        return await self.trainer.genesis(self.architecture, 7, self.folder / "parent.safetensors")
+
+    def leg(self, child: str, **changes: object) -> LegJob:
+        job = LegJob(
+            architecture=self.architecture,
+            parent=self.folder / "parent.safetensors",
+            child=self.folder / child,
+            segment=WHOLE_MODEL,
+            steps=self.steps,
+            batch=16,
+            learning_rate=self.learning_rate,
+            seed=3,
+        )
+        return dataclasses.replace(job, **changes)  # type: ignore[arg-type]
+
+
+async def check_refuses_an_unknown_architecture(case: Case) -> None:
+    with pytest.raises(TrainingFailed, match="unknown"):
+        await case.trainer.genesis(Architecture("no-such-network", {}), 1, case.folder / "x")
+    assert not (case.folder / "x").exists()
+
+
+async def check_refuses_a_leg_on_a_segment_that_does_not_exist(case: Case) -> None:
+    segments = len(set((await case.parent()).segment_of.values()))
+    with pytest.raises(TrainingFailed, match=f"segment {segments}"):
+        await case.trainer.train(case.leg("x", segment=segments))
+
+
+async def check_refuses_a_leg_without_steps(case: Case) -> None:
+    await case.parent()
+    with pytest.raises(TrainingFailed, match="steps"):
+        await case.trainer.train(case.leg("x", steps=0))
+
+
+async def check_refuses_a_parent_of_another_architecture(case: Case) -> None:
+    await case.trainer.genesis(case.other, 1, case.folder / "parent.safetensors")
+    with pytest.raises(TrainingFailed):
+        await case.trainer.train(case.leg("x"))
+    assert not (case.folder / "x").exists()
+
+
+async def check_refuses_a_truncated_parent(case: Case) -> None:
+    parent = (await case.parent()).path
+    parent.write_bytes(parent.read_bytes()[:-1])
+    with pytest.raises(TrainingFailed):
+        await case.trainer.train(case.leg("x"))
+
+
+async def check_refuses_to_measure_accuracy_on_unknown_data(case: Case) -> None:
+    parent = (await case.parent()).path
+    with pytest.raises(TrainingFailed, match="unknown"):
+        await case.trainer.accuracy(case.architecture, parent, "no-such-data")
+
+
+async def check_judges_refused_files_as_none_and_the_others_still(case: Case) -> None:
+    parent = (await case.parent()).path
+    tensors = load_file(parent)
+    name = sorted(tensors)[0]
+    bad = {
+        "missing": None,
+        "lacking": {key: value for key, value in tensors.items() if key != name},
+        "extra": {**tensors, "stowaway": np.zeros(1, np.float32)},
+        "typed": {**tensors, name: tensors[name].astype(np.float16)},
+        "shaped": {**tensors, name: tensors[name][..., :1].copy()},
+        "infinite": {**tensors, name: np.full_like(tensors[name], np.nan)},
+    }
+    files = [case.folder / key for key in bad]
+    for path, content in zip(files, bad.values(), strict=True):
+        if content is not None:
+            save_file(content, path)
+    losses = await case.trainer.losses(case.architecture, [*files, parent])
+    assert losses[:-1] == (None,) * len(bad)
+    assert losses[-1] is not None
+
+
+async def check_a_failure_does_not_spoil_the_next_job(case: Case) -> None:
+    with pytest.raises(TrainingFailed):
+        await case.trainer.train(case.leg("x", parent=case.folder / "absent"))
+    assert (await case.parent()).path.exists()
+
+
+async def check_genesis_repeats_for_a_seed_and_differs_between_seeds(case: Case) -> None:
+    files = [case.folder / name for name in ("a", "b", "c")]
+    for path, seed in zip(files, (1, 1, 2), strict=True):
+        await case.trainer.genesis(case.architecture, seed, path)
+    a, b, c = (path.read_bytes() for path in files)
+    assert a == b
+    assert a != c
+
+
+async def check_every_tensor_belongs_to_one_segment(case: Case) -> None:
+    weights = await case.parent()
+    assert load_file(weights.path).keys() == weights.segment_of.keys()
+    segments = set(weights.segment_of.values())
+    assert segments == set(range(len(segments)))
+
+
+async def check_the_same_leg_gives_the_same_bytes(case: Case) -> None:
+    await case.parent()
+    first, second, third = [case.leg("a"), case.leg("b"), case.leg("c", seed=4)]
+    for job in (first, second, third):
+        await case.trainer.train(job)
+    assert first.child.read_bytes() == second.child.read_bytes()
+    assert first.child.read_bytes() != third.child.read_bytes()
+
+
+async def check_a_leg_changes_its_segment_and_no_other(case: Case) -> None:
+    parent = await case.parent()
+    before = load_file(parent.path)
+    for segment in sorted(set(parent.segment_of.values())):
+        result = await case.trainer.train(case.leg(f"segment{segment}", segment=segment))
+        assert result.weights.segment_of == parent.segment_of
+        after = load_file(result.weights.path)
+        changed = {name for name in before if before[name].tobytes() != after[name].tobytes()}
+        assert changed == {name for name, of in parent.segment_of.items() if of == segment}
+
+
+async def check_a_leg_improves_and_reports_what_it_did(case: Case) -> None:
+    parent = await case.parent()
+    result = await case.trainer.train(case.leg("child"))
+    assert result.steps == case.steps
+    assert 0 < result.samples <= case.steps * 16
+    assert 0 < result.loss_after < result.loss_before
+    old, new = await case.trainer.losses(case.architecture, [parent.path, result.weights.path])
+    assert old is not None
+    assert new is not None
+    assert 0 < new < old < math.inf
+    accuracies = [
+        await case.trainer.accuracy(case.architecture, p, case.data) for p in (parent.path, case.leg("child").child)
+    ]
+    assert 0 <= accuracies[0] < accuracies[1] <= 1
+
+
+Check = Callable[[Case], Awaitable[None]]
+CHECKS: dict[str, Check] = {name: value for name, value in list(globals().items()) if name.startswith("check_")}

@@ -1,0 +1,243 @@
+"""A small relay for tests of the ledger: one model, a few accounts, and shorthands for what they do."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import replace
+from typing import TypeVar
+
+import pytest
+
+from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.ledger.apply import apply
+from derelayl_protocol.ledger.commands import (
+    Advance,
+    Command,
+    CommitScores,
+    CreateModel,
+    Deposit,
+    MatchRound,
+    OfferTip,
+    PlaceBid,
+    RevealScores,
+    SettleRound,
+    Stake,
+    SubmitLeg,
+)
+from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
+from derelayl_protocol.ledger.totals import conserved
+from derelayl_protocol.matching import bid_order, tip_order
+from derelayl_protocol.rules import Rules, model_id
+from derelayl_protocol.scoring import commitment
+from derelayl_protocol.settlement import leg_order, median_seats
+from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Root, Timestamp, Wei
+
+E = TypeVar("E", bound=Event)
+
+START = Timestamp(1_800_000_000)
+WALLET = Wei(1_000_000)
+"""Wei that each account starts with; half of it is deposited."""
+
+RULES = Rules(
+    legs_per_tip=2,
+    selection_bps=5_000,
+    segments=3,
+    bid_seconds=10,
+    train_seconds=100,
+    commit_seconds=20,
+    reveal_seconds=30,
+    committee_size=3,
+    quorum=2,
+    margin_ppm=Ppm(1_000),
+    agreement_ppm=Ppm(500),
+    gamma_bps=5_000,
+    trainer_bps=6_000,
+    royalty_bps=2_500,
+    validator_bps=1_500,
+    slash_bps=1_000,
+    min_bid=Wei(10),
+    offer_deposit=Wei(5),
+    validator_stake=Wei(1_000),
+    emission=Wei(10_000),
+    halving_rounds=2,
+)
+
+
+def address(number: int) -> Address:
+    return Address(f"0x{number:040x}")
+
+
+def root(name: str) -> Root:
+    return Root(hashlib.sha256(name.encode()).digest())
+
+
+def salt(name: str) -> bytes:
+    return hashlib.sha256(b"salt of " + name.encode()).digest()
+
+
+OWNER = address(1)
+TRAINERS = tuple(address(number) for number in range(11, 17))
+JUDGES = tuple(address(number) for number in range(21, 25))
+STRANGER = address(99)
+ACCOUNTS = (OWNER, *TRAINERS, *JUDGES, STRANGER)
+SUPPLY = Wei(WALLET * len(ACCOUNTS))
+GENESIS = root("genesis")
+SALT = salt("any")
+
+
+class Relay:
+    """A ledger with one model, created by OWNER, and staked JUDGES; every command checks conservation."""
+
+    def __init__(self, rules: Rules = RULES, budget: int = 100_000, judges: int = len(JUDGES)) -> None:
+        self.now: int = START
+        self.state = LedgerState(wallets=dict.fromkeys(ACCOUNTS, WALLET))
+        for account in ACCOUNTS:
+            self.do(account, Deposit(Wei(WALLET // 2)))
+        self.do(OWNER, CreateModel(rules, GENESIS, Wei(budget)))
+        self.model = model_id(OWNER, GENESIS, rules)
+        for number, judge in enumerate(JUDGES[:judges]):
+            self.do(judge, Stake(self.model, Wei(rules.validator_stake + number)))
+
+    # --- looks ------------------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> ModelState:
+        return self.state.models[self.model]
+
+    @property
+    def round(self) -> RoundView:
+        return self.held.current
+
+    @property
+    def number(self) -> int:
+        return self.round.number
+
+    def free(self, account: Address) -> int:
+        return self.state.free.get(account, Wei(0))
+
+    def seated(self) -> tuple[Address, ...]:
+        return tuple(seat.validator for seat in self.round.seats)
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def do(self, sender: Address, command: Command) -> tuple[Event, ...]:
+        self.state, events = apply(self.state, command, sender, Timestamp(self.now))
+        assert conserved(self.state, SUPPLY)
+        return events
+
+    def refuse(self, reason: Reason, sender: Address, command: Command) -> None:
+        before = copy.deepcopy(self.state)
+        with pytest.raises(RuleViolation) as refusal:
+            apply(self.state, command, sender, Timestamp(self.now))
+        assert refusal.value.reason == reason, refusal.value
+        assert self.state == before
+
+    def pass_deadline(self) -> None:
+        self.now = self.round.deadline
+
+    def bid(self, trainer: Address, amount: int = 100, segment: int = WHOLE_MODEL) -> tuple[Event, ...]:
+        return self.do(trainer, PlaceBid(self.model, self.number, segment, Wei(amount)))
+
+    def offer(self, owner: Address, tip: Root) -> tuple[Event, ...]:
+        return self.do(owner, OfferTip(self.model, self.number, tip))
+
+    def matching(self) -> MatchRound:
+        seed = self.round.seed
+        return MatchRound(self.model, self.number, bid_order(seed, self.round.bids), tip_order(seed, self.round.tips))
+
+    def match(self) -> tuple[Event, ...]:
+        self.pass_deadline()
+        return self.do(STRANGER, self.matching())
+
+    def submit(self, leg: int, child: str | None = None) -> tuple[Event, ...]:
+        name = f"round {self.number} leg {leg}" if child is None else child
+        return self.do(self.round.legs[leg].trainer, SubmitLeg(self.model, self.number, leg, root(name)))
+
+    def commit(self, judge: Address, scores: tuple[int, ...]) -> tuple[Event, ...]:
+        seal = commitment(self.model, self.number, judge, SALT, tuple(map(Ppm, scores)))
+        return self.do(judge, CommitScores(self.model, self.number, seal))
+
+    def reveal(self, judge: Address, scores: tuple[int, ...]) -> tuple[Event, ...]:
+        return self.do(judge, RevealScores(self.model, self.number, tuple(map(Ppm, scores)), SALT))
+
+    def advance(self) -> tuple[Event, ...]:
+        self.pass_deadline()
+        return self.do(STRANGER, Advance(self.model, self.number))
+
+    def settling(self) -> SettleRound:
+        order = leg_order(self.round.legs, self.round.seats)
+        return SettleRound(self.model, self.number, order, median_seats(order, self.round.seats))
+
+    def settle(self) -> tuple[Event, ...]:
+        return self.do(STRANGER, self.settling())
+
+    # --- stretches of a round ---------------------------------------------------------------------------------------
+
+    def lease(self, *amounts: int, offered: bool = True) -> tuple[Event, ...]:
+        """Offer OWNER's tips, let the first trainers bid these amounts, and match."""
+        for tip in self.round.tips if offered else ():
+            if tip.owner == OWNER:
+                self.offer(OWNER, tip.root)
+        for trainer, amount in zip(TRAINERS, amounts, strict=False):
+            self.bid(trainer, amount)
+        return self.match()
+
+    def train(self, *missing: int) -> None:
+        """Submit all legs, except the missing ones, and reach COMMIT."""
+        for leg in range(len(self.round.legs)):
+            if leg not in missing:
+                self.submit(leg)
+        if missing:
+            self.advance()
+
+    def judge(self, *scores: tuple[int, ...] | None) -> None:
+        """Let each seat in seat order commit and reveal its scores; a seat with None commits and stays silent."""
+        seats = self.seated()
+        for seat, sealed in zip(seats, scores, strict=True):
+            self.commit(seat, sealed if sealed is not None else (0,))
+        for seat, sealed in zip(seats, scores, strict=True):
+            if sealed is not None:
+                self.reveal(seat, sealed)
+        if None in scores:
+            self.advance()
+
+    def whole_round(self, amounts: tuple[int, ...], scores: tuple[int, ...]) -> tuple[Event, ...]:
+        """Play a round in which everybody does its part and all seats agree."""
+        self.lease(*amounts)
+        self.train()
+        self.judge(*[scores] * len(self.round.seats))
+        return self.settle()
+
+
+def in_phase(phase: Phase) -> Relay:
+    """A relay whose first round, of two legs, has just entered `phase`."""
+    relay = Relay()
+    if phase == Phase.BID:
+        relay.bid(TRAINERS[0])
+        return relay
+    relay.lease(200, 100)
+    if phase >= Phase.COMMIT:
+        relay.train()
+    if phase >= Phase.REVEAL:
+        for judge in relay.seated():
+            relay.commit(judge, (3_000, 2_000))
+    if phase >= Phase.SETTLE:
+        for judge in relay.seated():
+            relay.reveal(judge, (3_000, 2_000))
+    assert relay.round.phase == phase
+    return relay
+
+
+def of(kind: type[E], events: tuple[Event, ...]) -> list[E]:
+    """The events of one kind."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def with_rules(**changes: int) -> Rules:
+    return replace(RULES, **changes)  # type: ignore[arg-type]
+
+
+NO_SCORE = UNAVAILABLE

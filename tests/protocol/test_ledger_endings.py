@@ -1,0 +1,165 @@
+"""Settlements on the ledger: claims, payments, the next round."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from derelayl_protocol.errors import Reason
+from derelayl_protocol.ledger.events import (
+    DepositReturned,
+    LegSettled,
+    PhaseChanged,
+    RoundSettled,
+    ValidatorPaid,
+    ValidatorSlashed,
+)
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry
+from derelayl_protocol.rules import word
+from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Ppm, Wei
+
+from .relay import GENESIS, NO_SCORE, OWNER, STRANGER, TRAINERS, Relay, in_phase, of, root, with_rules
+
+
+def test_a_settlement_in_a_wrong_order_is_refused() -> None:
+    relay = in_phase(Phase.SETTLE)
+    assert relay.settling().leg_order == (0, 1)
+    relay.refuse(Reason.WRONG_ORDER, STRANGER, replace(relay.settling(), leg_order=(1, 0)))
+
+
+def test_a_settlement_with_a_wrong_median_is_refused() -> None:
+    relay = in_phase(Phase.SETTLE)
+    relay.refuse(Reason.WRONG_MEDIAN, STRANGER, replace(relay.settling(), median_seats=(0, 3)))
+
+
+def test_a_settlement_pays_in_the_order_of_the_protocol() -> None:
+    relay = Relay()
+    relay.lease(300, 200)
+    relay.train()
+    relay.judge((4_000, 2_000), (4_000, 9_000), None)
+    agreeing, straying, silent = relay.seated()
+    stakes = dict(relay.held.stakes)
+    slash = stakes[silent] // 10
+    balances = {account: relay.free(account) for account in (OWNER, *TRAINERS[:2], agreeing, straying)}
+    # The stakes differ by single wei, so the heavier of the two that revealed decides on leg 1.
+    heavier = max((agreeing, straying), key=lambda judge: stakes[judge])
+    median = 2_000 if heavier == agreeing else 9_000
+    best, other = (0, 1) if median == 2_000 else (1, 0)
+    events = relay.settle()
+
+    pot = (200, 300)[best] + 5 + slash + 10_000
+    reward, royalty, share = pot * 6 // 10, pot // 4, pot * 15 // 100
+    child = root(f"round 1 leg {best}")
+    won = LegSettled(
+        relay.model,
+        1,
+        best,
+        child,
+        Ppm((4_000, 9_000)[best]),
+        True,
+        Wei(reward),
+        Wei(royalty),
+        Wei((300, 200)[best]),
+        Wei(0),
+    )
+    lost = LegSettled(
+        relay.model,
+        1,
+        other,
+        root(f"round 1 leg {other}"),
+        Ppm((4_000, 2_000)[other]),
+        False,
+        Wei(0),
+        Wei(0),
+        Wei(0),
+        Wei((300, 200)[other] + 5),
+    )
+    returned = DepositReturned(relay.model, 1, GENESIS, OWNER, Wei(5))
+    counts = {agreeing: 1 + (median == 2_000), straying: 1 + (median == 9_000)}
+    paid = {judge: share * count // 3 for judge, count in counts.items()}
+    carry = pot - reward - royalty - sum(paid.values())
+    assert events == (
+        *((won, returned, lost) if best == 0 else (lost, won, returned)),
+        *(ValidatorPaid(relay.model, 1, judge, counts[judge], Wei(paid[judge])) for judge in (agreeing, straying)),
+        ValidatorSlashed(relay.model, 1, silent, Wei(slash)),
+        RoundSettled(relay.model, 1, 1, Wei(pot), Wei(10_000), Wei(carry)),
+        PhaseChanged(relay.model, 2, Phase.BID, 0),
+    )
+    assert relay.free(OWNER) == balances[OWNER] + 5
+    assert relay.free(TRAINERS[best]) == balances[TRAINERS[best]] + (300, 200)[best] + reward
+    assert relay.free(TRAINERS[other]) == balances[TRAINERS[other]]
+    assert relay.free(agreeing) == balances[agreeing] + paid[agreeing]
+    assert relay.held.stakes[silent] == stakes[silent] - slash
+    assert (relay.held.budget, relay.held.carry, relay.held.settled_rounds) == (90_000, carry, 1)
+    assert relay.held.checkpoints[GENESIS].pending == royalty
+
+
+def test_the_selected_children_become_the_tips_and_scores_add_up() -> None:
+    relay = Relay(with_rules(selection_bps=10_000))
+    relay.whole_round((100, 90), (2_000, 3_000))
+    second, first = root("round 1 leg 1"), root("round 1 leg 0")
+    assert relay.round.tips == (
+        TipEntry(second, TRAINERS[1], Ppm(3_000), offered=False),
+        TipEntry(first, TRAINERS[0], Ppm(2_000), offered=False),
+    )
+    relay.whole_round((100,), (1_500,))
+    child = root("round 2 leg 0")
+    assert relay.held.checkpoints[child] == CheckpointRecord(TRAINERS[0], second, Ppm(4_500), 2, Wei(0))
+
+
+def test_when_nothing_is_selected_the_old_tips_stay_and_no_emission_is_drawn() -> None:
+    relay = Relay()
+    events = relay.whole_round((100,), (999,))
+    assert [tip.root for tip in relay.round.tips] == [GENESIS]
+    assert of(RoundSettled, events) == [RoundSettled(relay.model, 1, 0, Wei(105), Wei(0), Wei(105 - 15))]
+    assert relay.held.settled_rounds == 1
+
+
+def test_legs_not_submitted_are_settled_too() -> None:
+    relay = Relay()
+    relay.lease(100, 90)
+    relay.train(0)
+    relay.judge(*[(UNAVAILABLE, 5_000)] * 3)
+    events = relay.settle()
+    assert of(LegSettled, events)[0] == LegSettled(
+        relay.model, 1, 0, NO_ROOT, NO_SCORE, False, Wei(0), Wei(0), Wei(0), Wei(100)
+    )
+    assert [event.amount for event in of(DepositReturned, events)] == [5, 5]
+
+
+def test_two_legs_of_one_child_make_one_checkpoint() -> None:
+    relay = Relay(with_rules(selection_bps=10_000))
+    relay.lease(100, 90)
+    relay.submit(0, "twin")
+    relay.submit(1, "twin")
+    relay.judge(*[(5_000, 5_000)] * 3)
+    assert [event.selected for event in of(LegSettled, relay.settle())] == [True, False]
+    assert relay.held.checkpoints[root("twin")].owner == TRAINERS[0]
+
+
+def test_the_next_round_begins_empty_with_a_seed_of_its_own() -> None:
+    relay = in_phase(Phase.SETTLE)
+    seed = hashlib.sha256(relay.held.next_seed + word(2)).digest()
+    relay.settle()
+    assert (relay.round.number, relay.round.phase, relay.round.deadline) == (2, Phase.BID, 0)
+    assert (relay.round.bids, relay.round.legs, relay.round.seats) == ((), (), ())
+    assert (relay.round.seed, relay.held.next_seed) == (seed, seed)
+
+
+def test_the_last_to_reveal_can_only_choose_between_two_seeds() -> None:
+    seeds = set()
+    for silent in (False, True):
+        relay = Relay()
+        relay.lease(100)
+        relay.train()
+        relay.judge((2_000,), (2_000,), None if silent else (2_000,))
+        relay.settle()
+        seeds.add(relay.round.seed)
+    assert len(seeds) == 2
+
+
+def test_the_emission_halves_with_the_settled_rounds() -> None:
+    relay = Relay()
+    emissions = [event.emission for _ in range(5) for event in of(RoundSettled, relay.whole_round((100,), (2_000,)))]
+    assert emissions == [10_000, 10_000, 5_000, 5_000, 2_500]
