@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @notice Phases of a round, in the order in which they follow one another.
+enum Phase {
+    BID,
+    TRAIN,
+    COMMIT,
+    REVEAL,
+    SETTLE
+}
+
+/// @notice Why a round ended without a settlement.
+enum VoidReason {
+    COMMITTEE_TOO_SMALL,
+    NOTHING_SUBMITTED,
+    TOO_FEW_COMMITS,
+    TOO_FEW_REVEALS
+}
+
+/// @notice Rules of a model: fixed at its creation, part of its id.
+/// @dev `Bps` are ten-thousandths, `Ppm` millionths of a natural logarithm, amounts wei, times seconds.
+struct Rules {
+    uint8 legsPerTip; // trainers that may continue one tip in one round
+    uint16 selectionBps; // share of a round's submitted legs that may be selected
+    uint8 segments; // segments a bid may name: 0 … segments-1, or WHOLE_MODEL
+    uint32 bidSeconds; // from the first bid to the earliest matching
+    uint32 trainSeconds;
+    uint32 commitSeconds;
+    uint32 revealSeconds;
+    uint8 committeeSize; // seats drawn for a round
+    uint8 quorum; // fewer answers than this void the round
+    int64 marginPpm; // a leg below this gain is never selected
+    int64 agreementPpm; // a score this near to the median counts as agreeing
+    uint16 gammaBps; // share of a royalty that climbs one step to the parent
+    uint16 trainerBps; // shares of the pot; the three add up to 10,000
+    uint16 royaltyBps;
+    uint16 validatorBps;
+    uint16 slashBps; // share of its stake a seat loses that does not reveal
+    uint128 minBid;
+    uint128 offerDeposit; // per leg that may continue an offered tip
+    uint128 validatorStake; // the least that makes an account eligible for a seat
+    uint128 emission; // from the model's budget per settled round with a selected leg
+    uint32 halvingRounds; // settled rounds after which the emission halves
+}
+
+/// @notice A bid for a lease.
+struct Bid {
+    address trainer;
+    uint8 segment;
+    uint128 amount;
+}
+
+/// @notice A checkpoint that legs may continue from; `score` is cumulative from genesis.
+struct Tip {
+    bytes32 root;
+    address owner;
+    int64 score;
+    bool offered;
+}
+
+/// @notice A lease and what became of it; `child` is zero until submitted, `deposit` zero if the tip was not offered.
+struct Leg {
+    address trainer;
+    bytes32 parent;
+    address owner;
+    uint8 segment;
+    uint128 bid;
+    uint128 deposit;
+    bytes32 child;
+}
+
+/// @notice A committee seat; `weight` is the stake when the committee was seated, `commitment` is zero until committed.
+struct Seat {
+    address validator;
+    uint128 weight;
+    bytes32 commitment;
+    bool revealed;
+    int64[] scores;
+}
+
+/// @notice The running round of a model; `deadline` is zero where the phase has none.
+struct RoundView {
+    uint64 number;
+    Phase phase;
+    uint64 deadline;
+    bytes32 seed;
+    Bid[] bids;
+    Tip[] tips;
+    Leg[] legs;
+    Seat[] seats;
+}
+
+/// @notice What is recorded of a model apart from its round, checkpoints and validators.
+struct ModelView {
+    Rules rules;
+    address creator;
+    bytes32 genesis;
+    uint256 budget;
+    uint256 carry;
+    uint64 settledRounds;
+    bytes32 nextSeed;
+}
+
+/// @notice An accepted checkpoint; `pending` is the royalty that waits there to be collected.
+struct Checkpoint {
+    address owner;
+    bytes32 parent;
+    int64 score;
+    uint64 round;
+    uint256 pending;
+}
+
+/// @title The relay ledger
+/// @notice Records who continued what from whom, has a committee judge every leg, and pays.
+/// @dev Assumptions about the parties it depends on:
+/// - `token` is a plain ERC-20: a transfer moves exactly the named amount and calls nobody back. RelayToken is one.
+/// Fees on   transfer, rebasing or hooks are not supported.
+/// - The block timestamp is off by seconds at most, so phases should last minutes.
+/// - The ledger never sees weights: that a child root names decodable weights is what validators check.
+/// Surprises:
+/// - Nobody owns the contract; nothing can be paused, upgraded, repaired or minted.
+/// - An unknown model is always UnknownModel. A call about a round checks in this order: model, round number, phase,
+/// deadline,   then the rest.
+/// - A tie of orders cannot occur: the caller sorts, the ledger checks every order in one pass and never sorts.
+/// - The last validator to reveal can choose between two seeds by staying silent, at the price of its slash.
+interface IRelayLedger {
+    /* EVENTS */
+
+    /// @notice `amount` moved from the account's wallet to its free balance.
+    event Deposited(address indexed account, uint256 amount);
+
+    /// @notice `amount` moved from the account's free balance to its wallet.
+    event Withdrawn(address indexed account, uint256 amount);
+
+    /// @notice A model was created; its creator owns the genesis checkpoint, the first tip.
+    event ModelCreated(bytes32 indexed model, address indexed creator, bytes32 genesis, Rules rules);
+
+    /// @notice `amount` was added to the model's emission budget.
+    event Funded(bytes32 indexed model, address indexed account, uint256 amount);
+
+    /// @notice `amount` was added to the account's stake.
+    event Staked(bytes32 indexed model, address indexed account, uint256 amount);
+
+    /// @notice The whole stake, `amount`, returned to the account's free balance.
+    event Unstaked(bytes32 indexed model, address indexed account, uint256 amount);
+
+    /// @notice A trainer bid for a lease of `segment`.
+    event BidPlaced(
+        bytes32 indexed model, uint64 indexed round, address indexed trainer, uint8 segment, uint256 amount
+    );
+
+    /// @notice A tip's owner offered it and locked `deposit`, the rule `offerDeposit` times `legsPerTip`.
+    event TipOffered(
+        bytes32 indexed model, uint64 indexed round, bytes32 tip, address indexed owner, uint256 deposit
+    );
+
+    /// @notice A bid that found no tip, or whose round was voided at matching, returned.
+    event BidReturned(bytes32 indexed model, uint64 indexed round, address indexed trainer, uint256 amount);
+
+    /// @notice `amount` of an offer's deposit returned: legs not matched, not submitted, selected, or voided.
+    event DepositReturned(
+        bytes32 indexed model, uint64 indexed round, bytes32 tip, address indexed owner, uint256 amount
+    );
+
+    /// @notice A trainer got the lease of `leg`: to continue `parent` in `segment`.
+    event LegLeased(
+        bytes32 indexed model,
+        uint64 indexed round,
+        uint8 leg,
+        address indexed trainer,
+        bytes32 parent,
+        uint8 segment
+    );
+
+    /// @notice The committee of the round was drawn.
+    event CommitteeSeated(bytes32 indexed model, uint64 indexed round, address[] validators);
+
+    /// @notice The round entered `phase`, or its first bid set the deadline; `deadline` is zero where there is none.
+    event PhaseChanged(bytes32 indexed model, uint64 indexed round, Phase phase, uint64 deadline);
+
+    /// @notice The trainer of `leg` handed over `child`.
+    event LegSubmitted(
+        bytes32 indexed model,
+        uint64 indexed round,
+        uint8 leg,
+        address indexed trainer,
+        bytes32 parent,
+        bytes32 child
+    );
+
+    /// @notice A seat sealed its scores.
+    event ScoresCommitted(
+        bytes32 indexed model, uint64 indexed round, address indexed validator, bytes32 commitment
+    );
+
+    /// @notice A seat opened its scores, one for each leg in leg order; UNAVAILABLE is the least int64.
+    event ScoresRevealed(
+        bytes32 indexed model, uint64 indexed round, address indexed validator, int64[] scores, bytes32 salt
+    );
+
+    /// @notice Outcome of a leg.
+    /// @dev `child` is zero where nothing was submitted; `score` is UNAVAILABLE there and in a voided round.
+    /// `bidReturned` and `forfeited` add up to the bid and the part of the owner's deposit that no DepositReturned
+    /// event returned.
+    event LegSettled(
+        bytes32 indexed model,
+        uint64 indexed round,
+        uint8 leg,
+        bytes32 child,
+        int64 score,
+        bool selected,
+        uint256 reward,
+        uint256 royalty,
+        uint256 bidReturned,
+        uint256 forfeited
+    );
+
+    /// @notice A seat was paid for the `agreed` submitted legs on which it was near the median.
+    event ValidatorPaid(
+        bytes32 indexed model, uint64 indexed round, address indexed validator, uint8 agreed, uint256 amount
+    );
+
+    /// @notice A seat that did not reveal lost `amount` of its stake.
+    event ValidatorSlashed(bytes32 indexed model, uint64 indexed round, address indexed validator, uint256 amount);
+
+    /// @notice The round was settled: `pot` was shared out, `emission` of it came from the budget, `carry` was left
+    /// over.
+    event RoundSettled(
+        bytes32 indexed model, uint64 indexed round, uint8 selected, uint256 pot, uint256 emission, uint256 carry
+    );
+
+    /// @notice The round ended without a settlement; the tips stay.
+    event RoundVoided(bytes32 indexed model, uint64 indexed round, VoidReason reason);
+
+    /// @notice A royalty was split: `kept` went to the owner's free balance, `passed` waits at the parent.
+    event RoyaltyCollected(
+        bytes32 indexed model, bytes32 indexed root, address indexed owner, uint256 kept, uint256 passed, bytes32 parent
+    );
+
+    /* VIEWS */
+
+    /// @notice The ERC-20 token that everything is paid in.
+    function token() external view returns (address);
+
+    /// @notice The account's free balance: what it can withdraw, bid, offer, stake or fund with.
+    function freeOf(address account) external view returns (uint256);
+
+    /// @notice The account's stake as validator of the model.
+    function stakeOf(bytes32 model, address account) external view returns (uint256);
+
+    /// @notice The model's validators in list order: as they staked; one that leaves is replaced by the last.
+    function validatorsOf(bytes32 model) external view returns (address[] memory);
+
+    /// @notice The checkpoint, or only zeros if the model has none of that root.
+    function checkpointOf(bytes32 model, bytes32 root) external view returns (Checkpoint memory);
+
+    /// @notice Rules, money and counters of the model.
+    function modelOf(bytes32 model) external view returns (ModelView memory);
+
+    /// @notice The running round of the model.
+    function roundOf(bytes32 model) external view returns (RoundView memory);
+
+    /// @notice Whether `leafHash` is the leaf at `index` of the RFC 9162 tree of `count` leaves with that root
+    /// (2.1.3.2).
+    /// @param path The sibling hashes from the leaf upwards.
+    function verifyLeaf(bytes32 root, bytes32 leafHash, uint256 index, uint256 count, bytes32[] calldata path)
+        external
+        pure
+        returns (bool);
+
+    /// @notice The leaf hash of a manifest's chunk: SHA-256(0x00 ‖ 0x02 ‖ tensor ‖ offset ‖ length ‖ digest).
+    /// @param tensor Index of the tensor in the header. @param offset Byte offset in the tensor. @param length Bytes.
+    /// @param digest BLAKE3-256 of the chunk's bytes.
+    function chunkLeaf(uint32 tensor, uint64 offset, uint32 length, bytes32 digest) external pure returns (bytes32);
+
+    /* TOKEN MOVEMENTS */
+
+    /// @notice Moves `amount` from the caller's wallet to its free balance; the ledger needs an allowance.
+    function deposit(uint256 amount) external;
+
+    /// @notice Moves `amount` from the caller's free balance to its wallet.
+    function withdraw(uint256 amount) external;
+
+    /* MODELS */
+
+    /// @notice Creates a model and puts `budget` of the caller's free balance, possibly zero, behind its emission.
+    /// @return The model's id: SHA-256 over the words of creator, genesis root and rules.
+    function createModel(Rules calldata rules, bytes32 genesis, uint256 budget) external returns (bytes32);
+
+    /// @notice Adds free balance to the model's emission budget. There is no way back.
+    function fund(bytes32 model, uint256 amount) external;
+
+    /// @notice Adds free balance to the caller's stake as validator; the total must reach the rule `validatorStake`.
+    function stake(bytes32 model, uint256 amount) external;
+
+    /// @notice Returns the caller's whole stake; refused while it holds a seat in the running round.
+    function unstake(bytes32 model) external;
+
+    /* ROUNDS */
+
+    /// @notice Bids `amount` for a lease of `segment`; the first bid of a round starts its clock.
+    function bid(bytes32 model, uint64 round, uint8 segment, uint256 amount) external;
+
+    /// @notice Locks the deposit for each leg that may continue the caller's tip; offered tips rank first.
+    function offer(bytes32 model, uint64 round, bytes32 tip) external;
+
+    /// @notice Closes the bidding, leases the legs and seats the committee; voids the round if that is too small.
+    /// @param bidOrder Indices of all bids: amount descending, then SHA-256(seed ‖ trainer) ascending.
+    /// @param tipOrder Indices of all tips: offered first, then score descending, then SHA-256(seed ‖ root) ascending.
+    function matchRound(bytes32 model, uint64 round, uint8[] calldata bidOrder, uint8[] calldata tipOrder) external;
+
+    /// @notice Hands over the child of the caller's lease.
+    function submit(bytes32 model, uint64 round, uint8 leg, bytes32 child) external;
+
+    /// @notice Seals the scores of the caller's seat.
+    /// @param commitment SHA-256(model ‖ round word ‖ validator word ‖ salt ‖ score words).
+    function commit(bytes32 model, uint64 round, bytes32 commitment) external;
+
+    /// @notice Opens the seal: one score for each leg in leg order, UNAVAILABLE for those not submitted.
+    function reveal(bytes32 model, uint64 round, int64[] calldata scores, bytes32 salt) external;
+
+    /// @notice Enforces the deadline of the running phase; anyone may.
+    function advance(bytes32 model, uint64 round) external;
+
+    /* SETTLEMENT */
+
+    /// @notice Ranks, selects and pays, and begins the next round.
+    /// @param legOrder The submitted legs: score descending, then leg number ascending.
+    /// @param medianSeats For each of them the index of a seat whose score is the weighted lower median.
+    function settle(bytes32 model, uint64 round, uint8[] calldata legOrder, uint8[] calldata medianSeats) external;
+
+    /* ROYALTIES */
+
+    /// @notice Splits what waits at `root` and at its ancestors, for at most `steps` checkpoints.
+    function collect(bytes32 model, bytes32 root, uint8 steps) external;
+}

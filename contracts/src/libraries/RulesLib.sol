@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Rules} from "../interfaces/IRelayLedger.sol";
+import {
+    BPS,
+    MAX_AMOUNT_WEI,
+    MAX_COMMITTEE,
+    MAX_LEGS_PER_TIP,
+    MAX_PHASE_SECONDS,
+    MAX_SCORE_PPM,
+    MAX_SEGMENTS
+} from "./ConstantsLib.sol";
+import {ErrorsLib} from "./ErrorsLib.sol";
+
+/// @title Rules of a model
+library RulesLib {
+    /// @dev Reverts with BadRules if a field is outside its bounds or the fields contradict each other.
+    function check(Rules memory rules) internal pure {
+        _checkRange(rules.legsPerTip, 1, MAX_LEGS_PER_TIP);
+        _checkRange(rules.selectionBps, 1, BPS);
+        _checkRange(rules.segments, 1, MAX_SEGMENTS);
+        _checkRange(rules.bidSeconds, 1, MAX_PHASE_SECONDS);
+        _checkRange(rules.trainSeconds, 1, MAX_PHASE_SECONDS);
+        _checkRange(rules.commitSeconds, 1, MAX_PHASE_SECONDS);
+        _checkRange(rules.revealSeconds, 1, MAX_PHASE_SECONDS);
+        _checkRange(rules.committeeSize, 1, MAX_COMMITTEE);
+        _checkRange(rules.quorum, 1, rules.committeeSize);
+        _checkScore(rules.marginPpm, 1);
+        _checkScore(rules.agreementPpm, 0);
+        _checkRange(rules.gammaBps, 0, BPS);
+        _checkRange(rules.slashBps, 0, BPS);
+        // Each share is at most the sum, so that its own bound needs no check.
+        uint256 shares = uint256(rules.trainerBps) + rules.royaltyBps + rules.validatorBps;
+        _checkRange(shares, BPS, BPS);
+        _checkRange(rules.minBid, 1, MAX_AMOUNT_WEI);
+        _checkRange(rules.offerDeposit, 0, MAX_AMOUNT_WEI);
+        _checkRange(rules.validatorStake, 1, MAX_AMOUNT_WEI);
+        _checkRange(rules.emission, 0, MAX_AMOUNT_WEI);
+        _checkRange(rules.halvingRounds, 1, type(uint32).max);
+    }
+
+    /// @dev The model's id: SHA-256 over one word for each of creator, genesis root and rules.
+    function modelId(address creator, bytes32 genesis, Rules memory rules) internal pure returns (bytes32) {
+        return sha256(abi.encode(creator, genesis, rules));
+    }
+
+    function _checkRange(uint256 value, uint256 low, uint256 high) private pure {
+        if (value < low || value > high) revert ErrorsLib.BadRules();
+    }
+
+    function _checkScore(int64 value, int64 low) private pure {
+        if (value < low || value > MAX_SCORE_PPM) revert ErrorsLib.BadRules();
+    }
+}

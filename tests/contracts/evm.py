@@ -1,0 +1,142 @@
+"""A real EVM (py-evm, Prague) in this process with a clock that the test sets: no signatures, no blocks, exact gas.
+
+The address of an account is free to choose because senders are spoofed; a call costs well under ten milliseconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth.chains.base import MiningChain
+from eth.db.atomic import AtomicDB
+from eth.vm.execution_context import ExecutionContext
+from eth.vm.forks.prague import PragueVM
+from eth.vm.spoof import SpoofTransaction
+
+from derelayl_protocol.types import Address, Timestamp, Wei
+
+ARTIFACTS = Path(__file__).parents[2] / "contracts" / "artifacts"
+
+TX_GAS = 16_777_216
+"""Gas limit of every transaction: that of EIP-7825, so that a call that needs more fails here too."""
+
+START = Timestamp(1_700_000_000)
+"""Unix seconds of the first block."""
+
+SUPPLY = Wei(10**30)
+"""Wei minted when the token is deployed."""
+
+CHAIN_ID = 31337
+GENESIS = {
+    "coinbase": bytes(20),
+    "difficulty": 0,
+    "extra_data": b"",
+    "gas_limit": 30_000_000,
+    "mix_hash": bytes(32),
+    "nonce": bytes(8),
+    "timestamp": START,
+}
+
+
+class Reverted(Exception):
+    """The contract reverted without one of the protocol's reasons; `data` is what it returned."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data.hex())
+        self.data = data
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    output: bytes
+    logs: tuple[tuple[bytes, tuple[bytes, ...], bytes], ...]  # (address, topics, data)
+    gas: int
+
+
+def artifact(name: str) -> dict[str, Any]:
+    """Read a committed artifact."""
+    loaded: dict[str, Any] = json.loads((ARTIFACTS / f"{name}.json").read_text())
+    return loaded
+
+
+def account(number: int) -> Address:
+    """A test account; number 0 is not the zero address."""
+    return Address(f"0x{0xACC0000 + number:040x}")
+
+
+class Chain(MiningChain):
+    chain_id = CHAIN_ID
+    vm_configuration = ((0, PragueVM),)
+
+
+class Evm:
+    """State and clock of the chain."""
+
+    def __init__(self) -> None:
+        self._database = AtomicDB()
+        vm = Chain.from_genesis(self._database, GENESIS, {}).get_vm()
+        self._state = vm.state
+        self._transactions = vm.get_transaction_builder()
+        self.now = START
+
+    def fork(self) -> Evm:
+        """Copy the chain; the two go on apart. Cheap: what is in the state so far is shared."""
+        self._state.persist()
+        other = copy.copy(self)
+        other._state = type(self._state)(self._database, self._state.execution_context, self._state.state_root)
+        return other
+
+    def transact(self, sender: Address, to: bytes, data: bytes) -> Receipt:
+        """Execute a transaction at `now`. Raises Reverted, the state then being as before."""
+        computation = self._execute(sender, to, data)
+        self._state.lock_changes()
+        if computation.is_error:
+            raise Reverted(computation.output)
+        logs = tuple(
+            (address, tuple(topic.to_bytes(32, "big") for topic in topics), data)
+            for address, topics, data in computation.get_log_entries()
+        )
+        gas = TX_GAS - computation.get_gas_remaining()
+        return Receipt(computation.output, logs, gas - min(gas // 5, computation.get_gas_refund()))
+
+    def call(self, to: bytes, data: bytes) -> bytes:
+        """Execute a call and undo it. Raises Reverted."""
+        snapshot = self._state.snapshot()
+        try:
+            computation = self._execute(account(0), to, data)
+        finally:
+            self._state.revert(snapshot)
+        if computation.is_error:
+            raise Reverted(computation.output)
+        return bytes(computation.output)
+
+    def deploy(self, code: bytes) -> bytes:
+        """Deploy a contract and return its address."""
+        computation = self._execute(account(0), b"", code)
+        self._state.lock_changes()
+        if computation.is_error:
+            raise Reverted(computation.output)
+        return bytes(computation.msg.storage_address)
+
+    def _execute(self, sender: Address, to: bytes, data: bytes) -> Any:
+        self._state.execution_context = ExecutionContext(
+            bytes(20), self.now, 1, 0, bytes(32), GENESIS["gas_limit"], (), CHAIN_ID, 0, 0
+        )
+        sender_bytes = bytes.fromhex(sender[2:])
+        transaction = self._transactions.new_unsigned_dynamic_fee_transaction(
+            chain_id=CHAIN_ID,
+            nonce=self._state.get_nonce(sender_bytes),
+            max_priority_fee_per_gas=0,
+            max_fee_per_gas=0,
+            gas=TX_GAS,
+            to=to,
+            value=0,
+            data=data,
+            access_list=(),
+        )
+        spoofed = SpoofTransaction(transaction, from_=sender_bytes, gas_used=0, sender=sender_bytes)
+        return self._state.apply_transaction(spoofed)

@@ -1,0 +1,161 @@
+"""The deployed ledger as tests speak to it: commands in; events, views and reasons out."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import eth_abi
+import pytest
+from eth_utils import keccak
+
+from derelayl_node.chain.codec import Codec
+from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.ledger import commands, events, state
+from derelayl_protocol.rules import Rules, word
+from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
+
+from .evm import SUPPLY, Evm, Reverted, account, artifact
+
+WALLET = Wei(10**24)
+"""What every funded account starts with, outside the ledger."""
+
+UNKNOWN = ModelId(b"\x77" * 32)
+"""No model has this id."""
+
+CREATOR = account(1)
+TRAINERS = tuple(account(100 + number) for number in range(33))
+VALIDATORS = tuple(account(200 + number) for number in range(60))
+
+RULES = Rules(
+    legs_per_tip=4,
+    selection_bps=5000,
+    segments=3,
+    bid_seconds=60,
+    train_seconds=600,
+    commit_seconds=120,
+    reveal_seconds=120,
+    committee_size=3,
+    quorum=2,
+    margin_ppm=Ppm(1000),
+    agreement_ppm=Ppm(500),
+    gamma_bps=5000,
+    trainer_bps=6000,
+    royalty_bps=2500,
+    validator_bps=1500,
+    slash_bps=1000,
+    min_bid=Wei(10),
+    offer_deposit=Wei(7),
+    validator_stake=Wei(1000),
+    emission=Wei(1_000_003),
+    halving_rounds=2,
+)
+
+
+def root(number: int) -> Root:
+    """A root that no other number has."""
+    return Root(hashlib.sha256(b"root" + word(number)).digest())
+
+
+class Relay:
+    """Token and ledger on an EVM of their own."""
+
+    def __init__(self) -> None:
+        self.evm = Evm()
+        token, ledger = artifact("RelayToken"), artifact("RelayLedger")
+        holder = eth_abi.encode(["address", "uint256"], [account(0), SUPPLY])
+        self.token = self.evm.deploy(bytes.fromhex(token["bytecode"][2:]) + holder)
+        self.ledger = self.evm.deploy(bytes.fromhex(ledger["bytecode"][2:]) + eth_abi.encode(["address"], [self.token]))
+        self.codec = Codec(ledger["abi"])
+        self.gas = 0  # of the latest command
+        self._rounds: dict[ModelId, state.RoundView] = {}  # what `round` answered since the latest command
+
+    def fork(self) -> Relay:
+        """Copy the ledger and its chain; the two go on apart."""
+        other = copy.copy(self)
+        other.evm = self.evm.fork()
+        other._rounds = {}
+        return other
+
+    def fund_wallet(self, owner: Address, amount: Wei = WALLET) -> None:
+        """Give tokens and let the ledger take them."""
+        self.token_call(account(0), "transfer(address,uint256)", owner, amount)
+        self.token_call(owner, "approve(address,uint256)", "0x" + self.ledger.hex(), 2**256 - 1)
+
+    def token_call(self, sender: Address, signature: str, *arguments: Any) -> bytes:
+        """Transact with the token. Raises Reverted."""
+        types = signature[signature.index("(") + 1 : -1].split(",")
+        return self.evm.transact(
+            sender, self.token, keccak(text=signature)[:4] + eth_abi.encode(types, arguments)
+        ).output
+
+    def send(self, sender: Address, command: commands.Command) -> tuple[events.Event, ...]:
+        """Execute a command and return its events. Raises RuleViolation, or Reverted for anything else."""
+        data = self.codec.command(command)
+        self._rounds.clear()
+        try:
+            receipt = self.evm.transact(sender, self.ledger, data)
+        except Reverted as error:
+            violation = self.codec.violation(error.data)
+            if violation is None:
+                raise
+            raise violation from error
+        self.gas = receipt.gas
+        return tuple(self.codec.event(topics, data) for address, topics, data in receipt.logs if address == self.ledger)
+
+    def refuses(self, reason: Reason, sender: Address, command: commands.Command) -> None:
+        """Check that the ledger refuses the command for this reason."""
+        with pytest.raises(RuleViolation) as caught:
+            self.send(sender, command)
+        assert caught.value.reason is reason
+
+    def view(self, name: str, *arguments: Any) -> Any:
+        """Call a view of the ledger. Raises RuleViolation or Reverted."""
+        try:
+            return self.codec.result(name, self.evm.call(self.ledger, self.codec.call(name, *arguments)))
+        except Reverted as error:
+            violation = self.codec.violation(error.data)
+            if violation is None:
+                raise
+            raise violation from error
+
+    def wallet(self, owner: Address | bytes) -> Wei:
+        """Tokens outside the ledger (or, asked for the ledger, in it)."""
+        address = "0x" + owner.hex() if isinstance(owner, bytes) else owner
+        data = keccak(text="balanceOf(address)")[:4] + eth_abi.encode(["address"], [address])
+        return Wei(int.from_bytes(self.evm.call(self.token, data)))
+
+    def free(self, owner: Address) -> Wei:
+        return Wei(self.view("freeOf", owner))
+
+    def stake(self, model: ModelId, owner: Address) -> Wei:
+        return Wei(self.view("stakeOf", model, owner))
+
+    def round(self, model: ModelId) -> state.RoundView:
+        if model not in self._rounds:
+            self._rounds[model] = self.codec.round_view(self.view("roundOf", model))
+        return self._rounds[model]
+
+    def checkpoint(self, model: ModelId, name: Root) -> state.CheckpointRecord | None:
+        return self.codec.checkpoint(self.view("checkpointOf", model, name))
+
+    def model(self, model: ModelId, roots: Sequence[Root] = ()) -> state.ModelState:
+        """Everything of a model, with those of `roots` that are checkpoints; one call for each part."""
+        rules, creator, genesis, budget, carry, settled, next_seed = self.view("modelOf", model)
+        validators = tuple(Address(item.lower()) for item in self.view("validatorsOf", model))
+        records = {name: self.checkpoint(model, name) for name in roots}
+        return state.ModelState(
+            rules=self.codec.rules(rules),
+            creator=Address(creator.lower()),
+            genesis=Root(genesis),
+            budget=budget,
+            carry=carry,
+            settled_rounds=settled,
+            next_seed=next_seed,
+            current=self.round(model),
+            checkpoints={name: record for name, record in records.items() if record is not None},
+            stakes={owner: self.stake(model, owner) for owner in validators},
+            validators=validators,
+        )

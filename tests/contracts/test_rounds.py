@@ -1,0 +1,238 @@
+"""Rounds that end in a settlement, with every wei accounted for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from derelayl_protocol.ledger import commands, events
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.state import CheckpointRecord
+from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Wei
+
+from .game import Game
+from .orders import bid_order, tip_order
+from .relay import CREATOR, RULES, TRAINERS, VALIDATORS, account, root
+
+FIRST, SECOND, THIRD, FOURTH, FIFTH = TRAINERS[:5]
+
+AGREED = ((5000, 3000, -100),) * 3
+"""All three seats give the same scores to three legs."""
+
+
+def only(kind: type, recorded: tuple[events.Event, ...]) -> list[events.Event]:
+    return [event for event in recorded if isinstance(event, kind)]
+
+
+def test_a_whole_round_pays_trainer_parent_and_validators() -> None:
+    game = Game()
+    relay = game.relay
+    game.send(CREATOR, commands.OfferTip, game.genesis)
+    game.to_commit(40, 30, 20)
+    game.judge((5000, 3000, -100), (5001, 3600, -90), (5002, 3601, UNAVAILABLE))
+    before = {owner: relay.free(owner) for owner in (CREATOR, *TRAINERS[:3], *VALIDATORS[:4])}
+    seats = game.view.seats
+    recorded = game.settle()
+
+    pot = 30 + 20 + 2 * RULES.offer_deposit + RULES.emission  # two forfeited bids with the deposits of their legs
+    reward, royalty, share = pot * 6000 // 10_000, pot * 2500 // 10_000, pot * 1500 // 10_000
+    settled = [event for event in recorded if isinstance(event, events.LegSettled)]
+    assert [event.selected for event in settled] == [True, False, False]
+    assert (settled[0].score, settled[0].reward, settled[0].royalty) == (5001, reward, royalty)
+    assert [(event.bid_returned, event.forfeited) for event in settled] == [(40, 0), (0, 37), (0, 27)]
+    assert only(events.DepositReturned, recorded) == [
+        events.DepositReturned(game.model, 1, game.genesis, CREATOR, RULES.offer_deposit)
+    ]
+    paid = {event.validator: event for event in recorded if isinstance(event, events.ValidatorPaid)}
+    agreed = [paid[seat.validator].agreed for seat in seats]
+    assert agreed == [2, 3, 2]  # the first is 600 off on one leg, the last could not fetch one
+    assert [paid[seat.validator].amount for seat in seats] == [share * count // sum(agreed) for count in agreed]
+
+    carry = pot - reward - royalty - sum(event.amount for event in paid.values())
+    assert recorded[-2:] == (
+        events.RoundSettled(game.model, 1, 1, Wei(pot), RULES.emission, Wei(carry)),
+        events.PhaseChanged(game.model, 2, Phase.BID, 0),
+    )
+    assert relay.free(FIRST) == before[FIRST] + 40 + reward
+    assert relay.free(CREATOR) == before[CREATOR] + RULES.offer_deposit
+    assert relay.free(SECOND) == before[SECOND]
+    model = relay.model(game.model, [game.genesis, root(1000)])
+    assert (model.carry, model.budget, model.settled_rounds) == (carry, game.budget - RULES.emission, 1)
+    assert model.checkpoints == {
+        game.genesis: CheckpointRecord(CREATOR, parent=bytes(32), score=Ppm(0), round=0, pending=Wei(royalty)),
+        root(1000): CheckpointRecord(FIRST, parent=game.genesis, score=Ppm(5001), round=1, pending=Wei(0)),
+    }
+    assert [(tip.root, tip.owner, tip.score, tip.offered) for tip in model.current.tips] == [
+        (root(1000), FIRST, 5001, False)
+    ]
+    assert (model.current.bids, model.current.legs, model.current.seats) == ((), (), ())
+    game.check_money()
+
+
+def test_money_adds_up_after_every_step() -> None:
+    game = Game()
+    steps = [
+        lambda: game.send(CREATOR, commands.OfferTip, game.genesis),
+        lambda: game.bid(40, 30, 20, 50, 60),
+        game.match,
+        lambda: game.submit(0, 1, 3),
+        lambda: game.to_reveal((5000, 1, UNAVAILABLE, 7000), (5000, 1, UNAVAILABLE, 7000)),
+        lambda: game.reveal((5000, 1, UNAVAILABLE, 7000), (5000, 1, UNAVAILABLE, 7000)),
+        game.settle,
+    ]
+    for step in steps:
+        step()
+        game.check_money()
+
+
+def test_scores_add_up_along_a_lineage() -> None:
+    game = Game()
+    game.play(*AGREED)
+    game.play(*AGREED)
+    tip = game.view.tips[0]
+    assert (tip.root, tip.score) == (root(2000), 10_000)
+    record = game.relay.checkpoint(game.model, tip.root)
+    assert record is not None
+    assert (record.parent, record.round) == (root(1000), 2)
+
+
+def test_the_best_are_selected_and_become_tips_in_order() -> None:
+    game = Game(replace(RULES, selection_bps=6700))
+    recorded = game.play(*[(2000, 5000, 3000)] * 3)
+    assert [event.selected for event in recorded if isinstance(event, events.LegSettled)] == [False, True, True]
+    assert [tip.root for tip in game.view.tips] == [root(1001), root(1002)]
+    game.check_money()
+
+
+def test_nothing_is_selected_below_the_margin() -> None:
+    game = Game()
+    recorded = game.play(*[(999, 999, UNAVAILABLE)] * 3)
+    settled = next(event for event in recorded if isinstance(event, events.RoundSettled))
+    assert (settled.selected, settled.emission, settled.pot) == (0, 0, 90)
+    assert settled.carry == 90 - 3 * (90 * 1500 // 10_000 // 3)
+    assert [tip.root for tip in game.view.tips] == [game.genesis]
+    game.check_money()
+
+
+def test_two_legs_with_the_same_child_are_selected_once() -> None:
+    game = Game(replace(RULES, selection_bps=10_000))
+    game.to_train()
+    view = game.view
+    for leg, child in enumerate((root(7), root(7), root(8))):
+        game.send(view.legs[leg].trainer, commands.SubmitLeg, leg, child)
+    game.judge(*[(5000, 5000, 4000)] * 3)
+    recorded = game.settle()
+    assert [event.selected for event in recorded if isinstance(event, events.LegSettled)] == [True, False, True]
+    assert [tip.root for tip in game.view.tips] == [root(7), root(8)]
+    game.check_money()
+
+
+def test_the_median_is_by_weight_and_the_lower_of_two() -> None:
+    game = Game(replace(RULES, committee_size=4), validators=4)
+    heavy = VALIDATORS[0]
+    game.relay.send(heavy, commands.Stake(game.model, Wei(2006)))  # as much as the three others together
+    game.to_train(40)
+    game.submit()
+    rows = [(1500,) if seat.validator == heavy else (9000,) for seat in game.view.seats]
+    game.judge(*rows)
+    recorded = game.settle()
+    settled = next(event for event in recorded if isinstance(event, events.LegSettled))
+    assert settled.score == 1500
+
+
+def test_a_silent_seat_is_slashed_into_the_pot() -> None:
+    game = Game()
+    game.to_commit()
+    game.judge((5000, 0, 0), (5000, 0, 0), None)
+    silent = game.view.seats[2]
+    recorded = game.settle()
+    loss = silent.weight * RULES.slash_bps // 10_000
+    assert only(events.ValidatorSlashed, recorded) == [
+        events.ValidatorSlashed(game.model, 1, silent.validator, Wei(loss))
+    ]
+    assert game.relay.stake(game.model, silent.validator) == silent.weight - loss
+    settled = next(event for event in recorded if isinstance(event, events.RoundSettled))
+    assert settled.pot == 50 + loss + RULES.emission
+    game.check_money()
+
+
+def test_emission_halves_and_ends_with_the_budget() -> None:
+    game = Game(replace(RULES, halving_rounds=1), budget=1_000_003 + 500_001 + 100)
+    emissions = [
+        event.emission for _ in range(4) for event in game.play(*AGREED) if isinstance(event, events.RoundSettled)
+    ]
+    assert emissions == [1_000_003, 500_001, 100, 0]
+
+
+def test_legs_follow_the_orders_and_surplus_bids_return() -> None:
+    game = Game(replace(RULES, legs_per_tip=2, selection_bps=10_000, min_bid=Wei(1)))
+    game.play(*[(5000, 9000)] * 3, bids=(40, 30))
+    better, worse = root(1001), root(1000)
+    assert [tip.root for tip in game.view.tips] == [better, worse]
+    game.send(FIRST, commands.OfferTip, worse)  # an offered tip ranks before a better one
+    for trainer, amount in zip(TRAINERS[2:8], (1, 5, 3, 5, 2, 4), strict=True):
+        game.send(trainer, commands.PlaceBid, WHOLE_MODEL, Wei(amount))
+    order, tips = bid_order(game.view), tip_order(game.view)
+    recorded = game.match()
+    view = game.view
+    assert [view.tips[index].root for index in tips] == [worse, better]
+    assert [leg.trainer for leg in view.legs] == [view.bids[index].trainer for index in order[:4]]
+    assert [(leg.bid, leg.parent, leg.deposit) for leg in view.legs] == [
+        (5, worse, RULES.offer_deposit),
+        (5, worse, RULES.offer_deposit),
+        (4, better, 0),
+        (3, better, 0),
+    ]
+    returned = [(event.trainer, event.amount) for event in recorded if isinstance(event, events.BidReturned)]
+    assert returned == [(TRAINERS[6], 2), (TRAINERS[2], 1)]
+    assert not only(events.DepositReturned, recorded)
+    game.check_money()
+
+
+def test_the_unused_part_of_an_offer_returns_at_matching() -> None:
+    game = Game()
+    game.send(CREATOR, commands.OfferTip, game.genesis)
+    game.bid(40)
+    recorded = game.match()
+    assert recorded[0] == events.DepositReturned(game.model, 1, game.genesis, CREATOR, Wei(3 * RULES.offer_deposit))
+    assert [type(event).__name__ for event in recorded[1:]] == ["LegLeased", "CommitteeSeated", "PhaseChanged"]
+    game.check_money()
+
+
+def test_phases_end_early_when_all_have_acted() -> None:
+    game = Game()
+    game.bid(40)
+    assert game.view.deadline == game.relay.evm.now + RULES.bid_seconds
+    game.match()
+    assert game.view.deadline == game.relay.evm.now + RULES.train_seconds
+    game.submit(0)
+    assert (game.view.phase, game.view.deadline) == (Phase.COMMIT, game.relay.evm.now + RULES.commit_seconds)
+    game.commit((5000,), (5000,), (5000,))
+    assert (game.view.phase, game.view.deadline) == (Phase.REVEAL, game.relay.evm.now + RULES.reveal_seconds)
+    game.reveal((5000,), (5000,), (5000,))
+    assert (game.view.phase, game.view.deadline) == (Phase.SETTLE, 0)
+
+
+def test_a_withdrawal_moves_tokens_back_to_the_wallet() -> None:
+    game = Game()
+    wallet, free = game.relay.wallet(FIRST), game.relay.free(FIRST)
+    recorded = game.relay.send(FIRST, commands.Withdraw(Wei(400)))
+    assert recorded == (events.Withdrawn(FIRST, Wei(400)),)
+    assert (game.relay.wallet(FIRST), game.relay.free(FIRST)) == (wallet + 400, free - 400)
+
+
+def test_unstaking_returns_everything_and_the_last_validator_moves_up() -> None:
+    game = Game()
+    free, stake = game.relay.free(VALIDATORS[1]), game.relay.stake(game.model, VALIDATORS[1])
+    game.relay.send(VALIDATORS[1], commands.Unstake(game.model))
+    assert game.relay.free(VALIDATORS[1]) == free + stake
+    assert game.relay.model(game.model).validators == (VALIDATORS[0], VALIDATORS[3], VALIDATORS[2])
+    game.relay.send(VALIDATORS[2], commands.Unstake(game.model))
+    assert game.relay.model(game.model).validators == (VALIDATORS[0], VALIDATORS[3])
+    game.check_money()
+
+
+def test_a_stranger_s_account_is_empty() -> None:
+    game = Game()
+    stranger = account(999)
+    assert (game.relay.free(stranger), game.relay.stake(game.model, stranger)) == (0, 0)
+    assert game.relay.checkpoint(game.model, root(5)) is None
