@@ -1,0 +1,312 @@
+"""The ledger port on an EVM chain: web3 in threads, an outbox under every command."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import trio
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.ledger.commands import Command, Deposit
+from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView
+from derelayl_protocol.types import Address, ModelId, Root, Wei
+
+from ..keys import NodeKey
+from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
+from .codec import INSUFFICIENT_ALLOWANCE, Codec
+from .deploy import NetworkAddresses, artifact
+from .follower import next_batch
+from .index import NameIndex
+from .outbox import Outbox, key_for
+from .provider import DEFAULT_TIMEOUT_S, CallReverted, Receipt, Rpc, open_chain
+from .sender import Sender
+
+T = TypeVar("T")
+
+_run_sync: Any = trio.to_thread.run_sync
+"""Untyped, because the stubs that another dependency installs are older than its `abandon_on_cancel`."""
+
+MAX_CALLS = 8
+"""Requests to the chain at once: keeps threads few and the embedded chain's queue short."""
+
+READ_DEADLINE_S = 60.0
+"""Seconds for one read: three requests' timeouts."""
+
+SEND_DEADLINE_S = 180.0
+"""Seconds for a command to be mined: a dozen blocks of a usual chain; it stays in the outbox beyond."""
+
+FIRST_POLL_S, LAST_POLL_S = 0.02, 1.0
+"""Seconds between two looks for a receipt, doubled from the first to the last: the embedded chain mines at once."""
+
+
+class EvmLedger:
+    """The ledger as one account sees it, on any EVM chain. Implements `ports.Ledger`; use it from one trio run."""
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        key: NodeKey,
+        addresses: NetworkAddresses,
+        outbox: Outbox,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Wire up; makes no request. `open_ledger` does that too and checks the chain."""
+        self._rpc, self._key, self._addresses, self._outbox = rpc, key, addresses, outbox
+        self._codec = Codec(artifact("RelayLedger")["abi"])
+        self._names = NameIndex(rpc, self._codec, addresses.ledger, addresses.start_block)
+        self._sender = Sender(rpc, key, outbox, addresses.chain_id, clock)
+        self._limiter = trio.CapacityLimiter(MAX_CALLS)
+        self._depositing = trio.Lock()
+
+    @property
+    def account(self) -> Address:
+        """The account that `send` signs for."""
+        return self._key.address
+
+    @property
+    def addresses(self) -> NetworkAddresses:
+        """Where the ledger is."""
+        return self._addresses
+
+    # --- the port ---------------------------------------------------------------------------------------------------
+
+    async def send(self, command: Command, key: str | None = None) -> tuple[Event, ...]:
+        """Have the command executed once and return its events, also when called again after a crash.
+
+        `key` names the intent: the same key is never executed twice. Without one, the command's content is the key, but
+        for those that may be meant twice with the same content (`outbox.REPEATABLE`: deposits, withdrawals, stakes, …),
+        where a fresh one is drawn: pass a key of your own to make a retry of these safe. Raises RuleViolation when the
+        ledger refuses it, LedgerUnavailable; after the latter the same key may be used again, whatever has happened.
+        """
+        data = self._codec.command(command)
+        intent = key if key is not None else key_for(command)
+        if isinstance(command, Deposit):
+            async with self._depositing:
+                await self._approve_if_needed(intent, command.amount, data)
+                receipt = await self._execute(intent, self._addresses.ledger, data)
+        else:
+            receipt = await self._execute(intent, self._addresses.ledger, data)
+        return self._events(receipt)
+
+    async def round(self, model: ModelId) -> RoundView:
+        """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return self._codec.round_view(await self._view("roundOf", model))
+
+    async def model(self, model: ModelId) -> ModelState:
+        """Rules, budget, stakes and the checkpoints on the ledger, all of the same block."""
+        return await self._thread(self._model, model)
+
+    async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
+        """What follows the newest block of `known` on the canonical chain, at most 256 blocks of it."""
+        start = self._addresses.start_block
+        return await self._thread(
+            partial(next_batch, start=start), self._rpc, self._codec, self._addresses.ledger, known
+        )
+
+    # --- beyond the port --------------------------------------------------------------------------------------------
+
+    async def catch_up(self) -> None:
+        """Send again what a former run signed and the chain does not have; call it once at the start."""
+        await self._thread(self._sender.catch_up)
+
+    async def account_view(self, address: Address) -> AccountView:
+        """An account's tokens in the wallet, free balance and stakes, in wei."""
+        return await self._thread(self._account_view, address)
+
+    async def checkpoint(self, model: ModelId, root: Root) -> CheckpointRecord | None:
+        """A checkpoint of the ledger, None if it has no such root. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return self._codec.checkpoint(await self._view("checkpointOf", model, root))
+
+    async def models(self) -> tuple[ModelId, ...]:
+        """Models of the ledger in the order of their creation."""
+        return await self._thread(self._models)
+
+    async def head(self) -> BlockRef:
+        """The newest block."""
+        return (await self._thread(self._rpc.head)).ref
+
+    async def token_supply(self) -> Wei:
+        """Tokens in existence, in wei: minted once, less what was burned."""
+        return Wei(_uint(await self._thread(self._rpc.call, self._addresses.token, _token_call("totalSupply()"))))
+
+    async def gas_balance(self, address: Address) -> int:
+        """The account's coins for gas, in wei of the chain's own currency."""
+        return await self._thread(self._rpc.balance, address)
+
+    async def give(self, address: Address, token_wei: Wei, gas_wei: int, key: str | None = None) -> None:
+        """Send tokens and coins for gas from this account's wallet to another; the same key gives only once.
+
+        Raises RuleViolation(INSUFFICIENT_BALANCE) for tokens that the wallet does not hold, LedgerUnavailable.
+        """
+        intent = key if key is not None else secrets.token_hex(16)
+        if gas_wei:
+            await self._execute(f"{intent}/gas", address, b"", gas_wei)
+        if token_wei:
+            transfer = _token_call("transfer(address,uint256)", address, token_wei)
+            await self._execute(f"{intent}/token", self._addresses.token, transfer)
+
+    def close(self) -> None:
+        """Close the outbox; nothing that was signed is lost."""
+        self._outbox.close()
+
+    # --- sending ----------------------------------------------------------------------------------------------------
+
+    async def _execute(self, intent: str, to: Address, data: bytes, value: int = 0) -> Receipt:
+        with trio.move_on_after(SEND_DEADLINE_S):
+            id_ = (await self._attempt(self._sender.submit, intent, to, data, value)).id
+            receipt = await self._mined(id_)
+            if receipt.succeeded:
+                return receipt
+            # Accepted by the estimate, refused when mined: others came first. Now the reason shows.
+            await self._attempt(partial(self._rpc.call, sender=self.account), to, data)
+            raise LedgerUnavailable("The ledger refused a transaction that it takes now: try again.")
+        raise LedgerUnavailable(
+            f"A transaction was not mined within {SEND_DEADLINE_S:.0f} s: it stays in the outbox, try again."
+        )
+
+    async def _mined(self, id_: int) -> Receipt:
+        poll = FIRST_POLL_S
+        while True:
+            receipt = await self._thread(self._sender.outcome, id_)
+            if receipt is not None:
+                return receipt
+            await trio.sleep(poll)
+            poll = min(2 * poll, LAST_POLL_S)
+
+    async def _approve_if_needed(self, intent: str, amount: Wei, deposit: bytes) -> None:
+        """Allow the ledger to take exactly `amount` if a deposit fails for the lack of it."""
+        if await self._thread(self._outbox.find, intent) is not None:
+            return
+        try:
+            await self._thread(partial(self._rpc.call, sender=self.account), self._addresses.ledger, deposit)
+        except CallReverted as error:
+            if error.data[:4] != INSUFFICIENT_ALLOWANCE:
+                raise self._refusal(error) from error
+            wallet = await self._thread(self._wallet, self.account)
+            if wallet < amount:
+                raise RuleViolation(Reason.INSUFFICIENT_BALANCE, f"the wallet holds {wallet} wei") from error
+            approval = _token_call("approve(address,uint256)", self._addresses.ledger, amount)
+            await self._execute(secrets.token_hex(16), self._addresses.token, approval)
+
+    async def _attempt(self, function: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await self._thread(function, *arguments)
+        except CallReverted as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: CallReverted) -> Exception:
+        violation = self._codec.violation(error.data)
+        if violation is not None:
+            return violation
+        return LedgerUnavailable(
+            f"The ledger failed without a reason of the protocol ({error}): check the network file."
+        )
+
+    def _events(self, receipt: Receipt) -> tuple[Event, ...]:
+        ours = (log for log in receipt.logs if log.address == self._addresses.ledger)
+        return tuple(self._codec.event(log.topics, log.data) for log in sorted(ours, key=lambda log: log.index))
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    async def _view(self, name: str, *arguments: Any) -> Any:
+        return await self._thread(self._read, name, arguments)
+
+    def _read(self, name: str, arguments: Sequence[Any], block: int | None = None) -> Any:
+        try:
+            data = self._rpc.call(self._addresses.ledger, self._codec.call(name, *arguments), block=block)
+        except CallReverted as error:
+            raise self._refusal(error) from error
+        return self._codec.result(name, data)
+
+    def _model(self, model: ModelId) -> ModelState:
+        block = self._rpc.head().ref.number
+        rules, creator, genesis, budget, carry, settled_rounds, next_seed = self._read("modelOf", (model,), block)
+        self._names.update(block)
+        validators = tuple(Address(account.lower()) for account in self._read("validatorsOf", (model,), block))
+        records = {
+            root: self._codec.checkpoint(self._read("checkpointOf", (model, root), block))
+            for root in self._names.roots(model)
+        }
+        return ModelState(
+            rules=self._codec.rules(rules),
+            creator=Address(creator.lower()),
+            genesis=Root(genesis),
+            budget=Wei(budget),
+            carry=Wei(carry),
+            settled_rounds=settled_rounds,
+            next_seed=next_seed,
+            current=self._codec.round_view(self._read("roundOf", (model,), block)),
+            checkpoints={root: record for root, record in records.items() if record is not None},
+            stakes={account: Wei(self._read("stakeOf", (model, account), block)) for account in validators},
+            validators=validators,
+        )
+
+    def _models(self) -> tuple[ModelId, ...]:
+        self._names.update(self._rpc.head().ref.number)
+        return self._names.models()
+
+    def _account_view(self, address: Address) -> AccountView:
+        block = self._rpc.head().ref.number
+        self._names.update(block)
+        stakes = {model: Wei(self._read("stakeOf", (model, address), block)) for model in self._names.staked(address)}
+        return AccountView(
+            wallet=self._wallet(address),
+            free=Wei(self._read("freeOf", (address,), block)),
+            stakes={model: stake for model, stake in stakes.items() if stake},
+        )
+
+    def _wallet(self, address: Address) -> Wei:
+        return Wei(_uint(self._rpc.call(self._addresses.token, _token_call("balanceOf(address)", address))))
+
+    async def _thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a blocking call in a thread; cancelling abandons it, which the outbox makes safe."""
+        with trio.move_on_after(READ_DEADLINE_S):
+            return cast(T, await _run_sync(function, *arguments, limiter=self._limiter, abandon_on_cancel=True))
+        raise LedgerUnavailable(f"The chain did not answer within {READ_DEADLINE_S:.0f} s: check that it runs.")
+
+
+async def open_ledger(
+    url: str,
+    key: NodeKey,
+    addresses: NetworkAddresses,
+    outbox: Path,
+    *,
+    timeout: float = DEFAULT_TIMEOUT_S,
+    clock: Callable[[], float] = time.time,
+) -> EvmLedger:
+    """Connect, check that chain and contract are the expected ones, and send again what a former run left behind.
+
+    `outbox` is this account's file for this network. Raises LedgerUnavailable with the remedy.
+    """
+
+    def connect() -> EvmLedger:
+        rpc = open_chain(url, addresses.chain_id, timeout)
+        if not rpc.code(addresses.ledger):
+            raise LedgerUnavailable(f"There is no contract at {addresses.ledger}: use the network file of this chain.")
+        first = rpc.block(0)
+        origin = "unknown" if first is None else first.ref.hash.hex()
+        store = Outbox(outbox, f"{addresses.chain_id} {origin} {addresses.ledger} {key.address}")
+        return EvmLedger(rpc, key, addresses, store, clock)
+
+    ledger = await trio.to_thread.run_sync(connect)
+    await ledger.catch_up()
+    return ledger
+
+
+def _token_call(signature: str, *arguments: object) -> bytes:
+    types = [kind for kind in signature[signature.index("(") + 1 : -1].split(",") if kind]
+    return keccak(text=signature)[:4] + encode(types, arguments)
+
+
+def _uint(data: bytes) -> int:
+    if len(data) != 32:
+        raise LedgerUnavailable("The token's answer is no number: check the network file.")
+    return int.from_bytes(data, "big")

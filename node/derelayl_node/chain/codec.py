@@ -1,0 +1,295 @@
+"""Between the ledger's dataclasses and the contract's ABI: commands to calls, logs to events, revert data to reasons.
+
+Driven by tables: the contract's names are the camelCase of ours, and arguments, event fields and struct members have
+the order of the dataclass fields. What the chain sends and we do not know is an error that names it, never skipped.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from eth_abi.abi import decode, encode, is_encodable
+from eth_abi.exceptions import DecodingError
+from eth_utils.crypto import keccak
+
+from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
+from derelayl_protocol.ledger import commands, events, state
+from derelayl_protocol.rules import Rules
+from derelayl_protocol.types import Address
+
+from ..ports import LedgerUnavailable
+
+FUNCTIONS: Mapping[type, str] = {
+    commands.Deposit: "deposit",
+    commands.Withdraw: "withdraw",
+    commands.CreateModel: "createModel",
+    commands.Fund: "fund",
+    commands.Stake: "stake",
+    commands.Unstake: "unstake",
+    commands.PlaceBid: "bid",
+    commands.OfferTip: "offer",
+    commands.MatchRound: "matchRound",
+    commands.SubmitLeg: "submit",
+    commands.CommitScores: "commit",
+    commands.RevealScores: "reveal",
+    commands.SettleRound: "settle",
+    commands.Advance: "advance",
+    commands.CollectRoyalty: "collect",
+}
+"""The contract's function for each command; its arguments are the command's fields in order."""
+
+TOKEN_REASONS: Mapping[str, Reason] = {
+    "ERC20InsufficientBalance(address,uint256,uint256)": Reason.INSUFFICIENT_BALANCE,
+}
+"""Errors of the token that break a rule of the ledger: a deposit of more than the wallet holds."""
+
+INSUFFICIENT_ALLOWANCE = keccak(text="ERC20InsufficientAllowance(address,uint256,uint256)")[:4]
+"""Selector of the token's error for a deposit that was not approved."""
+
+UNFIT: Mapping[str, Reason] = {
+    "rules": Reason.BAD_RULES,
+    "amount": Reason.AMOUNT_TOO_LARGE,
+    "budget": Reason.AMOUNT_TOO_LARGE,
+    "round": Reason.WRONG_ROUND,
+    "segment": Reason.BAD_SEGMENT,
+    "leg": Reason.NO_SUCH_LEG,
+    "steps": Reason.BAD_STEPS,
+    "scores": Reason.BAD_SCORES,
+    "bid_order": Reason.WRONG_ORDER,
+    "tip_order": Reason.WRONG_ORDER,
+    "leg_order": Reason.WRONG_ORDER,
+    "median_seats": Reason.WRONG_MEDIAN,
+}
+"""The rule that a number breaks which is too large for the contract's type, by field of the command."""
+
+ZERO_ADDRESS = Address("0x" + "00" * 20)
+
+BYTES32 = 32
+"""Length of a root, a commitment or a salt in bytes; eth_abi would pad a shorter one without a word."""
+
+Abi = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    selector: bytes
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _EventShape:
+    event: type
+    names: tuple[str, ...]
+    indexed: tuple[tuple[str, str], ...]  # (field, ABI type)
+    plain: tuple[tuple[str, str], ...]
+
+
+class Codec:
+    """Encodes and decodes for one contract's ABI. Pure; immutable after construction."""
+
+    def __init__(self, abi: Abi) -> None:
+        """Read the ABI. Raises ValueError when it and the protocol's events or commands disagree."""
+        self._functions = {item["name"]: _function(item) for item in abi if item["type"] == "function"}
+        self._events = {keccak(text=_signature(item)): _event_shape(item) for item in abi if item["type"] == "event"}
+        self._reasons = {keccak(text=f"{reason.value}()")[:4]: reason for reason in Reason}
+        self._reasons |= {keccak(text=signature)[:4]: reason for signature, reason in TOKEN_REASONS.items()}
+        missing = [name for name in FUNCTIONS.values() if name not in self._functions]
+        if missing:
+            raise ValueError(f"the contract lacks the functions {', '.join(missing)}")
+        self._topics = {shape.event: topic for topic, shape in self._events.items()}
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def command(self, command: commands.Command) -> bytes:
+        """Call data of a command. Raises RuleViolation where a value does not even fit the contract's type."""
+        function = self._functions[FUNCTIONS[type(command)]]
+        for field, kind in zip(fields(command), function.inputs, strict=True):
+            _check_fits(field.name, kind, _plain(getattr(command, field.name)))
+        return self.call(FUNCTIONS[type(command)], *(getattr(command, field.name) for field in fields(command)))
+
+    def call(self, name: str, *arguments: Any) -> bytes:
+        """Call data of a function."""
+        function = self._functions[name]
+        return function.selector + encode(function.inputs, [_plain(argument) for argument in arguments])
+
+    def result(self, name: str, data: bytes) -> Any:
+        """What a function with one result returned. Raises LedgerUnavailable."""
+        try:
+            return decode(self._functions[name].outputs, data)[0]
+        except (DecodingError, OverflowError) as error:
+            raise LedgerUnavailable(
+                f"The ledger's answer to {name} does not decode: check the network file."
+            ) from error
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def topic(self, event: type) -> bytes:
+        """topic0 of an event class."""
+        return self._topics[event]
+
+    def event(self, topics: Sequence[bytes], data: bytes) -> events.Event:
+        """The event of a log. Raises LedgerUnavailable for one that is unknown or does not decode."""
+        shape = self._events.get(topics[0]) if topics else None
+        if shape is None:
+            raise LedgerUnavailable(
+                f"The ledger emitted an unknown event {topics[0].hex() if topics else '(no name)'}: update derelayl."
+            )
+        if len(topics) != 1 + len(shape.indexed):
+            raise LedgerUnavailable(
+                f"An event {shape.event.__name__} has {len(topics)} topics: check the network file."
+            )
+        try:
+            values = {
+                name: decode([kind], topic)[0] for (name, kind), topic in zip(shape.indexed, topics[1:], strict=True)
+            }
+            plain = decode([kind for _, kind in shape.plain], data)
+            values |= {name: value for (name, _), value in zip(shape.plain, plain, strict=True)}
+            return typing.cast(events.Event, _build(shape.event, [values[name] for name in shape.names]))
+        except (DecodingError, OverflowError, ValueError, TypeError) as error:
+            raise LedgerUnavailable(
+                f"An event {shape.event.__name__} does not decode ({error}): update derelayl."
+            ) from error
+
+    # --- refusals ---------------------------------------------------------------------------------------------------
+
+    def violation(self, revert_data: bytes, detail: str = "") -> RuleViolation | None:
+        """The rule that the contract says was broken; None if the data names no rule of the protocol."""
+        reason = self._reasons.get(revert_data[:4])
+        return None if reason is None else RuleViolation(reason, detail)
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def round_view(self, value: Sequence[Any]) -> state.RoundView:
+        """RoundView from what `roundOf` returned."""
+        view: state.RoundView = _build(state.RoundView, value)
+        return view
+
+    def checkpoint(self, value: Sequence[Any]) -> state.CheckpointRecord | None:
+        """CheckpointRecord from what `checkpointOf` returned; None where there is no checkpoint."""
+        record: state.CheckpointRecord = _build(state.CheckpointRecord, value)
+        return None if record.owner == ZERO_ADDRESS else record
+
+    def rules(self, value: Sequence[Any]) -> Rules:
+        """Rules from the contract's struct."""
+        rules: Rules = _build(Rules, value)
+        return rules
+
+
+def camel(name: str) -> str:
+    """`bid_order` to `bidOrder`, the contract's spelling."""
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
+
+
+def checksum_free(address: str) -> Address:
+    """The protocol's spelling of an address: lower case."""
+    return Address(address.lower())
+
+
+def _seat(item: Sequence[Any]) -> state.SeatEntry:
+    validator, weight, commitment, revealed, scores = item
+    return state.SeatEntry(
+        validator=checksum_free(validator),
+        weight=weight,
+        commitment=None if commitment == bytes(32) else bytes(commitment),
+        scores=tuple(scores) if revealed else None,
+    )
+
+
+# --- tables from dataclasses ---
+
+
+def _plain(value: Any) -> Any:
+    """A protocol value as eth_abi takes it."""
+    if isinstance(value, Rules):
+        return tuple(getattr(value, field.name) for field in fields(value))
+    return value
+
+
+def _check_fits(name: str, kind: str, value: Any) -> None:
+    if kind == "bytes32" and len(value) != BYTES32:
+        raise LocalFault(f"{name} has {len(value)} bytes, the ledger takes {BYTES32}")
+    if not is_encodable(kind, value):
+        if name not in UNFIT:
+            raise LocalFault(f"{name} cannot be sent to the ledger: {value!r:.80}")
+        raise RuleViolation(UNFIT[name], f"{name} does not fit {kind}")
+
+
+def _build(kind: Any, values: Sequence[Any]) -> Any:
+    """An instance of a dataclass from ABI values in the order of its fields."""
+    names = [field.name for field in fields(kind)]
+    if len(names) != len(values):
+        raise ValueError(f"{kind.__name__} has {len(names)} fields, not {len(values)}")
+    converters = _converters(kind)
+    return kind(**{name: converters[name](value) for name, value in zip(names, values, strict=True)})
+
+
+_CONVERTERS: dict[type, dict[str, Callable[[Any], Any]]] = {}
+
+
+def _converters(kind: type) -> dict[str, Callable[[Any], Any]]:
+    if kind not in _CONVERTERS:
+        hints = typing.get_type_hints(kind)
+        _CONVERTERS[kind] = {field.name: _converter(hints[field.name]) for field in fields(kind)}
+    return _CONVERTERS[kind]
+
+
+def _converter(hint: Any) -> Callable[[Any], Any]:
+    if hint is Address:
+        return checksum_free
+    if hint is state.SeatEntry:
+        return _seat
+    if is_dataclass(hint):
+        return lambda value: _build(hint, value)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return lambda value: _convert(hint, value)
+    if typing.get_origin(hint) is tuple:
+        inner = _converter(typing.get_args(hint)[0])
+        return lambda value: tuple(inner(item) for item in value)
+    return lambda value: value
+
+
+def _convert(kind: Any, value: int) -> Any:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise LedgerUnavailable(f"The ledger uses {kind.__name__} {value}, unknown here: update derelayl.") from error
+
+
+# --- tables from the ABI ---
+
+
+def _type(item: Mapping[str, Any]) -> str:
+    kind: str = item["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(_type(part) for part in item['components'])}){kind.removeprefix('tuple')}"
+
+
+def _signature(item: Mapping[str, Any]) -> str:
+    return f"{item['name']}({','.join(_type(part) for part in item['inputs'])})"
+
+
+def _function(item: Mapping[str, Any]) -> _Function:
+    return _Function(
+        selector=keccak(text=_signature(item))[:4],
+        inputs=tuple(_type(part) for part in item["inputs"]),
+        outputs=tuple(_type(part) for part in item["outputs"]),
+    )
+
+
+def _event_shape(item: Mapping[str, Any]) -> _EventShape:
+    event = {kind.__name__: kind for kind in typing.get_args(events.Event)}.get(item["name"])
+    if event is None:
+        raise ValueError(f"the contract has an event {item['name']} that the protocol does not know")
+    names = tuple(camel(field.name) for field in fields(event))
+    if names != tuple(part["name"] for part in item["inputs"]):
+        raise ValueError(f"the contract's event {item['name']} has other fields than the protocol's")
+    indexed = tuple((part["name"], _type(part)) for part in item["inputs"] if part["indexed"])
+    plain = tuple((part["name"], _type(part)) for part in item["inputs"] if not part["indexed"])
+    return _EventShape(event=event, names=names, indexed=indexed, plain=plain)

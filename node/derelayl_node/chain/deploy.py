@@ -1,0 +1,143 @@
+"""Puts the token and the ledger on a chain, from the committed artifacts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from eth_abi.abi import encode
+
+from derelayl_protocol.types import Address, Wei
+
+from ..keys import NodeKey
+from ..ports import LedgerUnavailable
+from .outbox import Outbox
+from .provider import CallReverted, Receipt, Rpc
+from .sender import Sender
+
+DEPLOY_DEADLINE_S = 180.0
+"""Seconds for one contract to be mined: a dozen blocks of a usual chain."""
+
+RECEIPT_POLL_S = 0.2
+"""Seconds between two looks for a receipt: blocks come once a second at most."""
+
+CANCUN_PROBE = bytes.fromhex("5f5f5d" + "5f5f5f5e" + "00")
+"""TSTORE(0, 0), MCOPY(0, 0, 0), STOP: the opcodes that the contracts need and older chains lack."""
+
+
+class DeployFailed(LedgerUnavailable):
+    """The chain answers but does not take the contracts; the message is one sentence with the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkAddresses:
+    """Where a network's ledger is; `start_block` is the first block that may hold one of its events."""
+
+    chain_id: int
+    token: Address
+    ledger: Address
+    start_block: int
+
+
+def artifact(name: str) -> Mapping[str, Any]:
+    """A contract's committed ABI and bytecode: from the installed package, in a checkout from `contracts/artifacts`."""
+    for folder in (resources.files(__package__).joinpath("artifacts"), _checkout()):
+        file = folder.joinpath(f"{name}.json")
+        if file.is_file():
+            document: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return document
+    raise FileNotFoundError(f"The contract artifact {name}.json is missing: reinstall derelayl.")
+
+
+def deploy(
+    rpc: Rpc,
+    key: NodeKey,
+    *,
+    supply: Wei,
+    holder: Address | None = None,
+    outbox: Path | None = None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> NetworkAddresses:
+    """Deploy token and ledger and return their addresses; blocks for up to some minutes.
+
+    `supply` (wei) of the token goes to `holder` (default: the deployer); no more can ever be minted. With `outbox`, a
+    deployment that was cut off goes on where it stopped. Raises DeployFailed or LedgerUnavailable with the remedy.
+    """
+    check_opcodes(rpc)
+    chain_id, start = rpc.chain_id(), rpc.head().ref.number
+    identity = f"deployment on {chain_id} by {key.address}"
+    store = Outbox(outbox if outbox is not None else Path(":memory:"), identity)
+    try:
+        sender = Sender(rpc, key, store, chain_id, clock)
+
+        def create(name: str, types: list[str], arguments: list[object]) -> Receipt:
+            code = _bytecode(name) + encode(types, arguments)
+            intent = _submit(sender, name, code)
+            return _wait(sender, intent, name, clock, sleep)
+
+        token = create("RelayToken", ["address", "uint256"], [holder or key.address, supply])
+        ledger = create("RelayLedger", ["address"], [token.contract])
+    finally:
+        store.close()
+    return NetworkAddresses(
+        chain_id=chain_id,
+        token=_created(token),
+        ledger=_created(ledger),
+        start_block=min(start + 1, ledger.block_number),
+    )
+
+
+def check_opcodes(rpc: Rpc) -> None:
+    """Run the newest opcodes that the contracts use. Raises DeployFailed on a chain older than Cancun."""
+    try:
+        rpc.call(None, CANCUN_PROBE)
+    except (CallReverted, LedgerUnavailable) as error:
+        rpc.chain_id()  # a silent chain is another matter: this raises the fitting message
+        raise DeployFailed(
+            "The chain does not execute TSTORE and MCOPY: use one that has the Cancun upgrade (March 2024)."
+        ) from error
+
+
+def _submit(sender: Sender, name: str, code: bytes) -> int:
+    try:
+        return sender.submit(f"deploy {name}", None, code).id
+    except CallReverted as error:
+        raise LedgerUnavailable(
+            f"The chain refuses to create {name} ({error}): check its size and gas limits."
+        ) from error
+
+
+def _wait(
+    sender: Sender, intent: int, name: str, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> Receipt:
+    deadline = clock() + DEPLOY_DEADLINE_S
+    while clock() < deadline:
+        receipt = sender.outcome(intent)
+        if receipt is not None:
+            if not receipt.succeeded:
+                raise DeployFailed(
+                    f"The creation of {name} failed on the chain: check the account's gas and try again."
+                )
+            return receipt
+        sleep(RECEIPT_POLL_S)
+    raise LedgerUnavailable(f"The creation of {name} was not mined within {DEPLOY_DEADLINE_S:.0f} s: try again later.")
+
+
+def _created(receipt: Receipt) -> Address:
+    if receipt.contract is None:
+        raise LedgerUnavailable("The chain's receipt of a creation names no contract: use another node.")
+    return receipt.contract
+
+
+def _bytecode(name: str) -> bytes:
+    return bytes.fromhex(str(artifact(name)["bytecode"]).removeprefix("0x"))
+
+
+def _checkout() -> Path:
+    return Path(__file__).resolve().parents[3] / "contracts" / "artifacts"

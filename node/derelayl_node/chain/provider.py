@@ -1,0 +1,312 @@
+"""The only place that knows what kinds of chain there are, and the strict reading of what a chain's node answers."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import requests
+from web3 import HTTPProvider, Web3
+from web3.exceptions import Web3Exception
+from web3.providers.rpc.utils import ExceptionRetryConfiguration
+from web3.types import RPCEndpoint
+
+from derelayl_protocol.types import Address, Timestamp
+
+from ..ports import BlockRef, LedgerUnavailable
+from ..recursion import restrain_recursion
+
+restrain_recursion()
+
+DEFAULT_TIMEOUT_S = 20.0
+"""Seconds for one request: a settlement on the embedded chain takes a tenth of one, a slow public node ten."""
+
+RECONNECTS = 2
+"""Tries after a refused or dropped connection: an idle connection may be closed just when it is used again."""
+
+Json = Any
+
+
+class CallReverted(Exception):
+    """The contract refused a call or an estimate; `data` is the revert data (empty if the node gave none)."""
+
+    def __init__(self, data: bytes, message: str) -> None:
+        super().__init__(message)
+        self.data = data
+
+
+class SendRefused(Exception):
+    """The node did not take a raw transaction; the message is the node's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block's header, as far as a client needs it."""
+
+    ref: BlockRef
+    parent: bytes
+    base_fee: int
+    bloom: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RawLog:
+    """One log as the node gave it, not yet decoded."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    block_hash: bytes
+    transaction: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a mined transaction."""
+
+    succeeded: bool
+    block_number: int
+    block_hash: bytes
+    contract: Address | None
+    gas_used: int
+    logs: tuple[RawLog, ...]
+
+
+def connect(url: str, timeout: float = DEFAULT_TIMEOUT_S) -> Web3:
+    """A web3 object for the chain at `url`; no request is made yet.
+
+    `timeout` is in seconds for one request. Raises LedgerUnavailable for an address that is no http(s) URL.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise LedgerUnavailable(
+            f"{_public(url)} is no chain address: give the http:// or https:// URL of a JSON-RPC node."
+        )
+    retry = ExceptionRetryConfiguration(errors=(requests.ConnectionError,), retries=RECONNECTS, backoff_factor=0.05)
+    return Web3(HTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry))
+
+
+def open_chain(url: str, chain_id: int, timeout: float = DEFAULT_TIMEOUT_S) -> Rpc:
+    """Connect and check that the chain is the expected one. Raises LedgerUnavailable with the remedy."""
+    rpc = Rpc(connect(url, timeout), url)
+    found = rpc.chain_id()
+    if found != chain_id:
+        raise LedgerUnavailable(
+            f"The chain at {_public(url)} has id {found}, but this network's file says {chain_id}: "
+            "use the right network file or the right URL."
+        )
+    return rpc
+
+
+class Rpc:
+    """The few JSON-RPC methods a ledger client needs, each answer checked for its form. Thread safe, synchronous.
+
+    All methods raise LedgerUnavailable when the node is silent or answers nonsense.
+    """
+
+    def __init__(self, w3: Web3, url: str) -> None:
+        self._w3 = w3
+        self._url = _public(url)
+
+    def chain_id(self) -> int:
+        """The chain's id."""
+        return self._int(self._ask("eth_chainId"))
+
+    def block(self, number: int | None = None) -> Block | None:
+        """The canonical block of that number, the head if None; None if there is no such block."""
+        answer = self._ask("eth_getBlockByNumber", "latest" if number is None else hex(number), False)
+        return None if answer is None else self._block(answer)
+
+    def head(self) -> Block:
+        """The newest block."""
+        block = self.block()
+        if block is None:
+            raise LedgerUnavailable(f"The chain at {self._url} has no head block: wait until it is synchronised.")
+        return block
+
+    def logs(self, query: Mapping[str, Json]) -> tuple[RawLog, ...]:
+        """eth_getLogs."""
+        return tuple(self._log(item) for item in self._list(self._ask("eth_getLogs", dict(query))))
+
+    def receipt(self, transaction: bytes) -> Receipt | None:
+        """The receipt of a mined transaction, None while there is none."""
+        answer = self._ask("eth_getTransactionReceipt", "0x" + transaction.hex())
+        return None if answer is None else self._receipt(answer)
+
+    def nonce(self, account: Address) -> int:
+        """Transactions of the account on the canonical chain."""
+        return self._int(self._ask("eth_getTransactionCount", account, "latest"))
+
+    def balance(self, account: Address) -> int:
+        """The account's coins for gas, in wei."""
+        return self._int(self._ask("eth_getBalance", account, "latest"))
+
+    def code(self, account: Address) -> bytes:
+        """The contract's code, empty if there is none."""
+        return self._bytes(self._ask("eth_getCode", account, "latest"))
+
+    def tip(self) -> int:
+        """The fee per gas, in wei, that the node suggests on top of the base fee."""
+        return self._int(self._ask("eth_maxPriorityFeePerGas"))
+
+    def call(
+        self, to: Address | None, data: bytes, *, sender: Address | None = None, block: int | None = None
+    ) -> bytes:
+        """eth_call; `to` None executes `data` as a creation. Raises CallReverted."""
+        request = _request(to, data, sender)
+        return self._bytes(self._execute("eth_call", request, "latest" if block is None else hex(block)))
+
+    def estimate(self, to: Address | None, data: bytes, *, sender: Address, value: int = 0) -> int:
+        """Gas that the transaction needs now. Raises CallReverted."""
+        request = {**_request(to, data, sender), "value": hex(value)}
+        return self._int(self._execute("eth_estimateGas", request))
+
+    def send_raw(self, raw: bytes) -> None:
+        """Hand over a signed transaction; one that the node knows already counts as handed over. Raises SendRefused."""
+        response = self._response("eth_sendRawTransaction", "0x" + raw.hex())
+        message = str(_error_of(response).get("message", "")) if "error" in response else ""
+        if message and not any(
+            text in message.lower() for text in ("already known", "already imported", "known transaction")
+        ):
+            raise SendRefused(message)
+
+    # --- the wire ---------------------------------------------------------------------------------------------------
+
+    def _ask(self, method: str, *params: Json) -> Json:
+        response = self._response(method, *params)
+        if "error" in response:
+            message = _error_of(response).get("message", "no reason given")
+            raise LedgerUnavailable(f"The chain at {self._url} refused {method}: {message!s:.300}")
+        return response["result"]
+
+    def _execute(self, method: str, *params: Json) -> Json:
+        response = self._response(method, *params)
+        if "error" not in response:
+            return response["result"]
+        error = _error_of(response)
+        message, data = str(error.get("message", "")), error.get("data")
+        if isinstance(data, dict):  # some nodes wrap the revert data once more
+            data = data.get("data")
+        if isinstance(data, str) and data.startswith("0x"):
+            raise CallReverted(self._bytes(data), message)
+        if error.get("code") == 3 or "revert" in message.lower():
+            raise CallReverted(b"", message)
+        raise LedgerUnavailable(f"The chain at {self._url} refused {method}: {message:.300}")
+
+    def _response(self, method: str, *params: Json) -> Mapping[str, Json]:
+        try:
+            response: Json = self._w3.provider.make_request(RPCEndpoint(method), list(params))
+        except requests.RequestException as error:
+            raise LedgerUnavailable(
+                f"The chain at {self._url} does not answer: check that it runs and that the URL is right."
+            ) from error
+        except (Web3Exception, ValueError) as error:
+            raise LedgerUnavailable(f"What answers at {self._url} is not a chain's JSON-RPC: check the URL.") from error
+        if not isinstance(response, Mapping) or ("result" not in response and "error" not in response):
+            raise self._nonsense("an answer without a result", response)
+        return cast("Mapping[str, Json]", response)
+
+    # --- strict reading ---------------------------------------------------------------------------------------------
+
+    def _nonsense(self, what: str, value: Json) -> LedgerUnavailable:
+        return LedgerUnavailable(f"The chain at {self._url} sent {what}: {value!r:.120}")
+
+    def _int(self, value: Json) -> int:
+        if not isinstance(value, str) or not value.startswith("0x"):
+            raise self._nonsense("no quantity", value)
+        try:
+            return int(value, 16)
+        except ValueError as error:
+            raise self._nonsense("no quantity", value) from error
+
+    def _bytes(self, value: Json, length: int | None = None) -> bytes:
+        try:
+            if not isinstance(value, str) or not value.startswith("0x"):
+                raise ValueError("no 0x")
+            data = bytes.fromhex(value[2:])
+        except ValueError as error:
+            raise self._nonsense("no hex data", value) from error
+        if length is not None and len(data) != length:
+            raise self._nonsense(f"not {length} bytes", value)
+        return data
+
+    def _address(self, value: Json) -> Address:
+        return Address("0x" + self._bytes(value, 20).hex())
+
+    def _list(self, value: Json) -> Sequence[Json]:
+        if not isinstance(value, list):
+            raise self._nonsense("no list", value)
+        return value
+
+    def _field(self, value: Json, name: str) -> Json:
+        if not isinstance(value, Mapping) or name not in value:
+            raise self._nonsense(f"an object without {name}", value)
+        return value[name]
+
+    def _block(self, value: Json) -> Block:
+        ref = BlockRef(
+            number=self._int(self._field(value, "number")),
+            hash=self._bytes(self._field(value, "hash"), 32),
+            time=Timestamp(self._int(self._field(value, "timestamp"))),
+        )
+        return Block(
+            ref=ref,
+            parent=self._bytes(self._field(value, "parentHash"), 32),
+            base_fee=self._int(self._field(value, "baseFeePerGas")),
+            bloom=self._bytes(self._field(value, "logsBloom"), 256),
+        )
+
+    def _log(self, value: Json) -> RawLog:
+        return RawLog(
+            address=self._address(self._field(value, "address")),
+            topics=tuple(self._bytes(topic, 32) for topic in self._list(self._field(value, "topics"))),
+            data=self._bytes(self._field(value, "data")),
+            block_number=self._int(self._field(value, "blockNumber")),
+            block_hash=self._bytes(self._field(value, "blockHash"), 32),
+            transaction=self._bytes(self._field(value, "transactionHash"), 32),
+            index=self._int(self._field(value, "logIndex")),
+        )
+
+    def _receipt(self, value: Json) -> Receipt:
+        contract = value.get("contractAddress") if isinstance(value, Mapping) else None
+        return Receipt(
+            succeeded=self._int(self._field(value, "status")) == 1,
+            block_number=self._int(self._field(value, "blockNumber")),
+            block_hash=self._bytes(self._field(value, "blockHash"), 32),
+            contract=None if contract is None else self._address(contract),
+            gas_used=self._int(self._field(value, "gasUsed")),
+            logs=tuple(self._log(item) for item in self._list(self._field(value, "logs"))),
+        )
+
+
+def _request(to: Address | None, data: bytes, sender: Address | None) -> dict[str, Json]:
+    request: dict[str, Json] = {"data": "0x" + data.hex()}
+    if to is not None:
+        request["to"] = to
+    if sender is not None:
+        request["from"] = sender
+    return request
+
+
+def _error_of(response: Mapping[str, Json]) -> Mapping[str, Json]:
+    error = response["error"]
+    return error if isinstance(error, Mapping) else {"message": str(error)}
+
+
+def _public(url: str) -> str:
+    """The URL without what may be a secret: user, password, path and query."""
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if _has_port(parts) else ""
+    return f"{parts.scheme}://{host}{port}" if host else "the given address"
+
+
+def _has_port(parts: urllib.parse.SplitResult) -> bool:
+    try:
+        return parts.port is not None
+    except ValueError:
+        return False

@@ -1,0 +1,123 @@
+"""What a node answers is read strictly, and every failure is one sentence with a remedy."""
+
+import socket
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from derelayl_node.chain.provider import CallReverted, Rpc, SendRefused, connect, open_chain
+from derelayl_node.ports import LedgerUnavailable
+
+from .world import ALICE, World, transfer
+
+
+class Scripted:
+    """A provider that gives one answer."""
+
+    def __init__(self, answer: Any) -> None:
+        self.provider, self.answer = self, answer
+
+    def make_request(self, method: str, params: Any) -> Any:
+        return self.answer
+
+
+def scripted(answer: Any) -> Rpc:
+    return Rpc(Scripted(answer), "http://user:hunter2@node.example:8545/key?token=x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "localhost:8545", "embedded:/x"])
+def test_another_kind_of_address_is_refused(url: str) -> None:
+    with pytest.raises(LedgerUnavailable, match="no chain address"):
+        connect(url)
+
+
+def test_a_silent_port_is_named_with_a_remedy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(LedgerUnavailable, match=f"127.0.0.1:{port} does not answer: check that it runs"):
+        open_chain(f"http://127.0.0.1:{port}", 1)
+
+
+def test_a_web_server_is_no_chain() -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(LedgerUnavailable, match="not a chain's JSON-RPC"):
+            open_chain(f"http://127.0.0.1:{server.server_address[1]}", 1)
+        thread.join()
+
+
+def test_the_chain_of_another_network_is_refused(world: World) -> None:
+    with pytest.raises(LedgerUnavailable, match="has id 31337, but this network's file says 5"):
+        open_chain(world.url, 5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        [],
+        None,
+        {"result": None},
+        {"result": 7},
+        {"result": "7"},
+        {"result": "0xzz"},
+        {"error": {"code": -1, "message": "no"}},
+        {"error": "no"},
+        {"result": "0x"},
+    ],
+)
+def test_nonsense_for_a_number_is_an_error(answer: Any) -> None:
+    with pytest.raises(LedgerUnavailable):
+        scripted(answer).chain_id()
+
+
+@pytest.mark.parametrize("missing", ["number", "hash", "parentHash", "timestamp", "baseFeePerGas", "logsBloom"])
+def test_a_block_with_a_missing_or_broken_field_is_an_error(world: World, missing: str) -> None:
+    block = world.rpc._w3.provider.make_request("eth_getBlockByNumber", ["latest", False])["result"]
+    with pytest.raises(LedgerUnavailable, match=missing):
+        scripted({"result": {name: value for name, value in block.items() if name != missing}}).block()
+    with pytest.raises(LedgerUnavailable):
+        scripted({"result": {**block, missing: "0xg"}}).block()
+
+
+def test_errors_do_not_show_what_the_url_keeps_secret() -> None:
+    with pytest.raises(LedgerUnavailable) as failure:
+        scripted({"error": {"message": "no"}}).chain_id()
+    assert "http://node.example:8545" in str(failure.value)
+    assert not any(secret in str(failure.value) for secret in ("hunter2", "user", "key", "token"))
+
+
+@pytest.mark.parametrize(
+    ("error", "data"),
+    [
+        ({"code": 3, "message": "execution reverted", "data": "0xdeadbeef"}, b"\xde\xad\xbe\xef"),
+        ({"code": -32000, "message": "execution reverted", "data": {"data": "0xdeadbeef"}}, b"\xde\xad\xbe\xef"),
+        ({"code": -32000, "message": "execution reverted"}, b""),
+        ({"code": 3, "message": "x"}, b""),
+    ],
+)
+def test_the_ways_in_which_nodes_report_a_revert(error: Any, data: bytes) -> None:
+    with pytest.raises(CallReverted) as refusal:
+        scripted({"error": error}).call(ALICE.address, b"")
+    assert refusal.value.data == data
+
+
+def test_sending_twice_is_no_failure_but_a_refusal_is(world: World) -> None:
+    raw = transfer(ALICE, world.rpc.nonce(ALICE.address))
+    world.rpc.send_raw(raw)
+    world.rpc.send_raw(raw)
+    with pytest.raises(SendRefused, match="nonce too low"):
+        world.rpc.send_raw(transfer(ALICE, 0))
