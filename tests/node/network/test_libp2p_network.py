@@ -1,0 +1,313 @@
+import gc
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+import trio
+from eth_account import Account
+from libp2p.custom_types import TProtocol
+from tests.node.conformance.network import (
+    DEADLINE_SECONDS,
+    MODEL,
+    ROOT,
+    STRANGER,
+    TRAINER,
+    LyingStore,
+    PeerNetworkConformance,
+    eventually,
+)
+
+from derelayl_node.fakes.store import MemoryStore
+from derelayl_node.network.faults import MAX_FAULTS
+from derelayl_node.network.gossip import topic_of
+from derelayl_node.network.host import Libp2pNetwork, open_network
+from derelayl_node.network.identity import address_of, parse_peer_id, peer_id_of
+from derelayl_node.ports import CheckpointStore, PeerUnreachable
+from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.limits import MAX_MANIFEST_BYTES
+from derelayl_protocol.messages import CHUNKS_PROTOCOL, MANIFEST_PROTOCOL, Announcement
+
+
+def secret(number: int) -> bytes:
+    return bytes([number + 1]) * 32
+
+
+def all_know_topic(nodes: Sequence[Libp2pNetwork]) -> bool:
+    """Whether every node is ready to send announcements of MODEL to every other."""
+    return all(len(node._gossip._pubsub.peer_topics.get(topic_of(MODEL), ())) == len(nodes) - 1 for node in nodes)
+
+
+@asynccontextmanager
+async def open_nodes(stores: Sequence[CheckpointStore]) -> AsyncIterator[list[Libp2pNetwork]]:
+    async with AsyncExitStack() as stack:
+        nodes: list[Libp2pNetwork] = []
+        for number, store in enumerate(stores):
+            bootstrap = nodes[0].addresses if nodes else ()
+            opening = open_network(secret(number), store=store, models=[MODEL], bootstrap=bootstrap)
+            nodes.append(await stack.enter_async_context(opening))
+        await eventually(lambda: all(len(node.peers()) == len(nodes) - 1 for node in nodes), "all connected")
+        await eventually(lambda: len(nodes) == 1 or all_know_topic(nodes), "all subscribed")
+        yield nodes
+
+
+class TestLibp2pNetwork(PeerNetworkConformance):
+    def open_nodes(self, stores: Sequence[CheckpointStore]):
+        return open_nodes(stores)
+
+
+# --- opening and closing ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [b"", bytes(31), bytes(32), b"\xff" * 32], ids=["none", "short", "zero", "too large"])
+async def test_a_key_that_is_none_is_refused_in_one_sentence(key: bytes) -> None:
+    with pytest.raises(LocalFault, match="the node's key"):
+        async with open_network(key, store=MemoryStore()):
+            pytest.fail("it opened")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nonsense",
+        "/ip4/127.0.0.1/tcp/1",
+        f"/ip4/127.0.0.1/udp/1/quic-v1/p2p/{STRANGER}",
+        "/ip4/127.0.0.1/tcp/1/p2p/x",
+    ],
+)
+async def test_a_bootstrap_address_that_cannot_be_dialled_is_refused_in_one_sentence(address: str) -> None:
+    with pytest.raises(LocalFault, match="bootstrap address"):
+        async with open_network(secret(0), store=MemoryStore(), bootstrap=[address]):
+            pytest.fail("it opened")
+
+
+async def test_a_port_in_use_is_told_in_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        with pytest.raises(LocalFault, match=f"cannot listen on 127.0.0.1 port {port}: .*choose another"):
+            async with open_network(secret(0), store=MemoryStore(), port=port):
+                pytest.fail("it opened")
+
+
+async def test_a_port_of_another_node_is_told_in_one_sentence() -> None:
+    async with open_network(secret(0), store=MemoryStore()) as node:
+        port = int(node.addresses[0].split("/")[4])
+        with pytest.raises(LocalFault, match="cannot listen"):
+            async with open_network(secret(1), store=MemoryStore(), port=port):
+                pytest.fail("it opened")
+
+
+async def test_an_exception_inside_comes_out_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with open_network(secret(0), store=MemoryStore()):
+            raise ZeroDivisionError
+
+
+async def test_leaving_is_quick_and_quiet_while_peers_are_connected_or_gone() -> None:
+    with trio.fail_after(DEADLINE_SECONDS):
+        async with open_nodes([MemoryStore(), MemoryStore()]) as (first, second):
+            hung_up = parse_peer_id(second.peer_id)
+            await first._host.disconnect(hung_up)
+
+
+def test_a_peer_id_maps_to_the_ledger_account_of_the_same_key() -> None:
+    assert address_of(peer_id_of(secret(4))) == Account.from_key(secret(4)).address.lower()
+
+
+@pytest.mark.parametrize("peer", ["", "0OIl", "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"])
+def test_an_id_that_holds_no_ledger_key_is_a_peer_fault(peer: str) -> None:
+    with pytest.raises(PeerFault):
+        address_of(peer)
+
+
+# --- peers that misbehave ---------------------------------------------------------------------------------------------
+
+
+async def test_a_manifest_above_the_limit_is_refused_before_it_is_read() -> None:
+    async with open_nodes([MemoryStore(), MemoryStore()]) as (node, hostile):
+
+        async def answer(stream) -> None:
+            await stream.read(32)
+            await stream.write((MAX_MANIFEST_BYTES + 1).to_bytes(4, "big"))
+            await stream.close()
+
+        hostile._host.set_stream_handler(TProtocol(MANIFEST_PROTOCOL), answer)
+        with pytest.raises(PeerFault, match=str(MAX_MANIFEST_BYTES + 1)):
+            await node.request_manifest(hostile.peer_id, ROOT)
+        assert node.faults_of(hostile.peer_id) == 1
+
+
+async def test_an_answer_that_ends_early_is_no_answer() -> None:
+    async with open_nodes([MemoryStore(), MemoryStore()]) as (node, hostile):
+
+        async def answer(stream) -> None:
+            await stream.read(32)
+            await stream.write((1000).to_bytes(4, "big") + b"half")
+            await stream.close()
+
+        hostile._host.set_stream_handler(TProtocol(MANIFEST_PROTOCOL), answer)
+        with pytest.raises(PeerUnreachable, match="996 of 1000 bytes early"):
+            await node.request_manifest(hostile.peer_id, ROOT)
+
+
+async def test_a_peer_that_lies_three_times_is_refused_and_disconnected() -> None:
+    async with open_nodes([MemoryStore(), LyingStore()]) as (node, liar):
+        for _ in range(MAX_FAULTS):
+            with pytest.raises(PeerFault):
+                await node.request_chunks(liar.peer_id, [ROOT])
+        with pytest.raises(PeerUnreachable, match="refused"):
+            await node.request_chunks(liar.peer_id, [ROOT])
+        assert node.peers() == ()
+        await eventually(lambda: liar.peer_id not in node._discovery.connected(), "the liar is disconnected")
+
+
+async def test_a_request_for_too_many_chunks_counts_against_the_asker() -> None:
+    async with open_nodes([MemoryStore(), MemoryStore()]) as (node, asker):
+        stream = await asker._host.new_stream(parse_peer_id(node.peer_id), [TProtocol(CHUNKS_PROTOCOL)])
+        await stream.write((17).to_bytes(2, "big") + bytes(17 * 32))
+        await eventually(lambda: node.faults_of(asker.peer_id) == 1, "the fault is counted")
+        assert await asker.request_manifest(node.peer_id, ROOT) is None
+
+
+async def test_a_store_that_raises_leaves_the_node_alive(caplog: pytest.LogCaptureFixture) -> None:
+    class BrokenStore(MemoryStore):
+        def manifest(self, root):
+            raise ZeroDivisionError
+
+    store = BrokenStore()
+    digest = store.put_chunk(b"weights")
+    with caplog.at_level(logging.CRITICAL):
+        async with open_nodes([MemoryStore(), store]) as (node, broken):
+            with pytest.raises(PeerUnreachable):
+                await node.request_manifest(broken.peer_id, ROOT)
+            assert await node.request_chunks(broken.peer_id, [digest]) == {digest: b"weights"}
+
+
+async def test_a_reader_that_stalls_does_not_keep_others_from_being_served() -> None:
+    store = MemoryStore()
+    digests = [store.put_chunk(bytes([n]) * 2**20) for n in range(16)]
+    async with open_nodes([store, MemoryStore(), MemoryStore()]) as (node, staller, other):
+        streams = []
+        for _ in range(8):
+            stream = await staller._host.new_stream(parse_peer_id(node.peer_id), [TProtocol(CHUNKS_PROTOCOL)])
+            await stream.write((16).to_bytes(2, "big") + b"".join(digests))
+            streams.append(stream)  # and never read
+        with trio.fail_after(DEADLINE_SECONDS):
+            assert len(await other.request_chunks(node.peer_id, digests)) == 16
+            with pytest.raises(PeerUnreachable):  # eight streams are what one peer may hold
+                await staller.request_manifest(node.peer_id, ROOT)
+            assert await other.request_manifest(node.peer_id, ROOT) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xff" * 20_000], ids=["empty", "no announcement", "too long"])
+async def test_a_malformed_announcement_counts_against_its_author_and_is_not_heard(data: bytes) -> None:
+    async with open_nodes([MemoryStore(), MemoryStore()]) as (node, author):
+        author._gossip._pubsub.remove_topic_validator(topic_of(MODEL))
+        await author._gossip._pubsub.publish(topic_of(MODEL), data)
+        await eventually(lambda: node.faults_of(author.peer_id) == 1, "the fault is counted")
+        assert node.counters["announcements_malformed"] == 1
+        await author.announce(Announcement(MODEL, 1, ROOT, TRAINER))
+        with trio.fail_after(DEADLINE_SECONDS):
+            assert (await node.next_announcement())[1].round == 1
+
+
+async def test_garbage_on_the_port_changes_nothing() -> None:
+    store = MemoryStore()
+    store.put_manifest(ROOT, b"here")
+    async with open_nodes([MemoryStore(), store]) as (node, peer):
+        _, _, host, _, port, *_ = peer.addresses[0].split("/")
+        for garbage in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 1000, b"\x13/multistream/1.0.0\n\xff\xff\xff\xff"):
+            connection = await trio.open_tcp_stream(host, int(port))
+            await connection.send_all(garbage)
+            await connection.aclose()
+        assert await node.request_manifest(peer.peer_id, ROOT) == b"here"
+
+
+# --- peers that come and go -------------------------------------------------------------------------------------------
+
+
+async def test_three_nodes_that_know_one_address_find_one_another() -> None:
+    async with open_nodes([MemoryStore() for _ in range(3)]) as nodes:
+        for node in nodes:
+            assert len(node.peers()) == 2
+
+
+async def test_a_peer_that_restarts_at_another_port_is_found_again_and_heard() -> None:
+    async with (
+        open_network(secret(0), store=MemoryStore(), models=[MODEL]) as boot,
+        open_network(secret(1), store=MemoryStore(), models=[MODEL], bootstrap=boot.addresses) as watcher,
+    ):
+        for life in range(2):
+            async with open_network(secret(2), store=MemoryStore(), models=[MODEL], bootstrap=boot.addresses) as mover:
+                trio_of_nodes = (boot, watcher, mover)
+                await eventually(lambda nodes=trio_of_nodes: all(len(n.peers()) == 2 for n in nodes), "connected")
+                await eventually(lambda nodes=trio_of_nodes: all_know_topic(nodes), "subscribed")
+                await mover.announce(Announcement(MODEL, life, ROOT, TRAINER))
+                for node in (boot, watcher):
+                    with trio.fail_after(DEADLINE_SECONDS):
+                        assert (await node.next_announcement())[1].round == life
+            await eventually(lambda: len(boot.peers()) == len(watcher.peers()) == 1, "gone")
+
+
+class Life:
+    """One life of a node in a task of its own."""
+
+    def __init__(self, number: int, port: int = 0) -> None:
+        self.number, self.port = number, port
+        self.address = ""
+        self._stop, self._stopped = trio.Event(), trio.Event()
+
+    async def run(self, task_status=trio.TASK_STATUS_IGNORED) -> None:
+        async with open_network(secret(self.number), store=MemoryStore(), port=self.port) as network:
+            self.address = network.addresses[0]
+            task_status.started()
+            await self._stop.wait()
+        self._stopped.set()
+
+    async def end(self) -> None:
+        self._stop.set()
+        await self._stopped.wait()
+
+
+async def test_a_bootstrap_that_restarts_is_dialled_again() -> None:
+    async with trio.open_nursery() as nursery:
+        life = Life(0)
+        await nursery.start(life.run)
+        async with open_network(secret(1), store=MemoryStore(), bootstrap=[life.address]) as node:
+            await eventually(lambda: node.peers() == (peer_id_of(secret(0)),), "connected")
+            await life.end()
+            await eventually(lambda: node.peers() == (), "gone")
+            life = Life(0, port=int(life.address.split("/")[4]))
+            await nursery.start(life.run)
+            await eventually(lambda: node.peers() == (peer_id_of(secret(0)),), "connected again")
+            await life.end()
+
+
+async def test_leaving_ends_every_thread() -> None:
+    before = {thread.name for thread in threading.enumerate() if "_background_cleanup" in thread.name}
+    async with open_network(secret(0), store=MemoryStore(), models=[MODEL]):
+        pass
+    assert {thread.name for thread in threading.enumerate() if "_background_cleanup" in thread.name} == before
+
+
+async def test_cancelling_closes_every_socket() -> None:
+    """ResourceWarning is an error in the tests, so a socket left open fails this one or the next."""
+    async with open_network(secret(0), store=MemoryStore()) as node:
+        with trio.CancelScope() as scope:
+            async with open_network(secret(1), store=MemoryStore(), bootstrap=node.addresses) as other:
+                await eventually(other.peers, "connected")
+                scope.cancel()
+                await trio.sleep_forever()
+        await eventually(lambda: node.peers() == (), "gone")
+    gc.collect()
+
+
+async def test_cancelling_while_opening_ends_too() -> None:
+    with trio.fail_after(DEADLINE_SECONDS), trio.CancelScope() as scope:
+        scope.cancel()
+        async with open_network(secret(1), store=MemoryStore()):
+            await trio.sleep_forever()

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from tests.node.conformance.store import CheckpointStoreConformance
+
+from derelayl_node.fakes.store import MemoryStore
+from derelayl_protocol.types import Digest, Root
+
+
+class TestMemoryStore(CheckpointStoreConformance):
+    def open_store(self, path: Path, *, max_bytes: int | None = None) -> MemoryStore:
+        return MemoryStore(max_bytes=max_bytes)
+
+    def damage(self, store: MemoryStore, name: Digest | Root) -> None:
+        store.damage(name)
