@@ -1,0 +1,99 @@
+"""Cutting a set into shards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from derelayl_node.training.data import load_shard
+from derelayl_node.training.partition import MIN_SHARD_SAMPLES, Shards, write_shards, write_union
+from derelayl_protocol.errors import LocalFault
+
+SAMPLES = 1200
+
+
+def numbered_set() -> tuple[np.ndarray, np.ndarray]:
+    """Images that carry their own number in the first two pixels, ten classes."""
+    numbers = np.arange(SAMPLES)
+    images = np.zeros((SAMPLES, 1, 2, 2), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 0, 1] = numbers // 256, numbers % 256
+    return images, (numbers % 10).astype(np.int64)
+
+
+def cut(folder: Path, **changes: object) -> Shards:
+    arguments = {"parts": 5, "alpha": 0.5, "held_fraction": 0.25, "test_size": 200, "seed": 1}
+    return write_shards(*numbered_set(), folder, **{**arguments, **changes})
+
+
+def numbers(images: np.ndarray) -> list[int]:
+    return (images[:, 0, 0, 0].astype(int) * 256 + images[:, 0, 0, 1]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"parts": 0}, "must be positive"),
+        ({"alpha": 0.0}, "must be positive"),
+        ({"alpha": float("nan")}, "must be positive"),
+        ({"test_size": 0}, "must be positive"),
+        ({"held_fraction": 1.0}, "within"),
+        ({"parts": 16}, "need 1224 samples, the set has 1200"),
+    ],
+)
+def test_a_cut_that_cannot_be_made_is_refused(tmp_path: Path, changes: dict, reason: str) -> None:
+    with pytest.raises(LocalFault, match=reason):
+        cut(tmp_path, **changes)
+
+
+def test_images_without_a_channel_axis_are_refused(tmp_path: Path) -> None:
+    images, labels = numbered_set()
+    with pytest.raises(LocalFault, match="are not"):
+        write_shards(images[:, 0], labels, tmp_path, parts=2, alpha=1, held_fraction=0.5, test_size=1, seed=0)
+
+
+def test_every_sample_goes_to_exactly_one_file(tmp_path: Path) -> None:
+    shards = cut(tmp_path)
+    splits = [load_shard(path) for path in (*shards.peers, shards.test)]
+    found = [number for split in splits for number in numbers(split.train_x) + numbers(split.held_x)]
+    assert sorted(found) == list(range(SAMPLES))
+
+
+def test_images_keep_their_labels(tmp_path: Path) -> None:
+    for path in cut(tmp_path).peers:
+        split = load_shard(path)
+        assert [number % 10 for number in numbers(split.train_x)] == split.train_y.tolist()
+        assert [number % 10 for number in numbers(split.held_x)] == split.held_y.tolist()
+
+
+def test_the_test_shard_is_all_held_out(tmp_path: Path) -> None:
+    test = load_shard(cut(tmp_path).test)
+    assert (len(test.train_y), len(test.held_y)) == (0, 200)
+
+
+def test_the_union_of_shards_keeps_training_and_held_out_samples_apart(tmp_path: Path) -> None:
+    peers = cut(tmp_path).peers
+    write_union(peers, tmp_path / "union")
+    union, splits = load_shard(tmp_path / "union"), [load_shard(path) for path in peers]
+    assert numbers(union.train_x) == [number for split in splits for number in numbers(split.train_x)]
+    assert numbers(union.held_x) == [number for split in splits for number in numbers(split.held_x)]
+    assert [number % 10 for number in numbers(union.train_x)] == union.train_y.tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_even_the_unluckiest_peer_gets_the_minimum(tmp_path: Path, seed: int) -> None:
+    splits = [load_shard(path) for path in cut(tmp_path, alpha=0.01, parts=12, seed=seed).peers]
+    assert min(len(split.train_y) + len(split.held_y) for split in splits) == MIN_SHARD_SAMPLES
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
+    first, same, other = (cut(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    assert [path.read_bytes() for path in first.peers] == [path.read_bytes() for path in same.peers]
+    assert first.peers[0].read_bytes() != other.peers[0].read_bytes()
+
+
+def test_a_small_alpha_skews_the_labels_and_a_large_one_does_not(tmp_path: Path) -> None:
+    def largest_share(alpha: float) -> float:
+        splits = [load_shard(path) for path in cut(tmp_path, alpha=alpha).peers]
+        return float(np.mean([np.bincount(split.train_y).max() / len(split.train_y) for split in splits]))
+
+    assert largest_share(100.0) < 0.2 < 0.3 < largest_share(0.1)
