@@ -1,0 +1,98 @@
+"""Endpoints about accounts: what they hold, did and earned, from the ledger's events."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from sqlalchemy import Connection
+
+from derelayl_node.lineage import queries, records
+from derelayl_protocol.types import Address
+
+from .lineage import Context, Pages
+from .pagination import MAX_LIMIT, Page
+from .problems import not_found
+from .schemas import AccountView, CheckpointView, LegView, MovementView, RoyaltyView, SeatView
+
+router = APIRouter(prefix="/v1/accounts/{address}", tags=["accounts"])
+
+AddressPath = Annotated[str, Path(alias="address", pattern=r"^0x[0-9a-fA-F]{40}$", description="Ledger account")]
+
+_AMOUNTS = (
+    "free",
+    "deposited",
+    "withdrawn",
+    "trainer_reward",
+    "validator_reward",
+    "royalty_collected",
+    "royalty_pending",
+    "slashed",
+)
+
+
+@router.get("")
+def show_account(context: Context, address: AddressPath) -> AccountView:
+    """An account's balance, roles and totals."""
+    with context.index.reading() as connection:
+        found = _account(connection, address)
+        seats = queries.seats_of(connection, found.account, MAX_LIMIT)
+        tips = queries.tips_of(connection, found.account, MAX_LIMIT)
+    totals = asdict(found)
+    return AccountView(
+        account=found.account,
+        roles=_roles(found, seats, tips),
+        **{f"{name}_wei": totals[name] for name in _AMOUNTS},
+        models_created=found.models,
+        bids=found.bids,
+        legs=found.legs,
+        selected_legs=found.selected,
+        seats=tuple(map(SeatView.of, seats)),
+        tips=tuple(map(CheckpointView.of, tips)),
+    )
+
+
+@router.get("/legs")
+def list_legs(context: Context, address: AddressPath, pages: Pages) -> Page[LegView]:
+    """The account's legs in the order of their leases."""
+    with context.index.reading() as connection:
+        account = _account(connection, address).account
+        found = queries.legs_of(connection, account, pages.position(1)[0], pages.limit + 1)
+    return pages.page(found, lambda leg: (leg.seq,), LegView.of)
+
+
+@router.get("/royalties")
+def list_royalties(context: Context, address: AddressPath, pages: Pages) -> Page[RoyaltyView]:
+    """The account's checkpoints that royalties reached, in the order of their first submission."""
+    with context.index.reading() as connection:
+        account = _account(connection, address).account
+        found = queries.royalties_of(connection, account, pages.position(1)[0], pages.limit + 1)
+    return pages.page(found, lambda one: (one.seq,), RoyaltyView.of)
+
+
+@router.get("/movements")
+def list_movements(context: Context, address: AddressPath, pages: Pages) -> Page[MovementView]:
+    """Every change of the account's free balance, oldest first."""
+    after = pages.position(2)
+    with context.index.reading() as connection:
+        account = _account(connection, address).account
+        found = queries.movements_of(connection, account, (after[0], after[1]), pages.limit + 1)
+    return pages.page(found, lambda one: (one.seq, one.ordinal), MovementView.of)
+
+
+def _account(connection: Connection, text: str) -> records.Account:
+    found = queries.account(connection, Address(text.lower()))
+    if found is None:
+        raise not_found("account", text.lower())
+    return found
+
+
+def _roles(account: records.Account, seats: list[records.Validator], tips: list[records.Checkpoint]) -> list[str]:
+    held = {
+        "creator": account.models > 0,
+        "trainer": account.legs > 0,
+        "validator": any(seat.stake > 0 for seat in seats),
+        "owner": bool(tips),
+    }
+    return [role for role, holds in held.items() if holds]

@@ -1,0 +1,139 @@
+"""The outermost layer of the API: bounds, CORS, HEAD, entity tags, security headers, and the last resort for errors."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Final
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import plain
+
+MAX_TARGET_BYTES: Final = 4_096
+"""Path and query together; the longest legitimate one has under 500."""
+
+REQUEST_SECONDS: Final = 30.0
+"""The longest a request may take; a query alone is ended much sooner."""
+
+METHODS: Final = "GET, HEAD, OPTIONS"
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_HEADERS: Final = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "ETag, Link",
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "cross-origin-resource-policy": "cross-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+log = logging.getLogger(__name__)
+
+
+class Edge:
+    """ASGI middleware around the whole app. Public data, read only: any origin may read it, nobody may send a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope, send)
+        early = _refusal(scope)
+        if early is not None:
+            await early(scope, receive, answer)
+            return
+        with anyio.move_on_after(REQUEST_SECONDS) as deadline:
+            await self._run(scope, receive, answer)
+        if deadline.cancelled_caught and not answer.begun:
+            late = plain(503, f"The request took longer than {REQUEST_SECONDS:g} s.", scope["path"])
+            await late(scope, receive, answer)
+
+    async def _run(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        inner = dict(scope, method="GET") if scope["method"] == "HEAD" else scope
+        try:
+            await self._app(inner, receive, answer)
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if answer.begun:
+                raise
+            failure = plain(500, "This is a defect of the node; its log has the details.", scope["path"])
+            await failure(scope, receive, answer)
+
+
+class _Answer:
+    """The `send` of one request: adds headers and the entity tag, turns a matching one into 304, drops HEAD's body."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self._head = scope["method"] == "HEAD"
+        self._known = Headers(scope=scope).get("if-none-match", "")
+        self._start: Message | None = None
+        self._body: list[bytes] = []
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=message["headers"])
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if not _tagged(message["status"], headers):
+                await self._pass(message)
+            else:
+                self._start = message
+        elif message["type"] == "http.response.body" and self._start is not None:
+            self._body.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                await self._finish(self._start, b"".join(self._body))
+        else:
+            await self._pass(message)
+
+    async def _finish(self, start: Message, body: bytes) -> None:
+        headers = MutableHeaders(raw=start["headers"])
+        headers.setdefault("cache-control", "no-cache")
+        headers["etag"] = tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        if _matches(self._known, tag):
+            start["status"], body = 304, b""
+            del headers["content-length"], headers["content-type"]
+        await self._pass(start)
+        await self._pass({"type": "http.response.body", "body": body})
+
+    async def _pass(self, message: Message) -> None:
+        self.begun = True
+        if self._head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+def _refusal(scope: Scope) -> Response | None:
+    headers = Headers(scope=scope)
+    if scope["method"] == "OPTIONS":
+        allow = {"allow": METHODS, "access-control-allow-methods": METHODS, "access-control-max-age": "86400"}
+        return Response(None, 204, allow | {"access-control-allow-headers": "If-None-Match"})
+    if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
+        return plain(414, f"Path and query are longer than {MAX_TARGET_BYTES} bytes.", scope["path"][:MAX_TARGET_BYTES])
+    reads = scope["method"] in ("GET", "HEAD")
+    if reads and (headers.get("content-length", "0") != "0" or "transfer-encoding" in headers):
+        return plain(413, "This API takes no request body.", scope["path"], {"connection": "close"})
+    return None
+
+
+def _tagged(status: int, headers: Headers) -> bool:
+    """Tell whether an answer gets an entity tag: JSON documents that may be cached; files have their own."""
+    json = headers.get("content-type", "").startswith("application/json")
+    return status == 200 and json and "etag" not in headers and headers.get("cache-control") != "no-store"
+
+
+def _matches(known: str, tag: str) -> bool:
+    """Compare weakly, as RFC 9110 section 13.1.2 asks for."""
+    return known.strip() == "*" or tag in (one.strip().removeprefix("W/") for one in known.split(","))

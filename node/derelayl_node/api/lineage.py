@@ -1,0 +1,204 @@
+"""Endpoints about models, rounds, checkpoints and their lineage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from sqlalchemy import Connection
+
+from derelayl_node.lineage import proof as proofs
+from derelayl_node.lineage import queries
+from derelayl_node.lineage.proof_format import Proof
+from derelayl_node.lineage.records import Checkpoint, CheckpointStatus, Head, Round, Tip
+from derelayl_node.lineage.records import Model as ModelRecord
+from derelayl_protocol.types import ModelId, Root
+
+from .pagination import Page, Paging, bad_cursor, list_paging, proof_paging
+from .problems import Problem, not_found
+from .schemas import CheckpointView, ModelView, RoundView, TipView
+from .status import ApiContext, context_of
+
+FINAL_BLOCKS = 64
+"""Blocks on top of a settlement after which its answer may be cached for ever: no chain we know reorganises so deep."""
+
+FOR_EVER = "public, max-age=31536000, immutable"
+
+router = APIRouter(prefix="/v1", tags=["lineage"])
+
+HEX_32 = r"^0x[0-9a-fA-F]{64}$"
+Context = Annotated[ApiContext, Depends(context_of)]
+ModelPath = Annotated[str, Path(alias="model", pattern=HEX_32, description="Id of a model, 0x and 64 hex digits")]
+RootPath = Annotated[str, Path(alias="root", pattern=HEX_32, description="Root of a checkpoint, 0x and 64 hex digits")]
+WhichModel = Annotated[
+    str | None, Query(alias="model", pattern=HEX_32, description="Needed where several models share the root")
+]
+Pages = Annotated[Paging, Depends(list_paging)]
+
+
+@router.get("/models")
+def list_models(context: Context, pages: Pages) -> Page[ModelView]:
+    """All models in the order of their creation."""
+    with context.index.reading() as connection:
+        found = queries.all_models(connection, pages.position(1)[0], pages.limit + 1)
+    return pages.page(found, lambda one: (one.created.seq,), ModelView.of)
+
+
+@router.get("/models/{model}")
+def show_model(context: Context, model: ModelPath) -> ModelView:
+    """One model with its rules and its running round."""
+    with context.index.reading() as connection:
+        return ModelView.of(_model(connection, model))
+
+
+@router.get("/models/{model}/tips")
+def list_tips(context: Context, model: ModelPath, pages: Pages) -> Page[TipView]:
+    """The checkpoints that legs may continue from now, best first."""
+
+    def place(tip: Tip) -> tuple[int, ...]:
+        return (tip.position + 1,)
+
+    with context.index.reading() as connection:
+        found = queries.all_tips(connection, _model(connection, model).model)
+    rest = [tip for tip in found if place(tip) > pages.position(1)]
+    return pages.page(rest[: pages.limit + 1], place, TipView.of)
+
+
+@router.get("/models/{model}/rounds")
+def list_rounds(context: Context, model: ModelPath, pages: Pages) -> Page[RoundView]:
+    """A model's rounds with their legs, the first round first."""
+
+    def place(one: Round) -> tuple[int, ...]:
+        return (one.number,)
+
+    with context.index.reading() as connection:
+        known = _model(connection, model).model
+        found = queries.all_rounds(connection, known, pages.position(1)[0], pages.limit + 1)
+    return pages.page(found, place, RoundView.of)
+
+
+@router.get("/models/{model}/checkpoints")
+def list_checkpoints(
+    context: Context,
+    model: ModelPath,
+    pages: Pages,
+    status: CheckpointStatus | None = None,
+    order: Annotated[Literal["oldest", "newest"], Query(description="Which come first")] = "oldest",
+) -> Page[CheckpointView]:
+    """A model's checkpoints, rejected ones too, in the order of their first submission."""
+    after = pages.position(1)[0] if pages.after else None
+    with context.index.reading() as connection:
+        known = _model(connection, model).model
+        found = queries.all_checkpoints(connection, known, after, pages.limit + 1, status, order == "newest")
+    return pages.page(found, _seq, CheckpointView.of)
+
+
+@router.get("/checkpoints/{root}")
+def show_checkpoint(context: Context, response: Response, root: RootPath, model: WhichModel = None) -> CheckpointView:
+    """One checkpoint; cacheable for ever once it is accepted and buried deep in the chain."""
+    with context.index.reading() as connection:
+        found = _checkpoint(connection, root, model)
+        if _is_final(found, queries.head(connection)):
+            response.headers["cache-control"] = FOR_EVER
+    return CheckpointView.of(found)
+
+
+@router.get("/checkpoints/{root}/ancestors")
+def list_ancestors(context: Context, root: RootPath, pages: Pages, model: WhichModel = None) -> Page[CheckpointView]:
+    """What it was made from, the nearest first, its genesis last."""
+    with context.index.reading() as connection:
+        start = _resume(connection, _checkpoint(connection, root, model), pages)
+        found = queries.ancestors(connection, start.model, start.root, pages.limit + 1)
+    return pages.page(found, _seq, CheckpointView.of)
+
+
+@router.get("/checkpoints/{root}/descendants")
+def list_descendants(context: Context, root: RootPath, pages: Pages, model: WhichModel = None) -> Page[CheckpointView]:
+    """What was made from it, rejected legs too, in the order of their first submission."""
+    with context.index.reading() as connection:
+        start = _checkpoint(connection, root, model)
+        after = pages.position(1)[0]
+        found = queries.descendants(connection, start.model, start.root, after, pages.limit + 1)
+    return pages.page(found, _seq, CheckpointView.of)
+
+
+@router.get("/checkpoints/{root}/proof")
+def show_proof(
+    context: Context,
+    root: RootPath,
+    pages: Annotated[Paging, Depends(proof_paging)],
+    model: WhichModel = None,
+) -> Proof:
+    """All that is needed to check the lineage against the chain without trusting this node."""
+    with context.index.reading() as connection:
+        first = _checkpoint(connection, root, model)
+        start = _resume(connection, first, pages)
+        found = queries.ancestors(connection, start.model, start.root, pages.limit + 1)
+    line = [first, *found] if not pages.after else found
+    shown = line[: pages.limit]
+    following = pages.link(_seq(shown[-1])) if len(line) > pages.limit else None
+    steps = tuple(proofs.proof_step(context.chain, one, context.manifests(one.root)) for one in shown)
+    name = "0x" + first.model.hex()
+    return Proof(network=context.chain.network, model=name, steps=steps, next=following)
+
+
+@router.get(
+    "/checkpoints/{root}/manifest", response_class=Response, responses={200: {"content": {"application/json": {}}}}
+)
+def show_manifest(context: Context, root: RootPath) -> Response:
+    """The manifest's wire bytes: canonical JSON of header, chunk table and signature, if this node holds them."""
+    with context.index.reading() as connection:
+        if not queries.models_of(connection, _root(root)):
+            raise not_found("checkpoint", root.lower())
+    wire = context.manifests(_root(root))
+    if wire is None:
+        detail = "This node does not hold the manifest; ask a peer that seeds the checkpoint."
+        raise Problem(404, "manifest-not-here", "Manifest not here", detail)
+    return Response(wire, 200, {"cache-control": FOR_EVER}, "application/json")
+
+
+def _seq(checkpoint: Checkpoint) -> tuple[int, ...]:
+    return (checkpoint.seq,)
+
+
+def _root(text: str) -> Root:
+    return Root(bytes.fromhex(text[2:]))
+
+
+def _model(connection: Connection, text: str) -> ModelRecord:
+    found = queries.model(connection, ModelId(bytes.fromhex(text[2:])))
+    if found is None:
+        raise not_found("model", text.lower())
+    return found
+
+
+def _checkpoint(connection: Connection, text: str, model: str | None) -> Checkpoint:
+    """Find a checkpoint by its root; a genesis root may belong to several models, then `model` must tell which."""
+    models = queries.models_of(connection, _root(text))
+    if model is not None:
+        models = [one for one in models if one == bytes.fromhex(model[2:])]
+    if len(models) > 1:
+        names = ["0x" + one.hex() for one in models]
+        detail = "Several models begin with this root: add ?model= and one of the ids."
+        raise Problem(409, "ambiguous-root", "Ambiguous root", detail, models=names)
+    found = queries.checkpoint(connection, models[0], _root(text)) if models else None
+    if found is None:
+        raise not_found("checkpoint", text.lower())
+    return found
+
+
+def _resume(connection: Connection, first: Checkpoint, pages: Paging) -> Checkpoint:
+    """Return the checkpoint after which a walk to genesis goes on."""
+    if not pages.after:
+        return first
+    found = queries.checkpoint_at(connection, first.model, pages.position(1)[0])
+    if found is None:
+        raise bad_cursor()
+    return found
+
+
+def _is_final(checkpoint: Checkpoint, head: Head) -> bool:
+    """A rejected child may be submitted again in a later round, so only accepted checkpoints never change."""
+    if checkpoint.status not in ("genesis", "selected") or checkpoint.settled is None or head.block is None:
+        return False
+    return head.block - checkpoint.settled.block_number >= FINAL_BLOCKS

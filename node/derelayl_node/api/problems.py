@@ -1,0 +1,108 @@
+"""Every error as problem details (RFC 9457), media type ``application/problem+json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from derelayl_node.lineage.database import IndexUnusable, QueryTooSlow
+from derelayl_node.ports import StoreDamaged
+from derelayl_protocol.manifest import ManifestRejected
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:derelayl:problem:"
+
+
+class ProblemDetails(BaseModel):
+    """An error as of RFC 9457; some types have further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description=f"What went wrong: `about:blank` or a name that begins with `{TYPE_PREFIX}`")
+    title: str = Field(description="The same for every error of this type")
+    status: int = Field(description="HTTP status code")
+    detail: str = Field(description="What went wrong this time, and the remedy")
+    instance: str = Field(description="Path of the request")
+
+
+class Problem(Exception):
+    """An answer that is an error; raise it anywhere in an endpoint."""
+
+    def __init__(self, status: int, name: str, title: str, detail: str, **members: object) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.body = {"type": TYPE_PREFIX + name, "title": title, "status": status, "detail": detail, **members}
+
+
+def not_found(what: str, name: str) -> Problem:
+    """Say that the index knows no such thing."""
+    detail = f"The index knows no {what} {name}; it may lie in a block that was not read yet."
+    return Problem(404, f"unknown-{what.replace(' ', '-')}", f"Unknown {what}", detail)
+
+
+def response(problem: Problem, path: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Write a problem about the request to `path`."""
+    return _respond(problem.body | {"instance": path}, headers)
+
+
+def plain(status: int, detail: str, path: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Write an error that the status code alone explains."""
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": path}
+    return _respond(body, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer every expected failure with a problem; the unexpected ones are the middleware's."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    for kind in (QueryTooSlow, IndexUnusable, StoreDamaged, ManifestRejected):
+        app.add_exception_handler(kind, _unavailable)
+
+
+def _respond(body: Mapping[str, object], headers: Mapping[str, str] | None) -> Response:
+    sent = {"cache-control": "no-store"} | dict(headers or {})
+    status = body["status"]
+    if not isinstance(status, int):
+        raise TypeError("a problem's status is an integer")
+    return Response(json.dumps(body), status, sent, MEDIA_TYPE)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise error
+    return response(error, request.url.path)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    details = {
+        404: "There is nothing at this path; /openapi.json lists what there is.",
+        405: "This API only reads: use GET or HEAD.",
+    }
+    detail = details.get(error.status_code, str(error.detail))
+    return plain(error.status_code, detail, request.url.path, error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    found = [{"where": ".".join(str(part) for part in e["loc"]), "message": e["msg"]} for e in error.errors()]
+    detail = "; ".join(f"{one['where']}: {one['message']}" for one in found)
+    problem = Problem(422, "invalid-request", "Invalid request", detail, errors=found)
+    return response(problem, request.url.path)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    """Answer for damage and overload on our side; the sentence never holds a secret, see `lineage.database`."""
+    problem = Problem(503, "unavailable", "Temporarily unavailable", str(error))
+    return response(problem, request.url.path, {"retry-after": "10"})

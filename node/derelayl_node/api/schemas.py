@@ -1,0 +1,249 @@
+"""What the API answers: pydantic models over the index's records, with units in the names and descriptions.
+
+Hashes, roots and ids are ``0x`` and 64 lower-case hex digits, accounts ``0x`` and 40; wei are decimal strings, because
+JSON readers lose digits beyond 2**53; scores are integers in ppm of a log-loss ratio; times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from derelayl_node.lineage.records import CheckpointStatus, LegStatus, RoundOutcome
+from derelayl_protocol.types import NO_ROOT
+
+
+def _hex(value: Any) -> Any:
+    return "0x" + value.hex() if isinstance(value, bytes) else value
+
+
+def _parent(value: Any) -> Any:
+    return None if value == NO_ROOT else _hex(value)
+
+
+def _word(value: Any) -> Any:
+    return value.name.lower() if isinstance(value, IntEnum) else value
+
+
+def _decimal(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value
+
+
+def _object(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+Hex32 = Annotated[str, BeforeValidator(_hex), Field(examples=["0x" + "ab" * 32])]
+HexAddress = Annotated[str, Field(examples=["0x" + "cd" * 20])]
+Wei = Annotated[str, BeforeValidator(_decimal), Field(examples=["1000000000000000000"])]
+Word = Annotated[str, BeforeValidator(_word)]
+
+
+class View(BaseModel):
+    """Base of all answers; made from a record of the index by `of`."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+    @classmethod
+    def of(cls, record: object) -> Self:
+        """Show a record."""
+        return cls.model_validate(record)
+
+
+class EventPlace(View):
+    """Where an event stands on the chain."""
+
+    event: str = Field(description="Name of the ledger's event")
+    block_number: int
+    block_hash: Hex32
+    block_time: int = Field(description="Unix seconds")
+    transaction_hash: Hex32 = Field(validation_alias="transaction")
+    log_index: int = Field(description="Index of the log in its block")
+
+
+class RulesView(View):
+    """The rules of a model, fixed at its creation; the names are those of the protocol."""
+
+    legs_per_tip: int = Field(description="Trainers that may continue one tip in one round")
+    selection_bps: int = Field(description="Share of a round's submitted legs that may be selected, basis points")
+    segments: int
+    bid_seconds: int
+    train_seconds: int
+    commit_seconds: int
+    reveal_seconds: int
+    committee_size: int = Field(description="Validators seated for a round")
+    quorum: int = Field(description="Fewer answers than this void the round")
+    margin_ppm: int = Field(description="A leg below this gain is never selected, ppm")
+    agreement_ppm: int = Field(description="A score this near to the median counts as agreeing, ppm")
+    gamma_bps: int = Field(description="Share of a royalty that climbs one step to the parent, basis points")
+    trainer_bps: int = Field(description="Trainers' share of the pot, basis points")
+    royalty_bps: int = Field(description="Royalties' share of the pot, basis points")
+    validator_bps: int = Field(description="Validators' share of the pot, basis points")
+    slash_bps: int = Field(description="Share of its stake that a silent seat loses, basis points")
+    min_bid: Wei = Field(description="wei")
+    offer_deposit: Wei = Field(description="wei for each leg that may continue an offered tip")
+    validator_stake: Wei = Field(description="wei, the least that makes an account eligible for a seat")
+    emission: Wei = Field(description="wei from the budget per settled round with a selected leg")
+    halving_rounds: int = Field(description="Rounds after which the emission halves")
+
+
+class ModelView(View):
+    """A relay: its rules, its running round and its totals."""
+
+    model: Hex32 = Field(description="Id: SHA-256 of creator, genesis root and rules")
+    creator: HexAddress
+    genesis: Hex32 = Field(description="Root of the first checkpoint")
+    round: int = Field(description="Number of the running round, from 1")
+    phase: Word = Field(description="bid, train, commit, reveal or settle")
+    deadline: int = Field(description="Unix seconds at which the phase may be ended; 0 if it has no deadline yet")
+    settled_rounds: int
+    voided_rounds: int
+    submitted_legs: int = Field(validation_alias="submitted")
+    selected_legs: int = Field(validation_alias="selected")
+    budget_wei: Wei = Field(validation_alias="budget", description="What is left for emission")
+    carry_wei: Wei = Field(validation_alias="carry", description="What goes into the next round's pot")
+    rules: Annotated[RulesView, BeforeValidator(_object)]
+    created: EventPlace
+
+
+class CheckpointView(View):
+    """A genesis or a submitted child."""
+
+    model: Hex32
+    root: Hex32 = Field(description="Merkle root of the manifest: the checkpoint's name")
+    parent: Annotated[str | None, BeforeValidator(_parent)] = Field(
+        description="Root of the parent; null for a genesis"
+    )
+    status: CheckpointStatus = Field(description="submitted waits for judgement; rejected was not selected")
+    trainer: HexAddress = Field(validation_alias="owner", description="Who made it, and owns it once selected")
+    round: int = Field(description="Round of its leg; 0 for a genesis")
+    leg: int | None = Field(description="Number of the leg in its round; null for a genesis")
+    segment: int = Field(description="Segment that the leg trained; 255 is the whole model")
+    depth: int = Field(description="Legs between the genesis and this checkpoint")
+    gain_ppm: int | None = Field(validation_alias="gain", description="Score against the parent; null if not judged")
+    score_ppm: int | None = Field(validation_alias="score", description="Sum of the gains since genesis if accepted")
+    reward_wei: Wei = Field(validation_alias="reward", description="Paid to the trainer for the leg")
+    royalty_wei: Wei = Field(validation_alias="royalty", description="Paid by the leg to the parent's royalty account")
+    submitted: EventPlace = Field(description="The event that tied it to its parent")
+    settled: EventPlace | None = Field(description="The event that decided on it; null while it waits")
+
+
+class TipView(View):
+    """A checkpoint that legs may continue from now."""
+
+    position: int = Field(description="Rank in the settlement that made it a tip, from 0")
+    since_round: int = Field(description="Round whose settlement made it a tip; 0 for the genesis")
+    checkpoint: CheckpointView
+
+
+class LegView(View):
+    """A lease and what became of it."""
+
+    model: Hex32
+    round: int
+    leg: int
+    trainer: HexAddress
+    parent: Hex32
+    segment: int = Field(description="255 is the whole model")
+    child: Annotated[str | None, BeforeValidator(_hex)] = Field(
+        description="Root of the child; null if none was submitted"
+    )
+    status: LegStatus = Field(description="expired: nothing was submitted before the deadline")
+    score_ppm: int | None = Field(validation_alias="score", description="null if no validator could judge it")
+    bid_wei: Wei = Field(validation_alias="bid")
+    reward_wei: Wei = Field(validation_alias="reward")
+    royalty_wei: Wei = Field(validation_alias="royalty")
+    bid_returned_wei: Wei = Field(validation_alias="bid_returned")
+    forfeited_wei: Wei = Field(validation_alias="forfeited", description="Lost to the pot: bid and offer deposit")
+
+
+class RoundView(View):
+    """A round with its legs."""
+
+    model: Hex32
+    number: int
+    outcome: RoundOutcome
+    void_reason: Annotated[str | None, BeforeValidator(_word)] = Field(
+        description="Why it was voided; null if it was not"
+    )
+    phase: Word = Field(description="Phase that it is in, or ended in")
+    deadline: int = Field(description="Unix seconds; 0 if the phase has no deadline")
+    bids: int
+    submitted_legs: int = Field(validation_alias="submitted")
+    selected_legs: int = Field(validation_alias="selected")
+    pot_wei: Wei = Field(validation_alias="pot")
+    emission_wei: Wei = Field(validation_alias="emission", description="Part of the pot that came from the budget")
+    carry_wei: Wei = Field(validation_alias="carry", description="Left over for the next round")
+    forfeited_wei: Wei = Field(validation_alias="forfeited")
+    slashed_wei: Wei = Field(validation_alias="slashed")
+    validators: tuple[HexAddress, ...] = Field(description="The committee, in the order of its seats")
+    legs: tuple[LegView, ...]
+
+
+class SeatView(View):
+    """An account's standing as validator of one model."""
+
+    model: Hex32
+    stake_wei: Wei = Field(validation_alias="stake", description="0: it has left")
+    seats: int = Field(description="Rounds it was seated in")
+    reveals: int = Field(description="Rounds it revealed scores in")
+    agreed: int = Field(description="Legs on which it was near the median")
+    paid_wei: Wei = Field(validation_alias="paid")
+    slashed_wei: Wei = Field(validation_alias="slashed")
+
+
+class AccountView(View):
+    """An account's totals, computed from the ledger's events alone."""
+
+    account: HexAddress
+    roles: list[str] = Field(description="Any of creator, trainer, validator, owner")
+    free_wei: Wei = Field(description="Withdrawable balance in the ledger: the sum of all movements")
+    deposited_wei: Wei
+    withdrawn_wei: Wei
+    trainer_reward_wei: Wei
+    validator_reward_wei: Wei
+    royalty_collected_wei: Wei
+    royalty_pending_wei: Wei = Field(
+        description="Waits at its checkpoints; collecting passes a share on to the parents"
+    )
+    slashed_wei: Wei
+    models_created: int
+    bids: int
+    legs: int
+    selected_legs: int
+    seats: tuple[SeatView, ...] = Field(description="Where it is or was a validator, at most 200 models")
+    tips: tuple[CheckpointView, ...] = Field(description="Tips it owns now, at most 200")
+
+
+class RoyaltyView(View):
+    """A checkpoint of the account that royalties reached."""
+
+    model: Hex32
+    root: Hex32
+    pending_wei: Wei = Field(validation_alias="pending", description="Waits to be collected by anyone for the owner")
+    collected_wei: Wei = Field(validation_alias="collected", description="Paid to the owner so far")
+
+
+class MovementView(View):
+    """One change of an account's free balance."""
+
+    amount_wei: Wei = Field(validation_alias="amount", description="Signed; negative leaves the free balance")
+    reason: str = Field(examples=["trainer reward"])
+    model: Annotated[str | None, BeforeValidator(_hex)] = Field(description="null for deposits and withdrawals")
+    event: EventPlace = Field(validation_alias="reference")
+
+
+class HealthView(View):
+    """The node follows the chain."""
+
+    status: str = Field(description="ok")
+    network: str
+    chain_id: int
+    ledger: HexAddress
+    chain_reachable: bool
+    head_block: int | None = Field(description="Newest block in the index")
+    events: int = Field(description="Ledger events in the index")
+    lag_seconds: float | None = Field(description="Since the index last held everything the chain had")

@@ -1,0 +1,68 @@
+"""What the API tells about the node it runs in, given by whoever wires the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from derelayl_node.lineage.index import LineageIndex
+from derelayl_node.lineage.proof import Chain
+from derelayl_protocol.types import Address, Root
+
+MAX_LAG_SECONDS = 120.0
+"""An index that has not seen the chain's head for this long is reported as unhealthy."""
+
+Manifests = Callable[[Root], bytes | None]
+"""The wire bytes of a manifest, None if this node has none. Called in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The leg that a trainer is at. `stage` is idle, fetching, training or submitting; `progress` is in [0, 1]."""
+
+    stage: str
+    round: int
+    leg: int | None
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A moment's state. None where the process has no such part (an API without a peer has no peers).
+
+    `lag_seconds` is the time since the index last held everything the chain had; `error` is one sentence.
+    """
+
+    chain_reachable: bool
+    lag_seconds: float | None
+    error: str = ""
+    peers: int | None = None
+    bytes_served: int | None = None
+    bytes_fetched: int | None = None
+    account: Address | None = None
+    peer_id: str | None = None
+    addresses: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    work: Work | None = None
+
+    @property
+    def healthy(self) -> bool:
+        return self.chain_reachable and self.lag_seconds is not None and self.lag_seconds <= MAX_LAG_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """Everything the endpoints may use."""
+
+    index: LineageIndex
+    chain: Chain
+    manifests: Manifests
+    status: Callable[[], NodeStatus]
+
+
+def context_of(request: Request) -> ApiContext:
+    """Return the context of the app that serves this request."""
+    context: ApiContext = request.app.state.context
+    return context

@@ -1,0 +1,250 @@
+"""What each ledger event means for the projections: one small method per event.
+
+The ledger is trusted to follow its own rules; a log that contradicts itself (a settlement of a leg nobody leased) comes
+from a broken endpoint and is refused as `LedgerUnavailable`, before anything is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Table
+
+from derelayl_node.ports import LedgerUnavailable
+from derelayl_protocol.ledger import events as ev
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Root
+
+from . import schema
+from .accounting import Accounting
+from .codec import event_to_json
+from .rows import Row, Rows
+
+
+class Projector:
+    """Applies events in the order of the chain; `seq` is the event's place in the whole log, from 0."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._money = Accounting(rows)
+
+    def apply(self, seq: int, event: ev.Event) -> None:
+        """Update the projections. Raises LedgerUnavailable when the event contradicts the log before it."""
+        self._money.begin(seq)
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, seq, event)
+        self._money.apply(event)
+
+    def _need(self, table: Table, *key: Any) -> Row:
+        row = self._rows.get(table, *key)
+        if row is None:
+            raise LedgerUnavailable(f"the event log contradicts itself: no row of {table.name} for an event about it")
+        return row
+
+    def _model_created(self, seq: int, event: ev.ModelCreated) -> None:
+        model = {
+            "model": event.model,
+            "seq": seq,
+            "creator": event.creator,
+            "genesis": event.genesis,
+            "rules": json.dumps(json.loads(event_to_json(event))["rules"], sort_keys=True, separators=(",", ":")),
+            "round": 1,
+            "phase": int(Phase.BID),
+            "deadline": 0,
+        }
+        counters = dict.fromkeys(("settled_rounds", "voided_rounds", "submitted", "selected", "budget", "carry"), 0)
+        self._rows.add(schema.models, model | counters)
+        genesis = _checkpoint(seq, event.model, event.genesis, event.creator)
+        self._rows.put(schema.checkpoints, genesis | {"gain": 0, "score": 0, "settled_event": seq})
+        self._put_tip(event.model, event.genesis, 0, 0)
+        self._money.count(event.creator, "models")
+
+    def _phase_changed(self, seq: int, event: ev.PhaseChanged) -> None:
+        now = {"phase": int(event.phase), "deadline": event.deadline}
+        self._rows.put(schema.models, self._need(schema.models, event.model) | now | {"round": event.round})
+        row = self._rows.get(schema.rounds, event.model, event.round) or _round(seq, event.model, event.round)
+        self._rows.put(schema.rounds, row | now)
+
+    def _bid_placed(self, seq: int, event: ev.BidPlaced) -> None:
+        bid = {"model": event.model, "round": event.round, "trainer": event.trainer, "segment": event.segment}
+        self._rows.add(schema.bids, bid | {"amount": event.amount, "returned": False})
+        self._count_in_round(event.model, event.round, "bids")
+        self._money.count(event.trainer, "bids")
+
+    def _bid_returned(self, seq: int, event: ev.BidReturned) -> None:
+        bid = self._need(schema.bids, event.model, event.round, event.trainer)
+        self._rows.put(schema.bids, bid | {"returned": True})
+
+    def _leg_leased(self, seq: int, event: ev.LegLeased) -> None:
+        bid = self._need(schema.bids, event.model, event.round, event.trainer)
+        leg = {
+            "model": event.model,
+            "round": event.round,
+            "leg": event.leg,
+            "trainer": event.trainer,
+            "parent": event.parent,
+            "segment": event.segment,
+            "child": None,
+            "status": "leased",
+            "score": None,
+            "bid": bid["amount"],
+            "leased_event": seq,
+            "submitted_event": None,
+            "settled_event": None,
+        }
+        self._rows.add(schema.legs, leg | dict.fromkeys(("reward", "royalty", "bid_returned", "forfeited"), 0))
+        self._count_in_round(event.model, event.round, "legs")
+        self._money.count(event.trainer, "legs")
+
+    def _committee_seated(self, seq: int, event: ev.CommitteeSeated) -> None:
+        row = self._need(schema.rounds, event.model, event.round)
+        self._rows.put(schema.rounds, row | {"validators": json.dumps(list(event.validators))})
+
+    def _leg_submitted(self, seq: int, event: ev.LegSubmitted) -> None:
+        leg = self._need(schema.legs, event.model, event.round, event.leg)
+        self._rows.put(schema.legs, leg | {"child": event.child, "status": "submitted", "submitted_event": seq})
+        self._count_in_round(event.model, event.round, "submitted")
+        model = self._need(schema.models, event.model)
+        self._rows.put(schema.models, model | {"submitted": model["submitted"] + 1})
+        known = self._rows.get(schema.checkpoints, event.model, event.child)
+        if known is None or known["status"] == "rejected":
+            child = self._child(seq, leg, event.child)
+            self._rows.put(schema.checkpoints, child | ({} if known is None else {"seq": known["seq"]}))
+
+    def _child(self, seq: int, leg: Row, root: Root) -> Row:
+        parent = self._need(schema.checkpoints, leg["model"], leg["parent"])
+        return _checkpoint(seq, leg["model"], root, leg["trainer"]) | {
+            "status": "submitted",
+            "parent": leg["parent"],
+            "round": leg["round"],
+            "leg": leg["leg"],
+            "segment": leg["segment"],
+            "depth": parent["depth"] + 1,
+        }
+
+    def _leg_settled(self, seq: int, event: ev.LegSettled) -> None:
+        leg = self._need(schema.legs, event.model, event.round, event.leg)
+        score = None if event.score == UNAVAILABLE else int(event.score)
+        outcome = "selected" if event.selected else "expired" if event.child == NO_ROOT else "rejected"
+        leg = leg | {
+            "status": outcome,
+            "score": score,
+            "reward": event.reward,
+            "royalty": event.royalty,
+            "bid_returned": event.bid_returned,
+            "forfeited": event.forfeited,
+            "settled_event": seq,
+        }
+        self._rows.put(schema.legs, leg)
+        current = self._need(schema.rounds, event.model, event.round)
+        self._rows.put(schema.rounds, current | {"forfeited": current["forfeited"] + event.forfeited})
+        if event.selected:
+            self._select(seq, leg, event)
+        elif outcome == "rejected":
+            self._reject(seq, leg)
+
+    def _select(self, seq: int, leg: Row, event: ev.LegSettled) -> None:
+        """Make this leg the checkpoint's origin; another leg may have named the same root first."""
+        known = self._need(schema.checkpoints, event.model, event.child)
+        parent = self._need(schema.checkpoints, event.model, leg["parent"])
+        child = self._child(leg["submitted_event"], leg, event.child) | {"seq": known["seq"], "status": "selected"}
+        result = {"gain": int(event.score), "score": parent["score"] + int(event.score), "settled_event": seq}
+        self._rows.put(schema.checkpoints, child | result | {"reward": event.reward, "royalty": event.royalty})
+        model = self._need(schema.models, event.model)
+        self._rows.put(schema.models, model | {"selected": model["selected"] + 1})
+        self._count_in_round(event.model, event.round, "selected")
+        self._money.count(leg["trainer"], "selected")
+
+    def _reject(self, seq: int, leg: Row) -> None:
+        known = self._need(schema.checkpoints, leg["model"], leg["child"])
+        if known["status"] == "submitted" and (known["round"], known["leg"]) == (leg["round"], leg["leg"]):
+            result = {"status": "rejected", "gain": leg["score"], "settled_event": seq}
+            self._rows.put(schema.checkpoints, known | result)
+
+    def _round_settled(self, seq: int, event: ev.RoundSettled) -> None:
+        model = self._need(schema.models, event.model)
+        budget = model["budget"] - event.emission
+        settled = {"settled_rounds": model["settled_rounds"] + 1, "budget": budget, "carry": event.carry}
+        self._rows.put(schema.models, model | settled)
+        row = self._need(schema.rounds, event.model, event.round)
+        paid = {"pot": event.pot, "emission": event.emission, "carry": event.carry}
+        self._rows.put(schema.rounds, row | paid | {"outcome": "settled", "ended_event": seq})
+        if event.selected:
+            self._replace_tips(event.model, event.round)
+
+    def _replace_tips(self, model: ModelId, number: int) -> None:
+        for tip in self._rows.scan(schema.tips, model):
+            self._rows.remove(schema.tips, model, tip["root"])
+        legs = [leg for leg in self._rows.scan(schema.legs, model, number) if leg["status"] == "selected"]
+        for position, leg in enumerate(sorted(legs, key=lambda leg: (-leg["score"], leg["leg"]))):
+            self._put_tip(model, leg["child"], position, number)
+
+    def _round_voided(self, seq: int, event: ev.RoundVoided) -> None:
+        row = self._need(schema.rounds, event.model, event.round)
+        model = self._need(schema.models, event.model)
+        carry = model["carry"] + row["forfeited"] + row["slashed"]
+        voided = {"voided_rounds": model["voided_rounds"] + 1, "carry": carry}
+        self._rows.put(schema.models, model | voided)
+        end = {"outcome": "voided", "void_reason": int(event.reason), "carry": carry, "ended_event": seq}
+        self._rows.put(schema.rounds, row | end)
+
+    def _funded(self, seq: int, event: ev.Funded) -> None:
+        model = self._need(schema.models, event.model)
+        self._rows.put(schema.models, model | {"budget": model["budget"] + event.amount})
+
+    def _validator_slashed(self, seq: int, event: ev.ValidatorSlashed) -> None:
+        row = self._need(schema.rounds, event.model, event.round)
+        self._rows.put(schema.rounds, row | {"slashed": row["slashed"] + event.amount})
+
+    def _count_in_round(self, model: ModelId, number: int, what: str) -> None:
+        row = self._need(schema.rounds, model, number)
+        self._rows.put(schema.rounds, row | {what: row[what] + 1})
+
+    def _put_tip(self, model: ModelId, root: Root, position: int, number: int) -> None:
+        tip = {"model": model, "root": root, "position": position, "since_round": number}
+        self._rows.put(schema.tips, tip)
+
+
+def _checkpoint(seq: int, model: ModelId, root: Root, owner: Address) -> Row:
+    """Give the row of a genesis; a child overrides what differs."""
+    return {
+        "model": model,
+        "root": root,
+        "seq": seq,
+        "status": "genesis",
+        "parent": NO_ROOT,
+        "owner": owner,
+        "round": 0,
+        "leg": None,
+        "segment": WHOLE_MODEL,
+        "depth": 0,
+        "gain": None,
+        "score": None,
+        "submitted_event": seq,
+        "settled_event": None,
+    } | dict.fromkeys(("reward", "royalty", "pending", "collected"), 0)
+
+
+def _round(seq: int, model: ModelId, number: int) -> Row:
+    counters = ("bids", "legs", "submitted", "selected", "pot", "emission", "carry", "forfeited", "slashed")
+    state = {"outcome": "running", "void_reason": None, "validators": "[]", "started_event": seq, "ended_event": None}
+    return {"model": model, "number": number} | state | dict.fromkeys(counters, 0)
+
+
+_HANDLERS: Final[dict[type[Any], Callable[[Projector, int, Any], None]]] = {
+    ev.ModelCreated: Projector._model_created,
+    ev.PhaseChanged: Projector._phase_changed,
+    ev.BidPlaced: Projector._bid_placed,
+    ev.BidReturned: Projector._bid_returned,
+    ev.LegLeased: Projector._leg_leased,
+    ev.CommitteeSeated: Projector._committee_seated,
+    ev.LegSubmitted: Projector._leg_submitted,
+    ev.LegSettled: Projector._leg_settled,
+    ev.RoundSettled: Projector._round_settled,
+    ev.RoundVoided: Projector._round_voided,
+    ev.Funded: Projector._funded,
+    ev.ValidatorSlashed: Projector._validator_slashed,
+}

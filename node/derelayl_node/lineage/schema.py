@@ -1,0 +1,270 @@
+"""Tables of the lineage index: the raw events, which are the truth, and the projections computed from them.
+
+Portable SQL only: SQLite by default, PostgreSQL by URL. Amounts are decimal text, because wei exceed 64 bits; hashes,
+roots and addresses are lower-case hex text. Every table's name starts with ``lineage_``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.types import TypeDecorator
+
+SCHEMA_VERSION: Final = 1
+"""Raise it with every change of a table or of a projection's meaning: an index of another version is dropped and read
+again from the chain. A projection therefore needs no migrations."""
+
+PREFIX: Final = "lineage_"
+
+
+_INT_64: Final = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite's INTEGER has 64 bits too, and only by that name is a primary key the row's own number."""
+
+
+class HexBytes(TypeDecorator[bytes]):
+    """Bytes in Python, ``0x`` and lower-case hex in the database, so that a person can read and join them."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> str | None:
+        return None if value is None else "0x" + value.hex()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> bytes | None:
+        return None if value is None else bytes.fromhex(value[2:])
+
+
+class WeiText(TypeDecorator[int]):
+    """An integer of any size in Python, decimal text in the database; never compare or add it in SQL."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+
+def root(name: str, **options: Any) -> Column[bytes]:
+    """Declare a column of 32 bytes."""
+    return Column(name, HexBytes(66), **{"nullable": False} | options)
+
+
+def account(name: str, **options: Any) -> Column[str]:
+    """Declare a column for a ledger account."""
+    return Column(name, String(42), **{"nullable": False} | options)
+
+
+def wei(name: str) -> Column[int]:
+    """Declare an amount; 80 digits hold every 256-bit number and its sign."""
+    return Column(name, WeiText(80), nullable=False)
+
+
+def number(name: str, **options: Any) -> Column[int]:
+    """Declare a signed 64-bit integer."""
+    return Column(name, _INT_64, **{"nullable": False} | options)
+
+
+metadata = MetaData()
+
+meta = Table(
+    "lineage_meta",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(256), nullable=False),
+)
+
+blocks = Table(
+    "lineage_blocks",
+    metadata,
+    number("number", primary_key=True, autoincrement=False),
+    root("hash"),
+    number("time"),
+)
+
+events = Table(
+    "lineage_events",
+    metadata,
+    number("seq", primary_key=True, autoincrement=False),
+    number("block_number"),
+    root("block_hash"),
+    number("block_time"),
+    root("transaction"),
+    number("log_index"),
+    Column("name", String(32), nullable=False),
+    Column("payload", Text, nullable=False),
+    Index("lineage_events_identity", "block_hash", "transaction", "log_index", unique=True),
+    Index("lineage_events_block", "block_number"),
+)
+
+undo = Table(
+    "lineage_undo",
+    metadata,
+    number("block_number", primary_key=True, autoincrement=False),
+    Column("relation", String(32), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("before", Text),
+)
+
+models = Table(
+    "lineage_models",
+    metadata,
+    root("model", primary_key=True),
+    number("seq"),
+    account("creator"),
+    root("genesis"),
+    Column("rules", Text, nullable=False),
+    number("round"),
+    Column("phase", Integer, nullable=False),
+    number("deadline"),
+    number("settled_rounds"),
+    number("voided_rounds"),
+    number("submitted"),
+    number("selected"),
+    wei("budget"),
+    wei("carry"),
+    Index("lineage_models_seq", "seq"),
+)
+
+rounds = Table(
+    "lineage_rounds",
+    metadata,
+    root("model", primary_key=True),
+    number("number", primary_key=True, autoincrement=False),
+    Column("phase", Integer, nullable=False),
+    number("deadline"),
+    Column("outcome", String(16), nullable=False),
+    Column("void_reason", Integer),
+    number("bids"),
+    number("legs"),
+    number("submitted"),
+    number("selected"),
+    wei("pot"),
+    wei("emission"),
+    wei("carry"),
+    wei("forfeited"),
+    wei("slashed"),
+    Column("validators", Text, nullable=False),
+    number("started_event"),
+    number("ended_event", nullable=True),
+)
+
+bids = Table(
+    "lineage_bids",
+    metadata,
+    root("model", primary_key=True),
+    number("round", primary_key=True, autoincrement=False),
+    account("trainer", primary_key=True),
+    number("segment"),
+    wei("amount"),
+    Column("returned", Boolean, nullable=False),
+)
+
+legs = Table(
+    "lineage_legs",
+    metadata,
+    root("model", primary_key=True),
+    number("round", primary_key=True, autoincrement=False),
+    number("leg", primary_key=True, autoincrement=False),
+    account("trainer"),
+    root("parent"),
+    number("segment"),
+    root("child", nullable=True),
+    Column("status", String(16), nullable=False),
+    number("score", nullable=True),
+    wei("bid"),
+    wei("reward"),
+    wei("royalty"),
+    wei("bid_returned"),
+    wei("forfeited"),
+    number("leased_event"),
+    number("submitted_event", nullable=True),
+    number("settled_event", nullable=True),
+    Index("lineage_legs_trainer", "trainer", "leased_event"),
+)
+
+checkpoints = Table(
+    "lineage_checkpoints",
+    metadata,
+    root("model", primary_key=True),
+    root("root", primary_key=True),
+    number("seq"),
+    Column("status", String(16), nullable=False),
+    root("parent"),
+    account("owner"),
+    number("round"),
+    number("leg", nullable=True),
+    number("segment"),
+    number("depth"),
+    number("gain", nullable=True),
+    number("score", nullable=True),
+    wei("reward"),
+    wei("royalty"),
+    wei("pending"),
+    wei("collected"),
+    number("submitted_event"),
+    number("settled_event", nullable=True),
+    Index("lineage_checkpoints_root", "root"),
+    Index("lineage_checkpoints_order", "model", "seq"),
+    Index("lineage_checkpoints_parent", "model", "parent"),
+    Index("lineage_checkpoints_owner", "owner", "seq"),
+)
+
+tips = Table(
+    "lineage_tips",
+    metadata,
+    root("model", primary_key=True),
+    root("root", primary_key=True),
+    number("position"),
+    number("since_round"),
+)
+
+accounts = Table(
+    "lineage_accounts",
+    metadata,
+    account("account", primary_key=True),
+    wei("free"),
+    wei("deposited"),
+    wei("withdrawn"),
+    wei("trainer_reward"),
+    wei("validator_reward"),
+    wei("royalty_collected"),
+    wei("royalty_pending"),
+    wei("slashed"),
+    number("models"),
+    number("bids"),
+    number("legs"),
+    number("selected"),
+)
+
+movements = Table(
+    "lineage_movements",
+    metadata,
+    number("seq", primary_key=True, autoincrement=False),
+    number("ordinal", primary_key=True, autoincrement=False),
+    account("account"),
+    root("model", nullable=True),
+    wei("amount"),
+    Column("reason", String(32), nullable=False),
+    Index("lineage_movements_account", "account", "seq"),
+)
+
+validators = Table(
+    "lineage_validators",
+    metadata,
+    root("model", primary_key=True),
+    account("account", primary_key=True),
+    wei("stake"),
+    number("seats"),
+    number("reveals"),
+    number("agreed"),
+    wei("paid"),
+    wei("slashed"),
+    Index("lineage_validators_account", "account"),
+)
+
+PROJECTIONS: Final = (models, rounds, bids, legs, checkpoints, tips, accounts, movements, validators)
+"""Tables that can be emptied and computed again from `events`."""
