@@ -1,0 +1,135 @@
+"""`derelayl doctor`: what would keep a node from running here, each finding with its remedy."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import trio
+import typer
+
+from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.types import Address
+
+from ..chain.provider import open_chain
+from ..keys import load_key_file
+from ..ports import LedgerUnavailable
+from ..settings import Network, keystore_password
+from ..training.data import load
+from .console import show, show_json
+from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
+
+MIN_FREE_BYTES = 2 * 1024**3
+"""A node with a small model and some history; a big model needs its size times the tips it keeps."""
+
+MAX_CLOCK_SKEW_SECONDS = 30
+"""Beyond this, deadlines look different here and on the chain."""
+
+MIN_GAS_WEI = 10**16
+"""A few hundred transactions on the embedded chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check; `remedy` is empty when it is fine."""
+
+    check: str
+    fine: bool
+    text: str
+    remedy: str = ""
+
+
+def doctor(
+    home: HomeOption = DEFAULT_HOME,
+    network: Annotated[Path | None, typer.Option("--network", help="The network file.")] = None,
+    password_file: PasswordFileOption = None,
+    data: Annotated[str, typer.Option("--data", help="The data the node will train on.")] = "",
+    p2p_port: Annotated[int, typer.Option("--p2p-port", min=0, max=65535, help="The port for peers.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine for running a node: versions, disk, port, key, chain, clock, data."""
+    findings = list(_examine(home, network, password_file, data, p2p_port))
+    if as_json:
+        show_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            remedy = "" if finding.fine else f"; {finding.remedy}"
+            show(f"{'ok ' if finding.fine else 'BAD'} {finding.check:<8} {finding.text}{remedy}")
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(1)
+
+
+def _examine(
+    home: Path, network: Path | None, password_file: Path | None, data: str, p2p_port: int
+) -> Iterator[Finding]:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    yield Finding("python", sys.version_info >= (3, 11), f"Python {version}", "install Python 3.11 or newer")
+    yield _disk(home)
+    yield _port(p2p_port)
+    account: list[Address] = []
+    yield _attempt("key", lambda: _key(home, password_file, account))
+    if data:
+        yield _attempt("data", lambda: _data(data))
+    if network is None:
+        yield Finding("network", True, "no --network given, so chain and clock were not checked")
+        return
+    try:
+        shared = Network.read(network)
+    except LocalFault as error:
+        yield Finding("network", False, str(error), "pass the founder's network file")
+        return
+    yield Finding("network", True, f"{shared.name}, ledger {shared.ledger}")
+    yield _attempt("chain", lambda: trio.run(trio.to_thread.run_sync, _chain, shared, account))
+
+
+def _attempt(check: str, examine: Callable[[], Finding]) -> Finding:
+    try:
+        return examine()
+    except (LocalFault, LedgerUnavailable) as error:
+        return Finding(check, False, str(error), "see above")
+
+
+def _disk(home: Path) -> Finding:
+    place = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1024**3:.1f} GiB free at {place}"
+    return Finding("disk", free >= MIN_FREE_BYTES, text, f"free at least {MIN_FREE_BYTES / 1024**3:.0f} GiB")
+
+
+def _port(port: int) -> Finding:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return Finding("port", False, f"port {port}: {error.strerror}", "choose another --p2p-port")
+    return Finding("port", True, "any free port" if port == 0 else f"port {port} is free")
+
+
+def _key(home: Path, password_file: Path | None, account: list[Address]) -> Finding:
+    key = load_key_file(home / "key.json", keystore_password(password_file))
+    account.append(key.address)
+    return Finding("key", True, f"account {key.address}")
+
+
+def _data(spec: str) -> Finding:
+    split = load(spec)
+    return Finding("data", True, f"{len(split.train_y)} samples to train on, {len(split.held_y)} held out")
+
+
+def _chain(shared: Network, account: list[Address]) -> Finding:
+    rpc = open_chain(shared.chain_url, shared.chain_id)
+    if not rpc.code(Address(shared.ledger)):
+        return Finding("chain", False, f"no contract at {shared.ledger}", "use the network file of this chain")
+    head = rpc.head().ref
+    ahead = head.time - time.time()
+    if ahead > MAX_CLOCK_SKEW_SECONDS:
+        return Finding("clock", False, f"the chain is {ahead:.0f} s ahead of this clock", "set the clock (NTP)")
+    if account and (gas := rpc.balance(account[0])) < MIN_GAS_WEI:
+        return Finding("chain", False, f"the account has {gas} wei for gas", "ask the founder for gas")
+    return Finding("chain", True, f"chain {shared.chain_id} answers, block {head.number}")

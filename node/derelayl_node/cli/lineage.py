@@ -1,0 +1,200 @@
+"""`derelayl lineage` and `derelayl api`: where a checkpoint came from, checked against the chain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import trio
+import typer
+from rich.tree import Tree
+
+from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.types import ModelId, Root
+
+from ..api.app import create_app
+from ..api.server import serve
+from ..api.status import NodeStatus
+from ..demo.report import segment_name, short
+from ..keys import NodeKey
+from ..lineage import queries
+from ..lineage.follower import Progress, follow
+from ..lineage.index import LineageIndex
+from ..lineage.proof import Statement, join_pages, verify_proof
+from ..lineage.proof_format import LedgerReference
+from ..lineage.records import Checkpoint
+from ..peer import SystemClock, open_network_ledger, stop_on_signal
+from ..settings import Network
+from .console import log_to_stderr, out, show, show_json
+from .keys import JsonOption
+from .node import NetworkOption
+from .reading import chain_of, model_of, reading, root_of
+
+app = typer.Typer(help="Where a checkpoint came from.", no_args_is_help=True)
+
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
+MAX_SHOWN = 100_000
+REQUEST_SECONDS = 30.0
+MAX_PROOF_PAGES = 1_000
+
+
+@app.command("show")
+def show_lineage(network: NetworkOption, model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """Print the lineage tree of a model, rebuilt from the chain."""
+    shared = Network.read(network)
+    checkpoints = trio.run(partial(_checkpoints, shared, model_of(model, shared)))
+    if as_json:
+        show_json([_edge(checkpoint) for checkpoint in checkpoints])
+        return
+    branches: dict[Root, Tree] = {}
+    for checkpoint in checkpoints:
+        label = _label(checkpoint)
+        parent = branches.get(checkpoint.parent)
+        branches[checkpoint.root] = Tree(label) if parent is None else parent.add(label)
+        if parent is None:
+            top = branches[checkpoint.root]
+    out.print(top)
+
+
+@app.command("export")
+def export(
+    network: NetworkOption,
+    target: Annotated[Path, typer.Option("--out", help="JSON file to write.")],
+    model: ModelOption = None,
+) -> None:
+    """Write every leg of a model with its place on the chain to a JSON file."""
+    shared = Network.read(network)
+    checkpoints = trio.run(partial(_checkpoints, shared, model_of(model, shared)))
+    document = {"network": shared.name, "chain_id": shared.chain_id, "ledger": shared.ledger}
+    legs = [_edge(checkpoint) for checkpoint in checkpoints]
+    target.write_text(json.dumps({**document, "checkpoints": legs}, indent=2) + "\n", encoding="utf-8")
+    show(f"{target}: {len(legs)} checkpoints")
+
+
+@app.command("proof")
+def proof(
+    root: Annotated[str, typer.Argument(help="Root of the checkpoint.")],
+    api_url: Annotated[str, typer.Option("--api", help="A node's REST API.")],
+    network: Annotated[
+        Path | None, typer.Option("--network", help="Check the proof against this network's chain.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a node where a checkpoint came from and, with --network, check every claim against the chain itself."""
+    pages = _proof_pages(api_url, "0x" + root_of(root).hex())
+    document = join_pages(pages)
+    if network is None:
+        show_json(document.model_dump(mode="json"))
+        return
+    shared = Network.read(network)
+    statements = trio.run(partial(_verify, shared, pages))
+    if as_json:
+        show_json([{"holds": one.holds, "root": one.root, "text": one.text} for one in statements])
+    else:
+        for one in statements:
+            show(f"{'ok ' if one.holds else 'NO '} {short(one.root)}  {one.text}")
+    if not all(one.holds for one in statements):
+        raise typer.Exit(1)
+
+
+def api(
+    network: NetworkOption,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    index: Annotated[Path, typer.Option("--index", help="The index's SQLite file.")] = Path(".derelayl/lineage.sqlite"),
+) -> None:
+    """Serve lineage over REST without being a peer."""
+    log_to_stderr()
+    trio.run(partial(_serve, Network.read(network), host, port, index))
+
+
+async def _checkpoints(shared: Network, model: ModelId) -> list[Checkpoint]:
+    async with reading(shared) as (_, index):
+        with index.reading() as connection:
+            found = queries.all_checkpoints(connection, model, 0, MAX_SHOWN)
+    if not found:
+        raise LocalFault(f"the ledger has no model 0x{model.hex()}: check --model and the network file")
+    return found
+
+
+async def _verify(shared: Network, pages: list[dict[str, Any]]) -> list[Statement]:
+    async with reading(shared) as (_, index):
+        return verify_proof(join_pages(pages), _fetch_from(index, shared))
+
+
+def _fetch_from(index: LineageIndex, shared: Network) -> Callable[[LedgerReference], Event | None]:
+    """Read events from an index that was just built from the chain itself."""
+
+    def fetch(place: LedgerReference) -> Event | None:
+        if (place.chain_id, place.ledger) != (shared.chain_id, shared.ledger):
+            return None
+        block, transaction = bytes.fromhex(place.block_hash[2:]), bytes.fromhex(place.transaction_hash[2:])
+        return index.event(block, transaction, place.log_index)
+
+    return fetch
+
+
+def _proof_pages(api_url: str, root: str) -> list[dict[str, Any]]:
+    pages: list[dict[str, Any]] = []
+    path: str | None = f"/v1/checkpoints/{root}/proof"
+    try:
+        with httpx.Client(base_url=api_url, timeout=REQUEST_SECONDS) as client:
+            while path is not None and len(pages) < MAX_PROOF_PAGES:
+                response = client.get(path)
+                document = response.json()
+                if response.is_error:
+                    raise LocalFault(f"{api_url}: {document.get('detail') or document.get('title')}")
+                pages.append(document)
+                path = document["next"]
+    except (httpx.HTTPError, ValueError, KeyError, AttributeError) as error:
+        raise LocalFault(f"{api_url} gave no proof ({error}): is it the URL of a derelayl node?") from error
+    return pages
+
+
+async def _serve(shared: Network, host: str, port: int, index_path: Path) -> None:
+    await trio.Path(index_path.parent).mkdir(parents=True, exist_ok=True)
+    clock, progress = SystemClock(), Progress()
+    key = NodeKey.generate()
+    ledger = await open_network_ledger(shared, key, index_path.parent / "reader")
+    index = LineageIndex(index_path)
+
+    def status() -> NodeStatus:
+        return NodeStatus(progress.reachable, progress.lag_seconds(clock.now()), progress.error)
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_on_signal, nursery.cancel_scope)
+            web = create_app(index, chain=chain_of(shared), manifests=lambda root: None, status=status)
+            url = await nursery.start(serve, web, host, port, trio.Event())
+            show(f"lineage of {shared.name} at {url}/ and {url}/v1/models")
+            nursery.start_soon(follow, ledger, index, clock, 1.0, progress)
+    finally:
+        index.close()
+        ledger.close()
+
+
+def _label(checkpoint: Checkpoint) -> str:
+    gain = "" if checkpoint.gain is None else f" {checkpoint.gain / 1e6:+.3f}"
+    where = "" if checkpoint.leg is None else f"round {checkpoint.round}, segment {segment_name(checkpoint.segment)}, "
+    return f"{checkpoint.root.hex()[:8]} {checkpoint.status}{gain} ({where}{checkpoint.owner[:10]})"
+
+
+def _edge(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "root": "0x" + checkpoint.root.hex(),
+        "parent": None if checkpoint.leg is None else "0x" + checkpoint.parent.hex(),
+        "status": checkpoint.status,
+        "trainer": checkpoint.owner,
+        "round": checkpoint.round,
+        "leg": checkpoint.leg,
+        "segment": checkpoint.segment,
+        "gain_ppm": checkpoint.gain,
+        "reward_wei": str(checkpoint.reward),
+        "block": checkpoint.submitted.block_number,
+        "transaction": "0x" + checkpoint.submitted.transaction.hex(),
+    }

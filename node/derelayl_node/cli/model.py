@@ -1,0 +1,205 @@
+"""`derelayl model`: create a relay, list what there is, take a checkpoint home."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import trio
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.table import Table
+
+from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.commands import CreateModel
+from derelayl_protocol.ledger.events import ModelCreated
+from derelayl_protocol.rules import Rules
+from derelayl_protocol.types import Address, Wei
+
+from ..demo.founding import devnet_rules
+from ..demo.report import WEI_PER_TOKEN, short
+from ..handoff import Handoff, LedgerIdentity, keep_genesis
+from ..keys import NodeKey, load_key_file
+from ..lineage import queries
+from ..network.host import open_network
+from ..peer import open_network_ledger
+from ..ports import Architecture
+from ..roles.purse import send_paid
+from ..settings import Network, keystore_password
+from ..store.chunks import FileStore
+from ..training.process import open_trainer
+from .console import out, show, show_json
+from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
+from .node import NetworkOption
+from .reading import model_of, reading, root_of
+
+app = typer.Typer(help="Relays: create, list, show, pull a checkpoint.", no_args_is_help=True)
+
+PULL_SECONDS = 600.0
+"""The longest a whole checkpoint may take."""
+
+
+@app.command("create")
+def create(
+    network: NetworkOption,
+    home: HomeOption = DEFAULT_HOME,
+    password_file: PasswordFileOption = None,
+    architecture: Annotated[str, typer.Option("--architecture", help="A network of the registry.")] = "small-cnn",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", help="NAME=INTEGER of the network; repeat it.")
+    ] = None,
+    rules_file: Annotated[
+        Path | None, typer.Option("--rules", help="TOML with the rules; default: a devnet's.")
+    ] = None,
+    budget: Annotated[int, typer.Option("--budget", min=0, help="Tokens behind the emission.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first weights.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Initialise a network, keep it in HOME's store and register the relay. Then `node run` in HOME serves it."""
+    shared = Network.read(network)
+    key = load_key_file(home / "key.json", keystore_password(password_file))
+    rules = devnet_rules() if rules_file is None else _read_rules(rules_file)
+    wanted = Architecture(architecture, dict(_parameter(text) for text in parameter or MNIST_PARAMETERS))
+    created = trio.run(partial(_create, shared, home, key, wanted, rules, Wei(budget * WEI_PER_TOKEN), seed))
+    document = {"model": "0x" + created.model.hex(), "genesis": "0x" + created.genesis.hex()}
+    if as_json:
+        show_json(document)
+    else:
+        show(f"model    {document['model']}\ngenesis  {document['genesis']}\nserve it: derelayl node run --role seeder")
+
+
+MNIST_PARAMETERS = ("channels=1", "height=28", "width=28", "classes=10", "stem=16")
+
+
+@app.command("list")
+def list_models(network: NetworkOption, as_json: JsonOption = False) -> None:
+    """List the relays on the network's ledger."""
+    shared = Network.read(network)
+
+    async def read() -> list[dict[str, object]]:
+        async with reading(shared) as (_, index):
+            with index.reading() as connection:
+                return [
+                    {
+                        "model": "0x" + model.model.hex(),
+                        "creator": model.creator,
+                        "round": model.round,
+                        "phase": model.phase.name.lower(),
+                        "submitted_legs": model.submitted,
+                        "selected_legs": model.selected,
+                        "budget_wei": str(model.budget),
+                    }
+                    for model in queries.all_models(connection, 0, 200)
+                ]
+
+    models = trio.run(read)
+    if as_json:
+        show_json(models)
+        return
+    table = Table("model", "creator", "round", "phase", "legs", "selected")
+    for model in models:
+        cells = (model["model"], model["creator"], model["round"], model["phase"], model["submitted_legs"])
+        table.add_row(*(str(cell) for cell in cells), str(model["selected_legs"]))
+    out.print(table)
+
+
+@app.command("show")
+def show_model(
+    network: NetworkOption,
+    model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a relay: its rules, its running round, its tips."""
+    shared = Network.read(network)
+    model_id = model_of(model, shared)
+
+    async def read() -> dict[str, object]:
+        async with reading(shared) as (ledger, _):
+            state = await ledger.model(model_id)
+            return {
+                "model": "0x" + model_id.hex(),
+                "creator": state.creator,
+                "genesis": "0x" + state.genesis.hex(),
+                "budget_wei": str(state.budget),
+                "round": state.current.number,
+                "phase": state.current.phase.name.lower(),
+                "tips": [{"root": "0x" + tip.root.hex(), "score_ppm": tip.score} for tip in state.current.tips],
+                "validators": {account: str(stake) for account, stake in state.stakes.items()},
+                "rules": asdict(state.rules),
+            }
+
+    document = trio.run(read)
+    if as_json:
+        show_json(document)
+        return
+    for name, value in document.items():
+        show(f"{name:<11} {value}")
+
+
+@app.command("pull")
+def pull(
+    root: Annotated[str, typer.Argument(help="Root of the checkpoint, or `best` for the best tip.")],
+    network: NetworkOption,
+    target: Annotated[Path, typer.Option("--out", help="The safetensors file to write.")],
+    model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
+    cache: Annotated[Path, typer.Option("--cache", help="Chunks already fetched; a second try resumes.")] = Path(
+        ".derelayl/pull"
+    ),
+) -> None:
+    """Fetch an accepted checkpoint from peers, every byte checked, and write one safetensors file."""
+    trio.run(partial(_pull, Network.read(network), root, model, target, cache))
+    show(f"{target} ({target.stat().st_size} bytes)")
+
+
+async def _create(
+    shared: Network, home: Path, key: NodeKey, architecture: Architecture, rules: Rules, budget: Wei, seed: int
+) -> ModelCreated:
+    store = FileStore(home / "store")
+    async with open_trainer("") as trainer:
+        weights = await trainer.genesis(architecture, seed, home / "genesis.safetensors")
+    identity = LedgerIdentity(shared.chain_id, Address(shared.ledger))
+    genesis = await trio.to_thread.run_sync(keep_genesis, store, key, identity, architecture, weights)
+    await trio.Path(weights.path).unlink()
+    ledger = await open_network_ledger(shared, key, home)
+    try:
+        events = await send_paid(ledger, CreateModel(rules, genesis, budget), budget)
+    finally:
+        ledger.close()
+    return next(event for event in events if isinstance(event, ModelCreated))
+
+
+async def _pull(shared: Network, wanted: str, model: str | None, target: Path, cache: Path) -> None:
+    model_id, key = model_of(model, shared), NodeKey.generate()
+    async with reading(shared) as (ledger, _):
+        state = await ledger.model(model_id)
+    root = max(state.current.tips, key=lambda tip: tip.score).root if wanted == "best" else root_of(wanted)
+    if root not in state.checkpoints:
+        raise LocalFault(f"0x{root.hex()} is not an accepted checkpoint of model 0x{short(model_id.hex())}")
+    store = FileStore(cache / "store")
+    identity = LedgerIdentity(shared.chain_id, Address(shared.ledger))
+    async with open_network(key.secret, store=store, models=[model_id], bootstrap=shared.bootstrap) as peers:
+        handoff = Handoff(peers, store, key, identity, cache / "weights")
+        await handoff.take(root, PULL_SECONDS)
+        os.replace(await handoff.weights(root), target)
+
+
+def _read_rules(path: Path) -> Rules:
+    try:
+        rules = TypeAdapter(Rules).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise LocalFault(f"cannot read the rules {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        raise LocalFault(f"{path} holds no rules of a model: {error}") from None
+    rules.check()
+    return rules
+
+
+def _parameter(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    if not name or not value.isdigit():
+        raise LocalFault(f"{text!r} is not NAME=INTEGER")
+    return name, int(value)

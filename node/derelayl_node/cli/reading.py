@@ -1,0 +1,71 @@
+"""Reading a network without taking part: the ledger with a throw-away key, the lineage rebuilt from its events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import trio
+
+from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.types import Address, ModelId, Root
+
+from ..chain.client import EvmLedger
+from ..keys import NodeKey
+from ..lineage.index import LineageIndex
+from ..lineage.proof import Chain
+from ..peer import open_network_ledger
+from ..settings import Network
+
+
+@asynccontextmanager
+async def reading(network: Network) -> AsyncIterator[tuple[EvmLedger, LineageIndex]]:
+    """The ledger and an index of everything on it now, both gone afterwards. Raises LedgerUnavailable."""
+    with TemporaryDirectory(prefix="derelayl-") as folder:
+        ledger = await open_network_ledger(network, NodeKey.generate(), Path(folder))
+        index = LineageIndex(Path(folder) / "lineage.sqlite")
+        try:
+            await catch_up(ledger, index)
+            yield ledger, index
+        finally:
+            index.close()
+            ledger.close()
+
+
+async def catch_up(ledger: EvmLedger, index: LineageIndex) -> None:
+    """Bring the index to the chain's head."""
+    more = True
+    while more:
+        batch = await ledger.logs(await trio.to_thread.run_sync(index.known_blocks))
+        await trio.to_thread.run_sync(index.apply, batch)
+        more = batch.more
+
+
+def chain_of(network: Network) -> Chain:
+    """The ledger that proofs refer to."""
+    return Chain(network.name, network.chain_id, Address(network.ledger))
+
+
+def root_of(text: str) -> Root:
+    """Parse a checkpoint's root. Raises LocalFault."""
+    return Root(_hash(text, "a checkpoint's root"))
+
+
+def model_of(text: str | None, network: Network) -> ModelId:
+    """The model asked for, else the network's own. Raises LocalFault."""
+    if text is None and network.model is None:
+        raise LocalFault("the network file names no model: pass --model 0x…")
+    return ModelId(_hash(text or str(network.model), "a model's id"))
+
+
+def _hash(text: str, what: str) -> bytes:
+    digits = text.removeprefix("0x")
+    try:
+        value = bytes.fromhex(digits)
+    except ValueError:
+        value = b""
+    if len(value) != 32 or len(digits) != 64:
+        raise LocalFault(f"{text!r} is not {what} (0x and 64 hex digits)")
+    return value

@@ -1,0 +1,249 @@
+"""The hand-off of a baton: take a checkpoint over from peers, hand a new one on.
+
+Everything taken over was checked down to the last byte against its root; whether the root is one
+that counts is the ledger's word, which the roles ask for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from derelayl_protocol.errors import PeerFault
+from derelayl_protocol.ledger.state import LegEntry
+from derelayl_protocol.manifest import (
+    Header,
+    Manifest,
+    check_child,
+    encode_manifest,
+    leg_digest,
+    parse_manifest,
+    root_of,
+)
+from derelayl_protocol.messages import Announcement
+from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Root
+
+from .keys import NodeKey, recover_address, sign_digest
+from .network.fetch import FetchFailed, fetch_checkpoint
+from .ports import Architecture, CheckpointStore, PeerId, PeerNetwork, StoreDamaged, WeightsFile
+from .store.weights import assemble_weights, split_weights
+
+log = logging.getLogger(__name__)
+
+NO_MODEL = ModelId(bytes(32))
+"""The model of a genesis checkpoint: its id is made from the genesis root, so the root cannot name it."""
+
+Record = Mapping[str, int | str | bool]
+"""How a checkpoint was trained, as it stands in the manifest."""
+
+MAX_CACHED_WEIGHTS = 8
+"""Assembled safetensors files kept for the training worker; the chunks stay in the store."""
+
+
+REPAIR_SECONDS = 30.0
+"""How long fetching damaged chunks again may take."""
+
+MAX_REMEMBERED_FETCHES = 4096
+"""Checkpoints of which the fetched bytes are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerIdentity:
+    """Which ledger a signature is for."""
+
+    chain_id: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A checkpoint that lies in the store with every byte checked.
+
+    `bytes_fetched` came over the network for it since this node started; chunks it shares with others were here.
+    """
+
+    manifest: Manifest
+    bytes_fetched: int
+
+
+def keep_checkpoint(
+    store: CheckpointStore, key: NodeKey, identity: LedgerIdentity, header: Callable[..., Header], weights: WeightsFile
+) -> Root:
+    """Cut weights into chunks, complete the header with their table, sign, and keep it all. Blocking: use a thread."""
+    tensors, chunks = split_weights(weights, store)
+    unsigned = Manifest(header(tensors=tensors), chunks)
+    root = root_of(unsigned)
+    signature = sign_digest(key, signed_digest(identity, unsigned.header, root))
+    store.put_manifest(root, encode_manifest(replace(unsigned, signature=signature)))
+    return root
+
+
+def keep_genesis(
+    store: CheckpointStore, key: NodeKey, identity: LedgerIdentity, architecture: Architecture, weights: WeightsFile
+) -> Root:
+    """Keep a first checkpoint; with its root a model can be created on the ledger. Blocking: use a thread."""
+    header = partial(
+        Header,
+        model=NO_MODEL,
+        parents=(),
+        round=0,
+        segment=WHOLE_MODEL,
+        trainer=key.address,
+        architecture=architecture.name,
+        parameters=architecture.parameters,
+        training={},
+    )
+    return keep_checkpoint(store, key, identity, header, weights)
+
+
+def signed_digest(identity: LedgerIdentity, header: Header, root: Root) -> bytes:
+    """What the trainer of a checkpoint signs."""
+    parent = header.parents[0] if header.parents else NO_ROOT
+    return leg_digest(identity.chain_id, identity.address, header.model, header.round, parent, root)
+
+
+def check_signature(identity: LedgerIdentity, root: Root, manifest: Manifest) -> None:
+    """Whether the trainer that the header names signed it. Raises PeerFault: whoever sent the manifest changed it."""
+    signer = recover_address(signed_digest(identity, manifest.header, root), manifest.signature)
+    if signer != manifest.header.trainer:
+        raise PeerFault(f"the manifest is signed by {signer}, its trainer is {manifest.header.trainer}")
+
+
+class Handoff:
+    """Hand-offs of one node."""
+
+    def __init__(
+        self,
+        network: PeerNetwork,
+        store: CheckpointStore,
+        key: NodeKey,
+        identity: LedgerIdentity,
+        cache: Path,
+    ) -> None:
+        self._network = network
+        self._store = store
+        self._key = key
+        self._identity = identity
+        self._cache = cache
+        self._taking: dict[Root, trio.Lock] = {}
+        self._fetched: dict[Root, int] = {}
+        self.bytes_fetched = 0  # over the network since the start
+        cache.mkdir(parents=True, exist_ok=True)
+
+    async def take(self, root: Root, deadline_seconds: float, hints: Sequence[PeerId] = ()) -> Taken:
+        """Have the checkpoint in the store. Raises FetchFailed when no peer has it in time."""
+        return await self._take(root, deadline_seconds, hints, lambda manifest: None)
+
+    async def take_child(
+        self, model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, deadline_seconds: float
+    ) -> Taken:
+        """Have a leg's child in the store; the manifest is checked against the lease before any weight is fetched.
+
+        Raises PeerFault when the trainer's manifest breaks a rule, FetchFailed when nobody has the child.
+        """
+
+        def check_lease(child: Manifest) -> None:
+            check_child(
+                child,
+                parent,
+                model=model,
+                round=round_number,
+                segment=leg.segment,
+                trainer=leg.trainer,
+                parent_root=leg.parent,
+            )
+
+        return await self._take(leg.child, deadline_seconds, (), check_lease)
+
+    async def weights(self, root: Root) -> Path:
+        """The checkpoint as one safetensors file for the training worker. The checkpoint must have been taken.
+
+        What was damaged on disk since then is fetched again. Raises FetchFailed, StoreFull, StoreDamaged.
+        """
+        path = self._cache / f"{root.hex()}.safetensors"
+        if not path.exists():
+            try:
+                await self._assemble(root, path)
+            except StoreDamaged as damage:
+                log.warning("%s; fetching what is missing", damage)
+                await self._fetch(root, REPAIR_SECONDS, (), lambda manifest: None)
+                await self._assemble(root, path)
+            self._forget_old_weights()
+        path.touch()
+        return path
+
+    async def hand_over(
+        self, model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, weights: WeightsFile, record: Record
+    ) -> Root:
+        """Cut the child into chunks, sign its manifest, keep both and tell the peers. Returns the child's root."""
+        header = partial(
+            Header,
+            model=model,
+            parents=(leg.parent,),
+            round=round_number,
+            segment=leg.segment,
+            trainer=self._key.address,
+            architecture=parent.header.architecture,
+            parameters=parent.header.parameters,
+            training=record,
+        )
+        root = await trio.to_thread.run_sync(keep_checkpoint, self._store, self._key, self._identity, header, weights)
+        await self._network.announce(Announcement(model, round_number, root, self._key.address))
+        return root
+
+    async def _take(
+        self, root: Root, deadline_seconds: float, hints: Sequence[PeerId], verify: Callable[[Manifest], None]
+    ) -> Taken:
+        lock = self._taking.setdefault(root, trio.Lock())
+        try:
+            async with lock:  # two roles that want the same checkpoint fetch it once
+                wire = await trio.to_thread.run_sync(self._store.manifest, root)
+                if wire is None:
+                    manifest = await self._fetch(root, deadline_seconds, hints, verify)
+                else:
+                    manifest = await trio.to_thread.run_sync(parse_manifest, wire)
+                    verify(manifest)
+                return Taken(manifest, self._fetched.get(root, 0))
+        finally:
+            if not lock.statistics().tasks_waiting:
+                self._taking.pop(root, None)
+
+    async def _fetch(
+        self, root: Root, deadline_seconds: float, hints: Sequence[PeerId], verify: Callable[[Manifest], None]
+    ) -> Manifest:
+        result = await fetch_checkpoint(
+            self._network,
+            self._store,
+            root,
+            hints=hints,
+            deadline_seconds=deadline_seconds,
+            verify=verify,
+            authenticate=partial(check_signature, self._identity, root),
+        )
+        self.bytes_fetched += result.bytes_fetched
+        self._remember(root, result.bytes_fetched)
+        return result.manifest
+
+    async def _assemble(self, root: Root, path: Path) -> None:
+        wire = await trio.to_thread.run_sync(self._store.manifest, root)
+        if wire is None:
+            raise StoreDamaged(f"checkpoint 0x{root.hex()} is not in the store any more")
+        await trio.to_thread.run_sync(assemble_weights, parse_manifest(wire), self._store, path)
+
+    def _remember(self, root: Root, bytes_fetched: int) -> None:
+        if len(self._fetched) >= MAX_REMEMBERED_FETCHES:
+            self._fetched.pop(next(iter(self._fetched)))
+        self._fetched[root] = bytes_fetched
+
+    def _forget_old_weights(self) -> None:
+        files = sorted(self._cache.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        for path in files[:-MAX_CACHED_WEIGHTS]:
+            path.unlink(missing_ok=True)
+
+
+__all__ = ["FetchFailed", "Handoff", "LedgerIdentity", "Record", "Taken"]

@@ -1,0 +1,259 @@
+"""A peer: the one place that knows every adapter and wires them to the roles."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import trio
+from fastapi import FastAPI
+
+from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.rules import Rules
+from derelayl_protocol.types import Address, ModelId, Wei
+
+from .api.app import create_app
+from .api.server import serve
+from .api.status import NodeStatus, Work
+from .chain.client import EvmLedger, open_ledger
+from .chain.deploy import NetworkAddresses
+from .files import write_json
+from .handoff import FetchFailed, Handoff, LedgerIdentity
+from .journal import Journal
+from .keys import NodeKey
+from .lineage.follower import Progress, follow
+from .lineage.index import LineageIndex
+from .lineage.proof import Chain
+from .network.host import Libp2pNetwork, open_network
+from .ports import LedgerUnavailable, StoreDamaged, StoreFull, TrainingFailed
+from .roles.keeper import Keeper
+from .roles.owner import OwnerRole
+from .roles.seeder import SeederRole
+from .roles.trainer import LegStatus, TrainerPolicy, TrainerRole
+from .roles.validator import ValidatorRole
+from .rounds import RoundWatch
+from .settings import Network, NodeSettings
+from .store.chunks import FileStore
+from .training.process import SubprocessTrainer, open_trainer
+
+log = logging.getLogger(__name__)
+
+Step = Callable[[RoundView], Awaitable[None]]
+
+HOLDUPS = (LedgerUnavailable, TrainingFailed, FetchFailed, StoreFull, StoreDamaged, trio.TooSlowError)
+"""What may go wrong in one round without ending the peer: it is logged, and the next look at the round tries again."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await trio.sleep(seconds)
+
+
+async def open_network_ledger(network: Network, key: NodeKey, home: Path) -> EvmLedger:
+    """The ledger that a network file names, with this account's outbox in `home`. Raises LedgerUnavailable."""
+    addresses = NetworkAddresses(
+        chain_id=network.chain_id,
+        token=Address(network.token),
+        ledger=Address(network.ledger),
+        start_block=network.start_block,
+    )
+    await trio.Path(home).mkdir(parents=True, exist_ok=True)
+    return await open_ledger(network.chain_url, key, addresses, home / "outbox.sqlite")
+
+
+@dataclass
+class Activity:
+    """What the node is at, for its status page."""
+
+    leg: LegStatus | None = None
+    progress: float = 0.0
+    last_holdup: str = ""
+
+    def leg_changed(self, status: LegStatus) -> None:
+        """Note the trainer's stage."""
+        self.leg, self.progress = status, 0.0
+
+    def leg_progressed(self, fraction: float) -> None:
+        """Note how far the training is, in [0, 1]."""
+        self.progress = fraction
+
+
+async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, say: Callable[[str], None]) -> None:
+    """Be a peer until SIGTERM, SIGINT or cancellation; `home/ready.json` appears once everything answers.
+
+    Raises LocalFault, LedgerUnavailable, CannotListen and the store's errors when the peer cannot start.
+    """
+    model = settings.model_id or (ModelId(bytes.fromhex(network.model[2:])) if network.model else None)
+    if model is None:
+        raise LocalFault("the network file names no model: pass --model 0x…")
+    if settings.works_with_data and not settings.data:
+        raise LocalFault("a trainer or validator needs data of its own: pass --data shard:PATH, or --role seeder")
+    async with AsyncExitStack() as stack:
+        peer = await _open(stack, settings, network, key, model)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_on_signal, nursery.cancel_scope)
+            stopping = trio.Event()
+            url = await nursery.start(serve, peer.app(), settings.api_host, settings.api_port, stopping)
+            await peer.join()
+            peer.start(nursery)
+            ready = {
+                "account": key.address,
+                "peer_id": peer.network.peer_id,
+                "addresses": list(peer.network.addresses),
+                "api_url": url,
+            }
+            write_json(settings.home / "ready.json", ready)
+            say(f"{key.address} is a peer of {network.name} as {', '.join(settings.roles)}; status: {url}/v1/node")
+
+
+async def stop_on_signal(scope: trio.CancelScope) -> None:
+    """Cancel the scope on SIGTERM or SIGINT."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network, key: NodeKey, model: ModelId) -> Peer:
+    home, activity = settings.home, Activity()
+    store = FileStore(home / "store")
+    ledger = await open_network_ledger(network, key, home)
+    stack.callback(ledger.close)
+    index = LineageIndex(home / "lineage.sqlite")
+    stack.callback(index.close)
+    trainer = await stack.enter_async_context(open_trainer(settings.data, on_progress=activity.leg_progressed))
+    peers = await stack.enter_async_context(
+        open_network(
+            key.secret,
+            store=store,
+            models=[model],
+            bootstrap=network.bootstrap,
+            host=settings.p2p_host,
+            port=settings.p2p_port,
+            announce=settings.announce,
+        )
+    )
+    identity = LedgerIdentity(network.chain_id, Address(network.ledger))
+    handoff = Handoff(peers, store, key, identity, home / "weights")
+    return Peer(settings, network, model, ledger, store, index, trainer, peers, handoff, activity)
+
+
+@dataclass
+class Peer:
+    """The parts of a running node."""
+
+    settings: NodeSettings
+    shared: Network
+    model: ModelId
+    ledger: EvmLedger
+    store: FileStore
+    index: LineageIndex
+    trainer: SubprocessTrainer
+    network: Libp2pNetwork
+    handoff: Handoff
+    activity: Activity
+    clock: SystemClock = field(default_factory=SystemClock)
+    indexing: Progress = field(default_factory=Progress)
+
+    async def join(self) -> None:
+        """Take up the roles: stake as validator, collect what waited. Raises RuleViolation, LedgerUnavailable."""
+        if self.settings.works_with_data:
+            await self.trainer.warm_up()
+        state = await self.ledger.model(self.model)
+        self._owner = OwnerRole(self.ledger, self.model)
+        await self._owner.join(state)
+        self._steps: dict[str, Step] = {
+            "keeper": Keeper(self.ledger, self.clock, self.model).step,
+            "owner": self._owner.step,
+            "seeder": SeederRole(self.handoff, self.model).step,
+        }
+        if "validator" in self.settings.roles:
+            validator = self._validator()
+            await validator.join(state)
+            self._steps["validator"] = validator.step
+        if "trainer" in self.settings.roles:
+            self._steps["trainer"] = self._trainer(state.rules).step
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Start the tasks of the roles."""
+        watch = RoundWatch(self.ledger, self.clock, self.model, self.settings.poll_seconds)
+        nursery.start_soon(watch.run)
+        nursery.start_soon(follow, self.ledger, self.index, self.clock, self.settings.poll_seconds, self.indexing)
+        nursery.start_soon(self._hear)
+        for name, step in self._steps.items():
+            nursery.start_soon(self._play, name, step, watch)
+
+    def app(self) -> FastAPI:
+        """The node's REST API."""
+        chain = Chain(self.shared.name, self.shared.chain_id, Address(self.shared.ledger))
+        return create_app(self.index, chain=chain, manifests=self.store.manifest, status=self.status)
+
+    def status(self) -> NodeStatus:
+        """A moment's state."""
+        counters = self.network.counters
+        leg = self.activity.leg
+        work = None if leg is None else Work(leg.stage, leg.round, leg.leg, self.activity.progress)
+        return NodeStatus(
+            chain_reachable=self.indexing.reachable,
+            lag_seconds=self.indexing.lag_seconds(self.clock.now()),
+            error=self.indexing.error or self.activity.last_holdup,
+            peers=counters["peers"],
+            bytes_served=counters["bytes_served"],
+            bytes_fetched=self.handoff.bytes_fetched,
+            account=self.ledger.account,
+            peer_id=self.network.peer_id,
+            addresses=self.network.addresses,
+            roles=self.settings.roles,
+            work=work,
+        )
+
+    async def _play(self, name: str, step: Step, watch: RoundWatch) -> None:
+        while True:
+            view = await watch.next()
+            try:
+                await step(view)
+            except HOLDUPS as error:
+                self.activity.last_holdup = f"{name}: {error or type(error).__name__}"
+                log.warning("round %d: %s held up: %s", view.number, name, error or type(error).__name__)
+
+    async def _hear(self) -> None:
+        """Log announcements; the seeder fetches what the ledger confirms, so that nobody can make us fetch anything."""
+        while True:
+            peer, announcement = await self.network.next_announcement()
+            log.info("%s announces 0x%s of round %d", peer, announcement.root.hex()[:8], announcement.round)
+
+    def _validator(self) -> ValidatorRole:
+        journal = Journal(self.settings.home / "journal")
+        salts = partial(secrets.token_bytes, 32)
+        return ValidatorRole(self.ledger, self.trainer, self.handoff, self.clock, self.model, journal, salts)
+
+    def _trainer(self, rules: Rules) -> TrainerRole:
+        settings = self.settings
+        policy = TrainerPolicy(
+            bid=Wei(settings.bid_wei),
+            segment=settings.segment,
+            steps=settings.steps,
+            batch=settings.batch,
+            learning_rate=settings.learning_rate,
+            seed=settings.seed,
+        )
+        scratch = settings.home / "scratch"
+        report = self.activity.leg_changed
+        return TrainerRole(
+            self.ledger, self.trainer, self.handoff, self.clock, self.model, rules, policy, scratch, report
+        )

@@ -1,0 +1,131 @@
+"""The validator: judges each leg on held-out data of its own, seals the scores, then reveals them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import trio
+
+from derelayl_protocol.errors import PeerFault, RuleViolation
+from derelayl_protocol.ledger.commands import CommitScores, RevealScores, Stake
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.state import LegEntry, ModelState, RoundView
+from derelayl_protocol.scoring import commitment, score_ppm
+from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root, Wei
+
+from ..handoff import FetchFailed, Handoff
+from ..journal import Journal, SealedScores
+from ..ports import Architecture, Clock, Ledger, Trainer
+from .duties import seat_of
+from .purse import send_paid
+
+log = logging.getLogger(__name__)
+
+FETCH_SHARE = 0.6
+"""Share of the judging time that fetching may take; the rest is for measuring."""
+
+COMMIT_RESERVE_SECONDS = 3.0
+"""Judging stops this long before the deadline, so that the commit is in time with what is known by then."""
+
+
+class ValidatorRole:
+    """One validator of one model. `salts` gives 32 fresh random bytes."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        trainer: Trainer,
+        handoff: Handoff,
+        clock: Clock,
+        model: ModelId,
+        journal: Journal,
+        salts: Callable[[], bytes],
+    ) -> None:
+        self._ledger = ledger
+        self._trainer = trainer
+        self._handoff = handoff
+        self._clock = clock
+        self._model = model
+        self._journal = journal
+        self._salts = salts
+
+    async def join(self, state: ModelState) -> None:
+        """Stake what the rules ask for, unless it is staked already. Raises RuleViolation, LedgerUnavailable."""
+        missing = state.rules.validator_stake - state.stakes.get(self._ledger.account, 0)
+        if missing > 0:
+            await send_paid(self._ledger, Stake(self._model, Wei(missing)), Wei(missing))
+
+    async def step(self, view: RoundView) -> None:
+        """Act on one look at the round. Raises LedgerUnavailable, TrainingFailed and the store's errors."""
+        seat = seat_of(view, self._ledger.account)
+        if seat is None:
+            return
+        try:
+            if view.phase == Phase.COMMIT and seat.commitment is None:
+                await self._commit(view)
+            elif view.phase == Phase.REVEAL and seat.commitment is not None and seat.scores is None:
+                await self._reveal(view)
+        except RuleViolation as refusal:
+            log.warning("round %d: %s refused: %s", view.number, view.phase.name.lower(), refusal)
+
+    async def _commit(self, view: RoundView) -> None:
+        sealed = self._journal.read(self._model, view.number)
+        if sealed is None:
+            sealed = SealedScores(await self._judge(view), self._salts())
+            self._journal.write(self._model, view.number, sealed)
+        seal = commitment(self._model, view.number, self._ledger.account, sealed.salt, sealed.scores)
+        await self._ledger.send(CommitScores(self._model, view.number, seal))
+        log.info("round %d: committed %s", view.number, list(sealed.scores))
+
+    async def _reveal(self, view: RoundView) -> None:
+        sealed = self._journal.read(self._model, view.number)
+        if sealed is None:
+            log.error("round %d: no journal entry to reveal; the stake will be slashed", view.number)
+            return
+        await self._ledger.send(RevealScores(self._model, view.number, sealed.scores, sealed.salt))
+
+    async def _judge(self, view: RoundView) -> tuple[Ppm, ...]:
+        """One score for each leg of the round; what is not known when the time is over is UNAVAILABLE."""
+        scores = [UNAVAILABLE] * len(view.legs)
+        budget = max(view.deadline - self._clock.now() - COMMIT_RESERVE_SECONDS, 0)
+        with trio.move_on_after(budget) as patience:
+            parents = await self._obtain_all(view, budget * FETCH_SHARE)
+            for parent, children in parents.items():
+                for number, score in (await self._compare(view, parent, children)).items():
+                    scores[number] = score
+        if patience.cancelled_caught:
+            log.warning("round %d: judging did not finish in %.0f s", view.number, budget)
+        return tuple(scores)
+
+    async def _obtain_all(self, view: RoundView, seconds: float) -> dict[Root, list[int]]:
+        """Legs whose child is here and acceptable, by parent; fetched side by side, so that one that is withheld costs
+        the others nothing."""
+        obtained: dict[Root, list[int]] = {}
+
+        async def obtain(number: int, leg: LegEntry) -> None:
+            try:
+                parent = await self._handoff.take(leg.parent, seconds)
+                await self._handoff.take_child(self._model, view.number, leg, parent.manifest, seconds)
+            except (PeerFault, FetchFailed) as error:
+                log.warning("round %d leg %d: unavailable: %s", view.number, number, error)
+            else:
+                obtained.setdefault(leg.parent, []).append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number, leg in enumerate(view.legs):
+                if leg.submitted:
+                    nursery.start_soon(obtain, number, leg)
+        return obtained
+
+    async def _compare(self, view: RoundView, parent_root: Root, numbers: list[int]) -> dict[int, Ppm]:
+        """Scores of the children of one parent, on this peer's held-out data."""
+        parent = await self._handoff.take(parent_root, COMMIT_RESERVE_SECONDS)
+        header = parent.manifest.header
+        files = [await self._handoff.weights(root) for root in (parent_root, *(view.legs[n].child for n in numbers))]
+        architecture = Architecture(header.architecture, header.parameters)
+        parent_loss, *child_losses = await self._trainer.losses(architecture, files)
+        if parent_loss is None:
+            log.warning("round %d: parent 0x%s does not load here", view.number, parent_root.hex()[:8])
+            return {}
+        return {number: score_ppm(parent_loss, loss) for number, loss in zip(numbers, child_losses, strict=True)}

@@ -1,0 +1,114 @@
+"""Network files and node settings: each mistake is one sentence that names the place and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from derelayl_node.settings import MAX_NETWORK_FILE_BYTES, Network, address_of, keystore_password, node_settings
+from derelayl_protocol.errors import LocalFault
+
+NETWORK = Network(
+    name="test",
+    chain_url="http://127.0.0.1:8545",
+    chain_id=1,
+    token="0x" + "11" * 20,
+    ledger="0x" + "22" * 20,
+    start_block=4,
+    bootstrap=("/ip4/127.0.0.1/tcp/4001/p2p/16Uiu2HAm",),
+    model="0x" + "33" * 32,
+)
+
+
+def test_a_missing_network_file_says_how_to_pass_one(tmp_path: Path) -> None:
+    with pytest.raises(LocalFault, match="pass --network FILE"):
+        Network.read(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("name = ", "not a network file"),
+        ('name = "x"', "chain_url"),
+        ("\xff", "ledger|not a network file"),
+        ('surplus = 1\nname = "x"', "chain_url|surplus"),
+    ],
+)
+def test_a_wrong_network_file_is_refused_with_the_field(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "net.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(LocalFault, match=named):
+        Network.read(tmp_path / "net.toml")
+
+
+def test_a_huge_network_file_is_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "net.toml").write_bytes(b"#" * (MAX_NETWORK_FILE_BYTES + 1))
+    with pytest.raises(LocalFault, match="larger than"):
+        Network.read(tmp_path / "net.toml")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ledger", "0x" + "22" * 19),
+        ("ledger", "0x" + "AA" * 20),
+        ("chain_url", "ftp://example"),
+        ("chain_id", 0),
+        ("bootstrap", ("127.0.0.1:4001",)),
+        ("model", "0x12"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, field: str, value: object) -> None:
+    NETWORK.model_copy(update={field: value}).write(tmp_path / "net.toml")
+    with pytest.raises(LocalFault, match=field):
+        Network.read(tmp_path / "net.toml")
+
+
+def test_a_network_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    quoted = NETWORK.model_copy(update={"name": 'quote " and \\ backslash'})
+    quoted.write(tmp_path / "net.toml")
+    assert Network.read(tmp_path / "net.toml") == quoted
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "named"),
+    [
+        ("roles", ("miner",), "roles"),
+        ("roles", ("trainer", "trainer"), "at most once"),
+        ("roles", (), "at least one"),
+        ("p2p_port", 70_000, "p2p-port"),
+        ("segment", "third", "segment"),
+        ("steps", 0, "steps"),
+        ("bid_wei", -1, "bid-wei"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, value: object, named: str) -> None:
+    with pytest.raises(LocalFault, match=named):
+        node_settings({"home": "h", "network": "n", setting: value})
+
+
+def test_what_the_command_line_does_not_say_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERELAYL_STEPS", "7")
+    monkeypatch.setenv("DERELAYL_BATCH", "9")
+    settings = node_settings({"home": "h", "network": "n", "steps": None, "batch": 5})
+    assert (settings.steps, settings.batch) == (7, 5)
+
+
+def test_no_password_is_an_error_with_both_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DERELAYL_PASSWORD", raising=False)
+    with pytest.raises(LocalFault, match="DERELAYL_PASSWORD or pass --password-file"):
+        keystore_password(None)
+
+
+def test_a_password_file_wins_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERELAYL_PASSWORD", "other")
+    (tmp_path / "password").write_text("from the file\n")
+    assert keystore_password(tmp_path / "password") == "from the file"
+    with pytest.raises(LocalFault, match="cannot read the password file"):
+        keystore_password(tmp_path / "none")
+
+
+def test_an_address_is_read_in_any_case_and_nothing_else_is() -> None:
+    assert address_of("0x" + "Ab" * 20) == "0x" + "ab" * 20
+    with pytest.raises(LocalFault, match="not an account address"):
+        address_of("0x12")
