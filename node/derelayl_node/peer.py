@@ -173,7 +173,7 @@ class Peer:
     async def join(self) -> None:
         """Take up the roles: stake as validator, collect what waited. Raises RuleViolation, LedgerUnavailable."""
         if self.settings.works_with_data:
-            await self.trainer.warm_up()
+            await self._check_data()
         state = await self.ledger.model(self.model)
         self._owner = OwnerRole(self.ledger, self.model)
         await self._owner.join(state)
@@ -189,6 +189,13 @@ class Peer:
         if "trainer" in self.settings.roles:
             self._steps["trainer"] = self._trainer(state.rules).step
 
+    async def _check_data(self) -> None:
+        train, held = await self.trainer.samples()
+        if "trainer" in self.settings.roles and train == 0:
+            raise LocalFault(f"{self.settings.data} has no samples to train on: give a trainer some")
+        if "validator" in self.settings.roles and held == 0:
+            raise LocalFault(f"{self.settings.data} has no held-out samples: a validator judges on its own")
+
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks of the roles."""
         watch = RoundWatch(self.ledger, self.clock, self.model, self.settings.poll_seconds)
@@ -196,7 +203,7 @@ class Peer:
         nursery.start_soon(follow, self.ledger, self.index, self.clock, self.settings.poll_seconds, self.indexing)
         nursery.start_soon(self._hear)
         for name, step in self._steps.items():
-            nursery.start_soon(self._play, name, step, watch)
+            nursery.start_soon(self._play, nursery, name, step, watch)
 
     def app(self) -> FastAPI:
         """The node's REST API."""
@@ -222,14 +229,23 @@ class Peer:
             work=work,
         )
 
-    async def _play(self, name: str, step: Step, watch: RoundWatch) -> None:
+    async def _play(self, nursery: trio.Nursery, name: str, step: Step, watch: RoundWatch) -> None:
         while True:
             view = await watch.next()
             try:
                 await step(view)
             except HOLDUPS as error:
-                self.activity.last_holdup = f"{name}: {error or type(error).__name__}"
-                log.warning("round %d: %s held up: %s", view.number, name, error or type(error).__name__)
+                self.activity.last_holdup = f"{name}: {str(error) or type(error).__name__}"
+                log.warning("round %d: %s held up: %s", view.number, name, str(error) or type(error).__name__)
+                if self.settings.works_with_data:
+                    nursery.start_soon(self._warm_up)
+
+    async def _warm_up(self) -> None:
+        """Have a new worker load torch before the next leg needs it: a job that was given up has killed the old one."""
+        try:
+            await self.trainer.samples()
+        except TrainingFailed as error:
+            log.warning("the training worker does not start: %s", error)
 
     async def _hear(self) -> None:
         """Log announcements; the seeder fetches what the ledger confirms, so that nobody can make us fetch anything."""

@@ -47,6 +47,7 @@ def create_app(index: LineageIndex, *, chain: Chain, manifests: Manifests, statu
         description=DESCRIPTION.strip(),
         docs_url=None,  # both pages would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         responses=_ERRORS,
         generate_unique_id_function=_operation_name,
     )

@@ -33,7 +33,10 @@ def show_health(context: Context, response: Response) -> HealthView:
         lag_seconds=status.lag_seconds,
     )
     if not status.healthy:
-        detail = status.error or "The index has not caught up with the chain; wait, or look at the node's log."
+        why = (
+            "has not caught up with the chain" if status.chain_reachable else "stands still: the chain does not answer"
+        )
+        detail = f"The index {why}; wait, or look at the node's log."
         raise Problem(503, "unhealthy", "Unhealthy", detail, **health.model_dump(exclude={"status"}))
     return health
 

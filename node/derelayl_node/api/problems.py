@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -18,6 +19,8 @@ from derelayl_protocol.manifest import ManifestRejected
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:derelayl:problem:"
+
+log = logging.getLogger(__name__)
 
 
 class ProblemDetails(BaseModel):
@@ -103,6 +106,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    """Answer for damage and overload on our side; the sentence never holds a secret, see `lineage.database`."""
-    problem = Problem(503, "unavailable", "Temporarily unavailable", str(error))
+    """Answer for damage and overload on our side; what names files of this machine goes to the log alone."""
+    detail = "The index or the checkpoint store failed; the node's log tells why, and the remedy."
+    if isinstance(error, QueryTooSlow):
+        detail = f"{error}; ask for a smaller page"
+    log.error("%s: %s", request.url.path, error)
+    problem = Problem(503, "unavailable", "Temporarily unavailable", detail)
     return response(problem, request.url.path, {"retry-after": "10"})

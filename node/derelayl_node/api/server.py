@@ -26,6 +26,8 @@ READ_SECONDS = 30
 GRACEFUL_SECONDS = 3.0
 """What running requests get to finish when the node stops."""
 
+MAX_PORT = 65_535
+
 BACKLOG = 100
 """Connections that may wait to be accepted."""
 
@@ -63,11 +65,13 @@ async def serve(
 
 async def _listen(host: str, port: int) -> socket.socket:
     """Bind here, because the server would end the process's start with a bare OSError."""
+    if not 0 <= port <= MAX_PORT:  # the resolver would take it modulo 65536
+        raise CannotListen(f"there is no port {port}; choose one from 1 to {MAX_PORT}, or 0 for a free one")
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise CannotListen(f"the API's address {host} port {port} is not understood ({error})") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -82,7 +82,7 @@ class EvmLedger:
         """Have the command executed once and return its events, also when called again after a crash.
 
         `key` names the intent: the same key is never executed twice. Without one, the command's content is the key, but
-        for those that may be meant twice with the same content (`outbox.REPEATABLE`: deposits, withdrawals, stakes, …),
+        for those that may be meant twice with the same content (`commands.REPEATABLE`: deposits, stakes, …),
         where a fresh one is drawn: pass a key of your own to make a retry of these safe. Raises RuleViolation when the
         ledger refuses it, LedgerUnavailable; after the latter the same key may be used again, whatever has happened.
         """

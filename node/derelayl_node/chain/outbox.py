@@ -28,17 +28,6 @@ LOCK_WAIT_S = 10.0
 LAYOUT_VERSION = 1
 """SQLite's `user_version` of the file."""
 
-REPEATABLE: tuple[type, ...] = (
-    commands.Deposit,
-    commands.Withdraw,
-    commands.Fund,
-    commands.Stake,
-    commands.Unstake,
-    commands.Advance,
-    commands.CollectRoyalty,
-)
-"""Commands that may be meant twice with the same content: two deposits of one token, two phases of a round."""
-
 _LAYOUT = f"""
 begin immediate;
 create table owner (identity text not null);
@@ -90,7 +79,7 @@ def command_key(command: commands.Command) -> str:
 
 def key_for(command: commands.Command) -> str:
     """The key of a command sent without one: its content's, or a fresh one where that may be meant again."""
-    return secrets.token_hex(16) if isinstance(command, REPEATABLE) else command_key(command)
+    return secrets.token_hex(16) if type(command) in commands.REPEATABLE else command_key(command)
 
 
 def _spelled(value: object) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -50,6 +50,10 @@ MINER_POLL_SECONDS = 0.05
 
 MINER_PAUSE_SECONDS = 1.0
 """Pause after a block could not be made: long enough to keep the log readable."""
+
+
+SIGNAL_POLL_SECONDS = 0.5
+"""Between two looks of the main thread for signals."""
 
 
 class ServerError(Failure):
@@ -265,7 +269,7 @@ def run_chain(
             raise
         with server:
             (ready or _write_line)(server.url)
-            signals.get()
+            _wait_for_one(signals)
     except (ChainFileError, ServerError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -273,6 +277,20 @@ def run_chain(
         for number, handler in previous.items():
             signal.signal(number, handler)
     return 0
+
+
+def _wait_for_one(signals: SimpleQueue[int]) -> None:
+    """Wait for a signal; wake now and then, as Python runs a handler only when this thread does something.
+
+    A signal that arrives just before the thread goes to sleep in the operating system would else be noticed with the
+    next one only.
+    """
+    while True:
+        try:
+            signals.get(timeout=SIGNAL_POLL_SECONDS)
+        except Empty:
+            continue
+        return
 
 
 def _write_line(text: str) -> None:

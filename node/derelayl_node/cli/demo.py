@@ -25,7 +25,7 @@ def demo(
     validators: Annotated[int, typer.Option("--validators", min=2, max=12, help="Peers that judge.")] = 3,
     rounds: Annotated[int, typer.Option("--rounds", min=4, max=100, help="Rounds of the relay.")] = 5,
     data: Annotated[str, typer.Option("--data", help="mnist-5k or fashion-mnist[:FOLDER].")] = "mnist-5k",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimiser steps of one leg.")] = 200,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimiser steps of one leg.")] = 100,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of shards, weights and batches.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the network up until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON and nothing else.")] = False,

@@ -92,6 +92,11 @@ class Chronicle:
             root = leg.parent
         return tuple(reversed(path))
 
+    def best_checkpoint(self, genesis: Root) -> Root:
+        """The accepted checkpoint with the largest gain since genesis; genesis itself if none was accepted."""
+        accepted = [leg.child for leg in self.legs.values() if leg.selected and leg.child is not None]
+        return max(accepted, key=lambda root: sum(leg.score for leg in self.lineage_of(root)), default=genesis)
+
     @singledispatchmethod
     def _take(self, event: object) -> str | None:
         return None

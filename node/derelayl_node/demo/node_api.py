@@ -15,8 +15,8 @@ from ..failures import Failure
 
 REQUEST_SECONDS = 10.0
 PAGE = 200
-IN_MID_LEG = (0.2, 0.9)
-"""Between these fractions of its steps a leg is in the middle: begun for certain, and not about to end."""
+IN_MID_LEG = (0.02, 0.95)
+"""Between these fractions of its steps a leg is in the middle: begun for certain, and not over."""
 
 
 class NodeSilent(Failure):

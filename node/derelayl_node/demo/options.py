@@ -15,7 +15,7 @@ class DemoOptions:
     validators: int = 3
     rounds: int = 5
     data: str = "mnist-5k"
-    steps: int = 200  # optimiser steps of one leg
+    steps: int = 100  # optimiser steps of one leg
     batch: int = 32
     learning_rate: float = 0.01
     seed: int = 1

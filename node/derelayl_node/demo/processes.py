@@ -7,13 +7,12 @@ when the demo dies, however it dies.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,6 @@ class Child:
     name: str
     command: Sequence[str]
     home: Path
-    environment: Mapping[str, str] = field(repr=False)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,7 +62,6 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.environment},
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops its children in order
             )
 

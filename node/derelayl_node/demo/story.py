@@ -12,42 +12,41 @@ from pathlib import Path
 import trio
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.lineage import lineage_digest
-from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Root
+from derelayl_protocol.types import UNAVAILABLE, Address, Root
 
 from ..chain.client import EvmLedger
 from ..handoff import Handoff, LedgerIdentity
 from ..keys import NodeKey
 from ..network.host import open_network
 from ..peer import open_network_ledger
-from ..ports import BlockRef, LegJob
+from ..ports import BlockRef
 from ..store.chunks import FileStore
-from ..training.process import open_trainer
 from .audit import audit
 from .chronicle import Chronicle, LegStory
 from .figures import draw_accuracy, draw_lineage
 from .founding import Founded, devnet_rules, found
+from .measuring import FETCH_SECONDS, Laboratory, open_laboratory
 from .node_api import NodeApi
 from .options import DemoOptions
 from .processes import Child, stop_all
-from .report import Accuracy, Killed, LegLine, Report
+from .report import MIN_SELECTED_LEGS, Accuracy, Killed, LegLine, Report
 from .world import TOKEN_SUPPLY, WORLD_FILE, Member, Plan, World, prepare
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
 DEMO_SECONDS = 15 * 60.0
 """A demo that has not ended by then is stuck; it is measured in minutes."""
 
 EXTRA_ROUNDS = 3
-"""Rounds granted beyond the asked ones until the killed peer has completed a leg again."""
+"""Rounds granted beyond the asked ones until the killed peer is back and enough legs were selected."""
 
 KNOWN_BLOCKS = 64
 AGREE_SECONDS = 60.0
 """How long the peers' indexes may take to reach the last closed round."""
-
-FETCH_SECONDS = 30.0
 
 Say = Callable[[str], None]
 
@@ -78,11 +77,9 @@ async def run_demo(options: DemoOptions, say: Say, conclude: Callable[[Report], 
 
 
 async def _start(world: World, options: DemoOptions, children: list[Child], say: Say) -> Founded:
-    chain_home = world.home("chain")
-    chain = Child("chain", ["chain", "run", "--home", str(chain_home), "--port", "0", "--lifeline"], chain_home, {})
-    children.append(chain)
-    chain.start()
-    url = (await chain.ready())["url"]
+    children.append(chain_process(world))
+    children[0].start()
+    url = (await children[0].ready())["url"]
     say(f"the embedded chain answers at {url}")
     founded = await found(world, url, devnet_rules())
     say(f"ledger {founded.network.ledger} holds the model {founded.network.model}, genesis {founded.genesis.hex()[:8]}")
@@ -96,6 +93,12 @@ async def _start(world: World, options: DemoOptions, children: list[Child], say:
     return founded
 
 
+def chain_process(world: World) -> Child:
+    """The command of the chain."""
+    home = world.home("chain")
+    return Child("chain", ["chain", "run", "--home", str(home), "--port", "0", "--lifeline"], home)
+
+
 def node_process(world: World, member: Member, options: DemoOptions) -> Child:
     """The command of one peer, as a user would type it."""
     home = world.home(member.name)
@@ -106,7 +109,7 @@ def node_process(world: World, member: Member, options: DemoOptions) -> Child:
     command += ["--learning-rate", str(options.learning_rate)]
     if member.data:
         command += ["--data", world.data_of(member)]
-    return Child(member.name, command, home, {})
+    return Child(member.name, command, home)
 
 
 async def _watch_over(children: list[Child]) -> None:
@@ -159,12 +162,14 @@ class Demo:
             )
             identity = LedgerIdentity(network.chain_id, Address(network.ledger))
             handoff = Handoff(peers, store, key, identity, home / "weights")
+            laboratory = await stack.enter_async_context(open_laboratory(self._world, self._options, handoff))
             await self._watch(ledger, handoff)
-            await self._collect_checkpoints(handoff)
-            agree = await self._lineages_agree()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(laboratory.warm_up)
+                agree = await self._lineages_agree()
             if not self._options.keep:
                 await trio.to_thread.run_sync(stop_all, self._all_children[1:])
-            return await self._measure(ledger, handoff, agree)
+            return await self._measure(ledger, laboratory, agree)
 
     # --- watching ---------------------------------------------------------------------------------------------------
 
@@ -177,12 +182,15 @@ class Demo:
             await self._intervene(view)
             await self._collect_checkpoints(handoff)
             await trio.sleep(POLL_SECONDS)
+        await self._collect_checkpoints(handoff)
 
     def _over(self) -> bool:
         closed = self._chronicle.closed_rounds
         if closed < self._options.rounds:
             return False
-        return self._rejoined_round() is not None or closed >= self._options.rounds + EXTRA_ROUNDS
+        selected = sum(leg.selected for leg in self._chronicle.legs.values())
+        shown = self._rejoined_round() is not None and selected >= MIN_SELECTED_LEGS
+        return shown or closed >= self._options.rounds + EXTRA_ROUNDS
 
     async def _follow(self, ledger: EvmLedger) -> None:
         more = True
@@ -204,14 +212,14 @@ class Demo:
                 self._bytes_fetched[leg.child] = int(taken.manifest.header.training.get("bytes_fetched", 0))
 
     async def _intervene(self, view: RoundView) -> None:
-        """Kill the victim in the middle of its leg; start it again when that round is over."""
+        """Kill the victim in the middle of its leg; start it again once its lease has run out."""
         if self._killed is None and view.number >= self._options.kill_round:
             victim = await self._trainer_in_mid_leg(view)
             if victim is not None:
                 self._children[victim.name].kill()
                 self._killed = (victim, view.number)
                 self._say(f"round {view.number}: {victim.name} is killed (SIGKILL) in the middle of its leg")
-        elif self._killed is not None and not self._restarted and view.number > self._killed[1]:
+        elif self._killed is not None and not self._restarted and not self._is_in_leg_of(view, self._killed[1]):
             victim = self._killed[0]
             self._say(f"round {view.number}: {victim.name} is started again with the same key and store")
             self._children[victim.name].start()
@@ -224,6 +232,9 @@ class Demo:
             if await self._apis[member.name].is_training(view.number):
                 return member
         return None
+
+    def _is_in_leg_of(self, view: RoundView, round_number: int) -> bool:
+        return view.number == round_number and view.phase == Phase.TRAIN
 
     def _may_lose(self, member: Member, view: RoundView) -> bool:
         return any(leg.trainer == member.account and not leg.submitted for leg in view.legs)
@@ -258,16 +269,16 @@ class Demo:
             self._say(f"the lineage of {', '.join(sorted(different))} differs from the ledger's")
         return not different
 
-    async def _measure(self, ledger: EvmLedger, handoff: Handoff, agree: bool) -> Report:
+    async def _measure(self, ledger: EvmLedger, laboratory: Laboratory, agree: bool) -> Report:
         self._say("measuring accuracies, and training the same network centrally for as many steps")
         world, founded, options = self._world, self._founded, self._options
-        state = await ledger.model(founded.model)
         accounts = [Address(world.founder), *(Address(member.account) for member in world.members)]
         wei = await audit(ledger, founded.model, accounts, TOKEN_SUPPLY)
-        best = max(state.current.tips, key=lambda tip: tip.score).root
-        steps = options.steps * len(self._chronicle.lineage_of(best))
-        accuracies = await self._accuracies(handoff)
-        centralised = await self._centralised(handoff, steps)
+        roots = [founded.genesis, *(leg.child for leg in self._closed_legs() if leg.child is not None)]
+        accuracies = {root: await laboratory.accuracy(root) for root in roots}
+        best = self._chronicle.best_checkpoint(founded.genesis)
+        steps = options.steps * max(1, len(self._chronicle.lineage_of(best)))
+        centralised = await laboratory.centralised(founded.genesis, steps)
         legs = [self._line(leg, accuracies) for leg in self._closed_legs()]
         report = Report(
             seconds=round(time.monotonic() - self._started, 1),
@@ -289,35 +300,6 @@ class Demo:
     def _closed_legs(self) -> list[LegStory]:
         through = self._chronicle.closed_rounds
         return [leg for _, leg in sorted(self._chronicle.legs.items()) if leg.round <= through]
-
-    async def _accuracies(self, handoff: Handoff) -> dict[Root, float]:
-        world = self._world
-        roots = [self._founded.genesis, *(leg.child for leg in self._closed_legs() if leg.child is not None)]
-        accuracies = {}
-        async with open_trainer(world.test_data) as trainer:
-            for root in roots:
-                await handoff.take(root, FETCH_SECONDS)
-                weights = await handoff.weights(root)
-                accuracies[root] = await trainer.accuracy(world.architecture, weights, world.test_data)
-        return accuracies
-
-    async def _centralised(self, handoff: Handoff, steps: int) -> float:
-        """Accuracy of the same network trained in one place on the union of the peers' data."""
-        world, options = self._world, self._options
-        child = world.home("observer") / "centralised.safetensors"
-        async with open_trainer(world.union_data) as trainer:
-            job = LegJob(
-                architecture=world.architecture,
-                parent=await handoff.weights(self._founded.genesis),
-                child=child,
-                segment=WHOLE_MODEL,
-                steps=max(steps, 1),
-                batch=options.batch,
-                learning_rate=options.learning_rate,
-                seed=options.seed,
-            )
-            await trainer.train(job)
-            return await trainer.accuracy(world.architecture, child, world.test_data)
 
     def _line(self, leg: LegStory, accuracies: dict[Root, float]) -> LegLine:
         return LegLine(

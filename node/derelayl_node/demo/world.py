@@ -6,9 +6,11 @@ The same two steps serve `derelayl demo` and docker-compose: `prepare` needs not
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import shutil
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -138,12 +140,24 @@ class Plan:
 
 
 def prepare(folder: Path, plan: Plan) -> World:
-    """Write keys, shards, the chain's first accounts and world.json. Raises LocalFault, also for a folder in use."""
+    """Write keys, shards, the chain's first accounts and world.json. Raises LocalFault, also for a folder in use.
+
+    The folder appears when it is complete; what an interrupted call left behind is removed by the next.
+    """
     if plan.trainers < 1 or plan.validators < 1:
         raise LocalFault("a relay needs at least one trainer and one validator")
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+    if folder.exists() and any(folder.iterdir()):
         raise LocalFault(f"{folder} is not empty: choose another folder")
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(parents=True)
+    world = _lay_out(unfinished, plan)
+    os.replace(unfinished, folder)
+    return replace(world, folder=folder)
+
+
+def _lay_out(folder: Path, plan: Plan) -> World:
     whole = load(plan.data)
     images = np.concatenate([whole.train_x, whole.held_x])
     labels = np.concatenate([whole.train_y, whole.held_y])

@@ -8,7 +8,20 @@ from pathlib import Path
 from derelayl_protocol.errors import LocalFault
 
 from . import data
-from .jobs import AccuracyDone, AccuracyJob, Done, GenesisDone, GenesisJob, LossesDone, LossesJob, TrainDone, TrainJob
+from .jobs import (
+    AccuracyDone,
+    AccuracyJob,
+    AnyJob,
+    Done,
+    GenesisDone,
+    GenesisJob,
+    LossesDone,
+    LossesJob,
+    SamplesDone,
+    SamplesJob,
+    TrainDone,
+    TrainJob,
+)
 from .judge import losses_of_files, share_correct
 from .models import build
 from .train import Progress, configure_torch, run_leg, write_genesis
@@ -23,7 +36,7 @@ class Engine:
         self._spec = data_spec
         self._own: data.Split | None = None
 
-    def run(self, job: GenesisJob | TrainJob | LossesJob | AccuracyJob, progress: Progress) -> Done:
+    def run(self, job: AnyJob, progress: Progress) -> Done:
         """Do one job. Raises LocalFault (job, data, disk) or PeerFault (a weights file)."""
         match job:
             case GenesisJob():
@@ -34,6 +47,9 @@ class Engine:
                 return self._losses(job)
             case AccuracyJob():
                 return self._accuracy(job)
+            case SamplesJob():
+                own = self._load(self._spec)
+                return SamplesDone(train=len(own.train_y), held=len(own.held_y))
 
     def _genesis(self, job: GenesisJob) -> GenesisDone:
         weights = write_genesis(job.network.architecture(), job.seed, Path(job.out))

@@ -109,7 +109,12 @@ class AccuracyJob(Line):
     data: PathText
 
 
-Job = Annotated[GenesisJob | TrainJob | LossesJob | AccuracyJob, Field(discriminator="kind")]
+class SamplesJob(Line):
+    kind: Literal["samples"] = "samples"
+
+
+AnyJob = GenesisJob | TrainJob | LossesJob | AccuracyJob | SamplesJob
+Job = Annotated[AnyJob, Field(discriminator="kind")]
 
 
 class GenesisDone(Line):
@@ -136,7 +141,13 @@ class AccuracyDone(Line):
     accuracy: Annotated[float, Field(ge=0, le=1)]
 
 
-Done = GenesisDone | TrainDone | LossesDone | AccuracyDone
+class SamplesDone(Line):
+    kind: Literal["samples"] = "samples"
+    train: Annotated[int, Field(ge=0)]
+    held: Annotated[int, Field(ge=0)]
+
+
+Done = GenesisDone | TrainDone | LossesDone | AccuracyDone | SamplesDone
 
 
 class Reply(Line):
@@ -153,7 +164,7 @@ class Reply(Line):
         return self
 
 
-JOB: TypeAdapter[GenesisJob | TrainJob | LossesJob | AccuracyJob] = TypeAdapter(Job)
+JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)
 
 
 def encode(line: Line) -> bytes:

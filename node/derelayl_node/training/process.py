@@ -28,6 +28,8 @@ from .jobs import (
     LossesJob,
     Network,
     Reply,
+    SamplesDone,
+    SamplesJob,
     TrainDone,
     TrainJob,
     encode,
@@ -52,7 +54,7 @@ WORKER_MODULE = "derelayl_node.training.worker"
 
 OnProgress = Callable[[float], None]
 
-DoneT = TypeVar("DoneT", GenesisDone, TrainDone, LossesDone, AccuracyDone)
+DoneT = TypeVar("DoneT", bound=Done)
 
 
 class WorkerProcess:
@@ -206,10 +208,13 @@ class SubprocessTrainer:
         done = await self._run(lambda: AccuracyJob(network=network, weights=str(weights), data=data), AccuracyDone)
         return done.accuracy
 
-    async def warm_up(self) -> None:
-        """Start the worker now, so that the first job does not wait for torch to load."""
-        async with self._lock:
-            await self._living_worker()
+    async def samples(self) -> tuple[int, int]:
+        """Samples to train and to judge with. Loads torch and the data, so that no later job waits for them.
+
+        Raises TrainingFailed with what is wrong with the data.
+        """
+        done = await self._run(SamplesJob, SamplesDone)
+        return done.train, done.held
 
     async def close(self) -> None:
         """Kill the worker, if one runs."""

@@ -38,30 +38,58 @@ class World:
         self.index.apply(self.history.batch())
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def make_world(folder: Path) -> World:
     history, relay = sample(LEGS)
     proven = ManifestedRelay(history, name="proven", creator="founder")
     proven.create()
     tip = proven.genesis
     for number in range(LEGS):
         tip = proven.step(f"child {number}", tip, "solo")
-    made = World(LineageIndex(tmp_path / "lineage.db"), history, relay, proven, tip)
-    made.read_chain()
+    world = World(LineageIndex(folder / "lineage.db"), history, relay, proven, tip)
+    world.read_chain()
+    return world
+
+
+def app_of(world: World) -> FastAPI:
+    manifests = world.proven.manifests.get
+    return create_app(world.index, chain=CHAIN, manifests=manifests, status=lambda: world.status)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The world of the tests that change nothing."""
+    made = make_world(tmp_path_factory.mktemp("api"))
     yield made
     made.index.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def app(world: World) -> FastAPI:
-    return create_app(
-        world.index, chain=CHAIN, manifests=lambda root: world.proven.manifests.get(root), status=lambda: world.status
-    )
+    return app_of(world)
 
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node") as made:
+        yield made
+
+
+@pytest.fixture
+def own_world(tmp_path: Path) -> Iterator[World]:
+    """A world that the test may change."""
+    made = make_world(tmp_path)
+    yield made
+    made.index.close()
+
+
+@pytest.fixture
+def own_app(own_world: World) -> FastAPI:
+    return app_of(own_world)
+
+
+@pytest.fixture
+async def own_client(own_app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(own_app), base_url="http://node") as made:
         yield made
 
 

@@ -68,46 +68,50 @@ async def test_a_proof_is_paged_like_a_list(client: httpx.AsyncClient, world: Wo
 
 
 async def test_rows_that_arrive_while_walking_come_after_those_already_given(
-    client: httpx.AsyncClient, world: World
+    own_client: httpx.AsyncClient, own_world: World
 ) -> None:
-    model = name(world.relay.model)
+    model = name(own_world.relay.model)
     path = f"/v1/models/{model}/checkpoints"
-    before = [one["root"] for one in (await client.get(path)).json()["items"]]
+    before = [one["root"] for one in (await own_client.get(path)).json()["items"]]
     seen: list[str] = []
     following: str | None = f"{path}?limit=3"
-    tip = world.relay.root(f"good {LEGS}")
+    tip = own_world.relay.root(f"good {LEGS}")
     for number in range(100):
-        page = (await client.get(following or "")).json()
+        page = (await own_client.get(following or "")).json()
         seen += [one["root"] for one in page["items"]]
         following = page["next"]
         if following is None:
             break
         if number < 3:
-            world.relay.play(Attempt("t0", tip, f"late {number}", 5_000, True))
-            tip = world.relay.root(f"late {number}")
-            world.read_chain()
-    after = [one["root"] for one in (await client.get(path)).json()["items"]]
+            own_world.relay.play(Attempt("t0", tip, f"late {number}", 5_000, True))
+            tip = own_world.relay.root(f"late {number}")
+            own_world.read_chain()
+    after = [one["root"] for one in (await own_client.get(path)).json()["items"]]
     assert len(seen) == len(set(seen))
     assert seen == after
     assert seen[: len(before)] == before
 
 
-async def test_rows_that_arrive_do_not_disturb_a_walk_from_the_newest(client: httpx.AsyncClient, world: World) -> None:
-    path = f"/v1/models/{name(world.relay.model)}/checkpoints?order=newest"
-    before = (await client.get(path)).json()["items"]
-    first = (await client.get(f"{path}&limit=4")).json()
-    world.relay.play(Attempt("t0", world.relay.root(f"good {LEGS}"), "late", 5_000, True))
-    world.read_chain()
-    rest, _ = await walk(client, first["next"])
+async def test_rows_that_arrive_do_not_disturb_a_walk_from_the_newest(
+    own_client: httpx.AsyncClient, own_world: World
+) -> None:
+    path = f"/v1/models/{name(own_world.relay.model)}/checkpoints?order=newest"
+    before = (await own_client.get(path)).json()["items"]
+    first = (await own_client.get(f"{path}&limit=4")).json()
+    own_world.relay.play(Attempt("t0", own_world.relay.root(f"good {LEGS}"), "late", 5_000, True))
+    own_world.read_chain()
+    rest, _ = await walk(own_client, first["next"])
     assert first["items"] + rest == before
 
 
-async def test_an_event_with_several_movements_may_lie_on_two_pages(client: httpx.AsyncClient, world: World) -> None:
-    relay = Relay(world.history, name="third", creator="third", validators=("lone", "other"))
+async def test_an_event_with_several_movements_may_lie_on_two_pages(
+    own_client: httpx.AsyncClient, own_world: World
+) -> None:
+    relay = Relay(own_world.history, name="third", creator="third", validators=("lone", "other"))
     relay.create()
     relay.play(Attempt("lucky", relay.genesis, "win", 9_000, True))
-    world.read_chain()
-    items, pages = await walk(client, f"/v1/accounts/{person('lucky')}/movements?limit=1")
+    own_world.read_chain()
+    items, pages = await walk(own_client, f"/v1/accounts/{person('lucky')}/movements?limit=1")
     assert [one["reason"] for one in items] == ["bid", "bid returned", "trainer reward"]
     assert items[1]["event"] == items[2]["event"]
     assert pages == 3

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from derelayl_node.api.lineage import FINAL_BLOCKS
-from derelayl_node.api.status import NodeStatus
+from derelayl_node.api.status import NodeStatus, Work
 from derelayl_node.fakes.history import BLOCK_SECONDS, FIRST_BLOCK_TIME, RULES, TOKEN, person
 from derelayl_node.lineage.proof import verify_proof
 from derelayl_protocol.manifest import parse_manifest, root_of
@@ -148,13 +148,13 @@ async def test_movements_add_up_to_the_free_balance(client: httpx.AsyncClient, w
         assert all(one["event"]["event"] for one in moved)
 
 
-async def test_collected_royalties_leave_the_pending_ones(client: httpx.AsyncClient, world: World) -> None:
-    genesis, first = world.proven.genesis, world.proven.root("child 0")
-    world.proven.collect(first, "solo", TOKEN // 2, TOKEN // 2, genesis)
-    world.read_chain()
-    solo = (await get(client, f"/v1/accounts/{person('solo')}/royalties"))["items"]
+async def test_collected_royalties_leave_the_pending_ones(own_client: httpx.AsyncClient, own_world: World) -> None:
+    genesis, first = own_world.proven.genesis, own_world.proven.root("child 0")
+    own_world.proven.collect(first, "solo", TOKEN // 2, TOKEN // 2, genesis)
+    own_world.read_chain()
+    solo = (await get(own_client, f"/v1/accounts/{person('solo')}/royalties"))["items"]
     assert (solo[0]["root"], solo[0]["pending_wei"], solo[0]["collected_wei"]) == (name(first), "0", str(TOKEN // 2))
-    founder = (await get(client, f"/v1/accounts/{person('founder')}/royalties"))["items"]
+    founder = (await get(own_client, f"/v1/accounts/{person('founder')}/royalties"))["items"]
     assert [one["pending_wei"] for one in founder] == [str(TOKEN + TOKEN // 2)]
 
 
@@ -164,42 +164,42 @@ async def test_legs_of_an_account(client: httpx.AsyncClient, world: World) -> No
     assert {leg["status"] for leg in legs} == {"selected"}
 
 
-async def test_health_and_metrics(client: httpx.AsyncClient, world: World) -> None:
-    health = await get(client, "/healthz")
+async def test_health_and_metrics(own_client: httpx.AsyncClient, own_world: World) -> None:
+    health = await get(own_client, "/healthz")
     assert (health["status"], health["network"], health["head_block"]) == (
         "ok",
         CHAIN.network,
-        world.history.blocks[-1].number,
+        own_world.history.blocks[-1].number,
     )
-    world.status = NodeStatus(True, 1.5, peers=3, bytes_served=10, bytes_fetched=20)
-    answer = await client.get("/metrics")
+    own_world.status = NodeStatus(True, 1.5, peers=3, bytes_served=10, bytes_fetched=20)
+    answer = await own_client.get("/metrics")
     lines = set(answer.text.splitlines())
     assert answer.headers["content-type"].startswith("text/plain")
     assert lines >= {
         "derelayl_chain_reachable 1.0",
-        f"derelayl_index_events {float(len(world.history.entries))}",
-        f"derelayl_index_head_block {float(world.history.blocks[-1].number)}",
+        f"derelayl_index_events {float(len(own_world.history.entries))}",
+        f"derelayl_index_head_block {float(own_world.history.blocks[-1].number)}",
         "derelayl_index_lag_seconds 1.5",
         "derelayl_peers 3.0",
         "derelayl_served_bytes_total 10.0",
         "derelayl_fetched_bytes_total 20.0",
     }
-    world.status = NodeStatus(False, None)
-    text = (await client.get("/metrics")).text
+    own_world.status = NodeStatus(False, None)
+    text = (await own_client.get("/metrics")).text
     assert "derelayl_peers" not in text
     assert "derelayl_chain_reachable 0.0" in text
 
 
 async def test_an_accepted_checkpoint_deep_in_the_chain_is_cacheable_for_ever(
-    client: httpx.AsyncClient, world: World
+    own_client: httpx.AsyncClient, own_world: World
 ) -> None:
-    accepted, rejected = (f"/v1/checkpoints/{name(world.relay.root(f'{kind} 1'))}" for kind in ("good", "bad"))
-    assert (await client.get(accepted)).headers["cache-control"] == "no-cache"
+    accepted, rejected = (f"/v1/checkpoints/{name(own_world.relay.root(f'{kind} 1'))}" for kind in ("good", "bad"))
+    assert (await own_client.get(accepted)).headers["cache-control"] == "no-cache"
     for _ in range(FINAL_BLOCKS):
-        world.history.block()
-    world.read_chain()
-    assert "immutable" in (await client.get(accepted)).headers["cache-control"]
-    assert (await client.get(rejected)).headers["cache-control"] == "no-cache"
+        own_world.history.block()
+    own_world.read_chain()
+    assert "immutable" in (await own_client.get(accepted)).headers["cache-control"]
+    assert (await own_client.get(rejected)).headers["cache-control"] == "no-cache"
 
 
 async def test_an_entity_tag_that_still_matches_gives_304_without_a_body(
@@ -216,11 +216,11 @@ async def test_an_entity_tag_that_still_matches_gives_304_without_a_body(
         assert (await client.get(path, headers={"if-none-match": '"other"'})).content == first.content
 
 
-async def test_the_tag_changes_with_the_answer(client: httpx.AsyncClient, world: World) -> None:
-    before = (await client.get("/v1/models")).headers["etag"]
-    world.proven.step("one more", world.tip, "solo")
-    world.read_chain()
-    answer = await client.get("/v1/models", headers={"if-none-match": before})
+async def test_the_tag_changes_with_the_answer(own_client: httpx.AsyncClient, own_world: World) -> None:
+    before = (await own_client.get("/v1/models")).headers["etag"]
+    own_world.proven.step("one more", own_world.tip, "solo")
+    own_world.read_chain()
+    answer = await own_client.get("/v1/models", headers={"if-none-match": before})
     assert answer.status_code == 200
     assert answer.headers["etag"] != before
 
@@ -303,3 +303,12 @@ def test_two_apps_in_one_process_share_nothing(app: FastAPI, world: World) -> No
     other = create_app(world.index, chain=CHAIN, manifests=lambda root: None, status=lambda: world.status)
     assert other.state.metrics is not app.state.metrics
     assert other.state.context is not app.state.context
+
+
+async def test_the_node_tells_what_it_is_at(own_client: httpx.AsyncClient, own_world: World) -> None:
+    own_world.status = NodeStatus(True, 0.0, peers=2, roles=("trainer",), work=Work("training", 3, 1, 0.5))
+    answer = await own_client.get("/v1/node")
+    assert answer.headers["cache-control"] == "no-store"
+    body = answer.json()
+    assert (body["peers"], body["roles"], body["account"]) == (2, ["trainer"], None)
+    assert body["work"] == {"stage": "training", "round": 3, "leg": 1, "progress": 0.5}

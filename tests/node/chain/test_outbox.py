@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from derelayl_node.chain.embedded import EmbeddedChain
-from derelayl_node.chain.outbox import REPEATABLE, IntentState, Outbox, SignedTransaction, command_key, key_for
+from derelayl_node.chain.outbox import IntentState, Outbox, SignedTransaction, command_key, key_for
 from derelayl_node.chain.provider import CallReverted, Rpc, SendRefused
 from derelayl_node.chain.sender import DISPLACED_AFTER_S, REPLACE_AFTER_S, RESEND_AFTER_S, Sender
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.ledger import commands
+from derelayl_protocol.ledger.commands import REPEATABLE
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from .world import ALICE, BOB, CAROL, CHAIN_ID, SINK, ManualClock, World, transfer
@@ -66,7 +67,7 @@ def test_different_contents_have_different_keys() -> None:
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("kind", REPEATABLE)
+@pytest.mark.parametrize("kind", sorted(REPEATABLE, key=lambda kind: kind.__name__))
 def test_a_command_that_may_be_meant_twice_gets_a_fresh_key(kind: type) -> None:
     fields = {"model": MODEL, "amount": Wei(1), "round": 1, "root": Root(bytes(32)), "steps": 1}
     command = kind(**{name: fields[name] for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]

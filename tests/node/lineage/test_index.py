@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from derelayl_node.fakes.history import Attempt, History, Relay, named, person, sample
 from derelayl_node.lineage import index as index_module
@@ -210,6 +212,7 @@ def test_after_any_reorganisations_the_index_equals_one_read_afresh(seed: int, s
     players = Players(random.Random(seed), blocks_per_batch=random.Random(seed).choice([3, 17, 256]))
     with pytest.MonkeyPatch.context() as patch, fresh_index() as followed, fresh_index() as fresh:
         patch.setattr(index_module, "KNOWN_BLOCKS", ring)
+        patch.setattr(index_module, "REPLAY_EVENTS", 7)
         for depth in steps:
             for _ in range(30):
                 players.play()
@@ -325,3 +328,25 @@ def test_a_stored_event_is_found_by_its_place(index: LineageIndex) -> None:
     for entry in history.entries:
         assert index.event(entry.block.hash, entry.transaction, entry.index) == entry.event
     assert index.event(named("nowhere"), named("nothing"), 0) is None
+
+
+def test_a_reader_keeps_its_snapshot_while_blocks_are_added(index: LineageIndex) -> None:
+    history, relay = sample(1)
+    index.apply(history.batch())
+    with index.reading() as connection:
+        before = queries.head(connection)
+        relay.play(Attempt("t1", relay.root("good 1"), "later", 5_000, True))
+        index.apply(history.batch(before.block or 0))
+        assert queries.head(connection) == before
+        assert queries.checkpoint(connection, relay.model, relay.root("later")) is None
+    assert index.head().block == history.blocks[-1].number
+
+
+def test_tables_can_be_written_for_postgresql() -> None:
+    dialect = postgresql.dialect()
+    for table in schema.metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=dialect))
+    for kind, value in ((schema.WeiText(80), -(2**200)), (schema.HexBytes(66), named("x"))):
+        stored = kind.process_bind_param(value, dialect)
+        assert isinstance(stored, str)
+        assert kind.process_result_value(stored, dialect) == value
