@@ -1,0 +1,52 @@
+"""The documents say what the code does: pictures from tables, every command and every route named somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from derelayl_node.cli.main import COMMANDS, build
+from derelayl_protocol.errors import Reason
+from derelayl_protocol.ledger.transitions import mermaid
+from derelayl_protocol.messages import CHUNKS_PROTOCOL, MANIFEST_PROTOCOL
+
+ROOT = Path(__file__).parents[1]
+DOCS = {path.name: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+ALL = "\n".join(DOCS.values())
+
+
+def test_the_phases_in_the_architecture_are_the_transition_table() -> None:
+    assert mermaid().strip() in DOCS["ARCHITECTURE.md"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_a_place_in_the_documents(name: str) -> None:
+    command = typer.main.get_command(build([name]))
+    shown = command.commands[name] if hasattr(command, "commands") and name in command.commands else command
+    assert shown.help
+    assert f"derelayl {name}" in ALL
+
+
+def test_the_wire_protocols_are_documented() -> None:
+    for protocol in (MANIFEST_PROTOCOL, CHUNKS_PROTOCOL):
+        assert protocol in DOCS["PROTOCOL.md"]
+
+
+def test_reasons_named_in_the_protocol_exist() -> None:
+    named = set(re.findall(r"\b(?:Wrong|Too|Bad|Already|Zero|No[tA-Z])[A-Za-z]*[a-z]\b", DOCS["PROTOCOL.md"]))
+    known = {reason.value for reason in Reason}
+    assert {name for name in named if name in known} >= {"WrongOrder", "WrongMedian", "TooEarly", "BadScores"}
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for name, text in DOCS.items():
+        folder = ROOT if (ROOT / name).exists() else ROOT / "docs"
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert (folder / target).exists(), f"{name} links to {target}"
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    assert "@@" not in ALL
