@@ -14,7 +14,7 @@ import trio
 import typer
 
 from ..demo.options import DemoOptions
-from ..demo.report import Report
+from ..demo.report import Report, tokens
 from ..demo.story import run_demo
 from .console import out, show
 
@@ -64,15 +64,13 @@ def _conclude(report: Report, *, as_json: bool, options: DemoOptions) -> None:
         f"accuracy on held-out images: genesis {accuracy.genesis:.1%}, relay {accuracy.final:.1%}, "
         f"centralised for the same {report.optimiser_steps} steps {accuracy.centralised:.1%}"
     )
-    show(
-        f"wei: balances {wei.balances} + locked {wei.locked} + pending {wei.pending} + burned {wei.burned} "
-        f"= {wei.balances + wei.locked + wei.pending + wei.burned}, minted {wei.minted}"
-    )
+    parts = {"balances": wei.balances, "locked": wei.locked, "pending": wei.pending, "burned": wei.burned}
+    sum_of_parts = " + ".join(f"{name} {tokens(amount)}" for name, amount in parts.items())
+    show(f"tokens: {sum_of_parts} {'=' if wei.conserved else '≠'} minted {tokens(wei.minted)}, to the wei")
     if report.killed is not None:
-        show(
-            f"{report.killed.peer} was killed in round {report.killed.round}, forfeited its bid of "
-            f"{report.killed.forfeited_wei} wei and completed a leg again in round {report.killed.rejoined_round}"
-        )
+        killed, lost = report.killed, tokens(report.killed.forfeited_wei)
+        show(f"{killed.peer} was killed in round {killed.round}, forfeited its bid of {lost} tokens,")
+        show(f"and completed a leg again in round {killed.rejoined_round}")
     show(f"every peer's lineage equals the ledger's: {'yes' if report.lineage_equals_ledger else 'NO'}")
     for problem in report.problems:
         show(f"PROBLEM: {problem}")

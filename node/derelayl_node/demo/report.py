@@ -110,8 +110,8 @@ class Report:
         write_json(path, document)
 
     def table(self) -> Table:
-        """The legs, a line each."""
-        table = Table(title="The relay, leg by leg", title_justify="left")
+        """The legs, a line each; fits into 80 columns."""
+        table = Table(title="The relay, leg by leg", title_justify="left", box=None, padding=(0, 1, 0, 0))
         for heading, justify in COLUMNS:
             table.add_column(heading, justify=justify, no_wrap=True)
         for leg in self.legs:
@@ -132,7 +132,7 @@ COLUMNS: list[tuple[str, Literal["left", "right"]]] = [
 
 
 def _cells(leg: LegLine) -> list[str]:
-    outcome = "selected" if leg.selected else "not selected" if leg.child else "not delivered"
+    outcome = "selected" if leg.selected else "refused" if leg.child else "lost"
     return [
         str(leg.round),
         leg.trainer,
@@ -143,6 +143,12 @@ def _cells(leg: LegLine) -> list[str]:
         f"{leg.reward_wei / WEI_PER_TOKEN:.2f}" if leg.reward_wei else "—",
         outcome,
     ]
+
+
+def tokens(wei: int) -> str:
+    """An amount in tokens, exactly, without trailing zeros."""
+    whole, rest = divmod(wei, WEI_PER_TOKEN)
+    return f"{whole}.{rest:018d}".rstrip("0").rstrip(".")
 
 
 def short(root: str) -> str:
