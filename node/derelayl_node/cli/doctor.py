@@ -37,7 +37,7 @@ MIN_GAS_WEI = 10**16
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check; `remedy` is empty when it is fine."""
+    """One check; `remedy` is empty where the text names it."""
 
     check: str
     fine: bool
@@ -59,7 +59,7 @@ def doctor(
         show_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            remedy = "" if finding.fine else f"; {finding.remedy}"
+            remedy = "" if finding.fine or not finding.remedy else f"; {finding.remedy}"
             show(f"{'ok ' if finding.fine else 'BAD'} {finding.check:<8} {finding.text}{remedy}")
     if not all(finding.fine for finding in findings):
         raise typer.Exit(1)
@@ -92,7 +92,7 @@ def _attempt(check: str, examine: Callable[[], Finding]) -> Finding:
     try:
         return examine()
     except (LocalFault, LedgerUnavailable) as error:
-        return Finding(check, False, str(error), "see above")
+        return Finding(check, False, str(error).rstrip("."))
 
 
 def _disk(home: Path) -> Finding:
