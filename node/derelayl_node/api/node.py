@@ -31,7 +31,6 @@ class NodeView(View):
     bytes_served: int | None
     bytes_fetched: int | None
     work: WorkView | None = Field(description="null before the first leg, or without the role trainer")
-    error: str = Field(description="What held the node up last, one sentence; empty if nothing did")
 
 
 @router.get("/v1/node")
