@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -41,6 +40,7 @@ from .roles.trainer import LegStatus, TrainerPolicy, TrainerRole
 from .roles.validator import ValidatorRole
 from .rounds import RoundWatch
 from .settings import Network, NodeSettings
+from .signals import stop_on_signal
 from .store.chunks import FileStore
 from .training.process import SubprocessTrainer, open_trainer
 
@@ -119,14 +119,6 @@ async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, sa
             }
             write_json(settings.home / "ready.json", ready)
             say(f"{key.address} is a peer of {network.name} as {', '.join(settings.roles)}; status: {url}/v1/node")
-
-
-async def stop_on_signal(scope: trio.CancelScope) -> None:
-    """Cancel the scope on SIGTERM or SIGINT."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return
 
 
 async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network, key: NodeKey, model: ModelId) -> Peer:

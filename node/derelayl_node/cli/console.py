@@ -19,6 +19,9 @@ from derelayl_protocol.errors import ProtocolError
 
 from ..failures import Failure
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C or SIGTERM, as shells have it."""
+
 out = Console()
 err = Console(stderr=True)
 
@@ -44,7 +47,7 @@ def run(command: Callable[[], None], *, debug: bool) -> int:
         if any(isinstance(leaf, SystemExit) for leaf in found):
             raise
         if all(isinstance(leaf, KeyboardInterrupt | trio.Cancelled) for leaf in found):
-            return 130
+            return INTERRUPTED
         expected = next((leaf for leaf in found if isinstance(leaf, EXPECTED)), None)
         if expected is None or debug:
             raise

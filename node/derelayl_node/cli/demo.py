@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,8 @@ import typer
 from ..demo.options import DemoOptions
 from ..demo.report import Report, tokens
 from ..demo.story import run_demo
-from .console import out, show
+from ..signals import stop_on_signal
+from .console import INTERRUPTED, out, show
 
 
 def demo(
@@ -31,8 +32,6 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON and nothing else.")] = False,
 ) -> None:
     """Run a whole relay on this machine: chain, peers, real data, a killed trainer, lineage, report."""
-    # A service manager stops us with SIGTERM; it must clean up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = DemoOptions(
         out=out_folder.resolve(),
         trainers=trainers,
@@ -49,12 +48,27 @@ def demo(
         if not as_json:
             show(f"[{time.monotonic() - started:6.1f} s] {line}")
 
-    report = trio.run(partial(run_demo, options, say, partial(_conclude, as_json=as_json, options=options)))
-    if report.problems:
+    reports: list[Report] = []
+
+    def conclude(report: Report) -> None:
+        reports.append(report)
+        _print(report, options, as_json)
+
+    trio.run(_run_until_signal, partial(run_demo, options, say, conclude))
+    if not reports:
+        raise typer.Exit(INTERRUPTED)
+    if reports[0].problems:
         raise typer.Exit(1)
 
 
-def _conclude(report: Report, *, as_json: bool, options: DemoOptions) -> None:
+async def _run_until_signal(play: Callable[[], Awaitable[None]]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_on_signal, nursery.cancel_scope)
+        await play()
+        nursery.cancel_scope.cancel()
+
+
+def _print(report: Report, options: DemoOptions, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(json.loads((options.out / "report.json").read_text()), indent=2) + "\n")
         return

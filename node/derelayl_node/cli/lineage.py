@@ -28,8 +28,9 @@ from ..lineage.index import LineageIndex
 from ..lineage.proof import Statement, join_pages, verify_proof
 from ..lineage.proof_format import LedgerReference
 from ..lineage.records import Checkpoint
-from ..peer import SystemClock, open_network_ledger, stop_on_signal
+from ..peer import SystemClock, open_network_ledger
 from ..settings import Network
+from ..signals import stop_on_signal
 from .console import log_to_stderr, out, show, show_json
 from .keys import JsonOption
 from .node import NetworkOption

@@ -59,6 +59,7 @@ function drawing(name, options = {}, text = null) {
 
 const short = (hex) => `${hex.slice(0, 8)}…${hex.slice(-4)}`;
 const segmentName = (segment) => (segment === WHOLE_MODEL ? "whole" : String(segment));
+const segmentLabel = (segment) => (segment === WHOLE_MODEL ? "whole" : `segment ${segment}`);
 const stateName = (one) =>
   state.tips.has(one.root) ? "tip" : one.status === "submitted" ? "waiting" : one.status === "rejected" ? "not selected" : one.status;
 
@@ -172,7 +173,7 @@ function drawBox(model, one, spot, chosen) {
   const [x, y] = [spot.x + 10, spot.y];
   link.append(drawing("rect", { x: spot.x, y, width: BOX.width, height: BOX.height, rx: 6 }));
   link.append(drawing("text", { class: "name", x, y: y + 18 }, short(one.root)));
-  const line = one.status === "genesis" ? "genesis" : `${gainText(one.gain_ppm)} · segment ${segmentName(one.segment)}`;
+  const line = one.status === "genesis" ? "genesis" : `${gainText(one.gain_ppm)} · ${segmentLabel(one.segment)}`;
   link.append(drawing("text", { x, y: y + 33 }, line));
   const by = one.trainer.slice(0, 8);
   link.append(drawing("text", { class: "small", x, y: y + 48 }, `by ${by}`));

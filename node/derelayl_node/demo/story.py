@@ -51,7 +51,7 @@ AGREE_SECONDS = 60.0
 Say = Callable[[str], None]
 
 
-async def run_demo(options: DemoOptions, say: Say, conclude: Callable[[Report], None]) -> Report:
+async def run_demo(options: DemoOptions, say: Say, conclude: Callable[[Report], None]) -> None:
     """Run the demo and leave its report, pictures and files in `options.out`; `conclude` shows the report.
 
     With `keep` the network stays up after that until the task is cancelled. No child outlives this call.
@@ -71,7 +71,6 @@ async def run_demo(options: DemoOptions, say: Say, conclude: Callable[[Report], 
         if options.keep:
             say(f"the network stays up: open {report.api_url} (Ctrl-C stops it)")
             await _watch_over(children)
-        return report
     finally:
         stop_all(children)
 
