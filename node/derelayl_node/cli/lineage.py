@@ -21,26 +21,26 @@ from ..api.app import create_app
 from ..api.server import serve
 from ..api.status import NodeStatus
 from ..demo.report import segment_name, short
-from ..keys import NodeKey
 from ..lineage import queries
 from ..lineage.follower import Progress, follow
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Statement, join_pages, verify_proof
 from ..lineage.proof_format import LedgerReference
 from ..lineage.records import Checkpoint
-from ..peer import SystemClock, open_network_ledger
+from ..peer import SystemClock
 from ..settings import Network
 from ..signals import stop_on_signal
 from .console import log_to_stderr, out, show, show_json
 from .keys import JsonOption
 from .node import NetworkOption
-from .reading import chain_of, model_of, reading, root_of
+from .reading import chain_of, model_of, reading, reading_ledger, root_of
 
 app = typer.Typer(help="Where a checkpoint came from.", no_args_is_help=True)
 
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
 MAX_SHOWN = 100_000
 REQUEST_SECONDS = 30.0
+FOLLOW_SECONDS = 1.0
 MAX_PROOF_PAGES = 1_000
 
 
@@ -160,23 +160,20 @@ def _proof_pages(api_url: str, root: str) -> list[dict[str, Any]]:
 async def _serve(shared: Network, host: str, port: int, index_path: Path) -> None:
     await trio.Path(index_path.parent).mkdir(parents=True, exist_ok=True)
     clock, progress = SystemClock(), Progress()
-    key = NodeKey.generate()
-    ledger = await open_network_ledger(shared, key, index_path.parent / "reader")
     index = LineageIndex(index_path)
 
     def status() -> NodeStatus:
         return NodeStatus(progress.reachable, progress.lag_seconds(clock.now()), progress.error)
 
     try:
-        async with trio.open_nursery() as nursery:
+        async with reading_ledger(shared) as ledger, trio.open_nursery() as nursery:
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)
             web = create_app(index, chain=chain_of(shared), manifests=lambda root: None, status=status)
             url = await nursery.start(serve, web, host, port, trio.Event())
             show(f"lineage of {shared.name} at {url}/ and {url}/v1/models")
-            nursery.start_soon(follow, ledger, index, clock, 1.0, progress)
+            nursery.start_soon(follow, ledger, index, clock, FOLLOW_SECONDS, progress)
     finally:
         index.close()
-        ledger.close()
 
 
 def _label(checkpoint: Checkpoint) -> str:

@@ -21,17 +21,27 @@ from ..settings import Network
 
 
 @asynccontextmanager
+async def reading_ledger(network: Network) -> AsyncIterator[EvmLedger]:
+    """The ledger with a key of its own for this once, and an outbox that stays empty. Raises LedgerUnavailable."""
+    with TemporaryDirectory(prefix="derelayl-") as folder:
+        ledger = await open_network_ledger(network, NodeKey.generate(), Path(folder))
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+
+@asynccontextmanager
 async def reading(network: Network) -> AsyncIterator[tuple[EvmLedger, LineageIndex]]:
     """The ledger and an index of everything on it now, both gone afterwards. Raises LedgerUnavailable."""
     with TemporaryDirectory(prefix="derelayl-") as folder:
-        ledger = await open_network_ledger(network, NodeKey.generate(), Path(folder))
-        index = LineageIndex(Path(folder) / "lineage.sqlite")
-        try:
-            await catch_up(ledger, index)
-            yield ledger, index
-        finally:
-            index.close()
-            ledger.close()
+        async with reading_ledger(network) as ledger:
+            index = LineageIndex(Path(folder) / "lineage.sqlite")
+            try:
+                await catch_up(ledger, index)
+                yield ledger, index
+            finally:
+                index.close()
 
 
 async def catch_up(ledger: EvmLedger, index: LineageIndex) -> None:
