@@ -4,15 +4,13 @@
 
 Each case deals MNIST-5k to five peers, passes one network around for LEGS legs and tests every child on 1,000 digits
 that no peer holds. The rival trains the same network on the pooled training data for the same number of steps with
-the same recipe. Writes results/relay_accuracy.json (value: mean over the seeds, spread: highest minus lowest) and its
+the same recipe. Writes results/relay_accuracy.json (medians over the seeds; spread: least and greatest) and its
 picture.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ from statistics import mean, median
 
 import matplotlib as mpl
 import numpy as np
+from rows import RESULTS, Row, row, write
 
 from derelayl_node.ports import Architecture, LegJob
 from derelayl_node.training import data
@@ -35,7 +34,6 @@ from derelayl_protocol.types import WHOLE_MODEL
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-RESULTS = Path(__file__).parent / "results"
 NETWORK = Architecture("small-cnn", {"channels": 1, "height": 28, "width": 28, "classes": 10, "stem": 16})
 PEERS = 5
 LEGS = 10
@@ -139,34 +137,16 @@ def peer_losses(weights: Path, peers: list[data.Split]) -> list[float]:
     return [float("inf") if loss is None else loss for loss in found]
 
 
-def row(
-    case: str, metric: str, unit: str, values: list[float], rival: list[float] | None, commit: str
-) -> dict[str, object]:
-    """One row of the results."""
-    value, rival_value = mean(values), mean(rival) if rival else None
-    return {
-        "case": case,
-        "metric": metric,
-        "value": round(value, 4),
-        "unit": unit,
-        "rival": RIVAL if rival else None,
-        "rival_value": round(rival_value, 4) if rival_value is not None else None,
-        "ratio": round(value / rival_value, 4) if rival_value else None,
-        "spread": round(max(values) - min(values), 4),
-        "n": len(values),
-        "commit": commit,
-    }
-
-
-def rows_of(case: Case, runs: list[Run], rivals: list[tuple[float, float]], commit: str) -> list[dict[str, object]]:
+def rows_of(case: Case, runs: list[Run], rivals: list[tuple[float, float]]) -> list[Row]:
     """All rows of one case."""
     lap = min(PEERS, len(runs[0].accuracies)) - 1
+    accuracies, losses = [rival[0] for rival in rivals], [rival[1] for rival in rivals]
     return [
-        row(case.name, "test accuracy", "share", [run.accuracies[-1] for run in runs], [r[0] for r in rivals], commit),
-        row(case.name, "test loss", "nats", [run.loss for run in runs], [r[1] for r in rivals], commit),
-        row(case.name, "test accuracy after one lap", "share", [run.accuracies[lap] for run in runs], None, commit),
-        row(case.name, "legs that most peers find better", "share", [mean(run.better) for run in runs], None, commit),
-        row(case.name, "processor time of a leg", "s", [mean(run.seconds) for run in runs], None, commit),
+        row(case.name, "test accuracy", "share", [run.accuracies[-1] for run in runs], RIVAL, accuracies),
+        row(case.name, "test loss", "nats", [run.loss for run in runs], RIVAL, losses),
+        row(case.name, "test accuracy after one lap", "share", [run.accuracies[lap] for run in runs]),
+        row(case.name, "legs that most peers find better", "share", [mean(run.better) for run in runs]),
+        row(case.name, "processor time of a leg", "s", [mean(run.seconds) for run in runs]),
     ]
 
 
@@ -183,19 +163,13 @@ def draw(runs: dict[str, list[Run]], rivals: list[tuple[float, float]], path: Pa
     figure.savefig(path, dpi=120)
 
 
-def current_commit() -> str:
-    """The commit measured, or "uncommitted"."""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
-    return found.stdout.strip() if found.returncode == 0 else "uncommitted"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="one seed, one lap; writes nothing")
     quick = parser.parse_args().quick
     legs, seeds = (PEERS, 1) if quick else (LEGS, SEEDS)
     configure_torch(threads=1)
-    digits, commit = data.load("mnist-5k"), current_commit()
+    digits = data.load("mnist-5k")
     runs: dict[str, list[Run]] = {case.name: [] for case in CASES}
     rivals, rows = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -205,12 +179,9 @@ def main() -> None:
                 runs[case.name].append(run_case(case, digits, legs, seed, Path(folder)))
                 print(f"seed {seed}: {case.name}: {runs[case.name][-1].accuracies[-1]:.3f}", file=sys.stderr)
     for case in CASES:
-        rows += rows_of(case, runs[case.name], rivals, commit)
-    for line in rows:
-        print(f"{line['case']:36} {line['metric']:34} {line['value']:>8} {line['unit']:6} rival {line['rival_value']}")
+        rows += rows_of(case, runs[case.name], rivals)
     if not quick:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "relay_accuracy.json").write_text(json.dumps(rows, indent=1) + "\n")
+        write("relay_accuracy", rows)
         draw(runs, rivals, RESULTS / "relay_accuracy.png")
 
 

@@ -10,9 +10,6 @@ it does not look for the last common ancestor. Writes benchmarks/results/simulat
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from rows import RESULTS, Row, row, write
 
 from derelayl_simulations.parameters import PublishedParameters
 from derelayl_simulations.published import TIE_DECIMALS, Chance, draw_chance
 from derelayl_simulations.runner import run
 
-RESULTS = Path(__file__).parent / "results"
 FULL = {100: 20, 1000: 7, 5000: 3}  # rounds → runs of each; every run has a seed of its own
 QUICK = {100: 5, 1000: 2}
 SAME_COINS = 1e-9  # relative; the two add the same coins up in another order
@@ -111,7 +108,7 @@ def observe_straightforwardly(coins: list[float], held: list[int]) -> list[float
     return [*(100 * count / len(held) for count in counts), gini, total]
 
 
-def measure(rounds: int, runs: int) -> dict[str, object]:
+def measure(rounds: int, runs: int) -> Row:
     """Time both on `runs` seeds in turn; return a row of the results."""
     rule = PublishedParameters()
     run(rule, 10, 0)  # first use of numpy's random numbers is slow, and not what is measured
@@ -123,22 +120,17 @@ def measure(rounds: int, runs: int) -> dict[str, object]:
         middle = time.perf_counter()
         table = run_straightforwardly(rule, rounds, seed)
         end = time.perf_counter()
-        check_same(result.column("coins").tolist(), [row[-1] for row in table])
+        check_same(result.column("coins").tolist(), [line[-1] for line in table])
         ours.append(middle - start)
         theirs.append(end - middle)
-    ratios = [rival / own for own, rival in zip(ours, theirs, strict=True)]
-    return {
-        "case": f"{rounds} rounds of {rule.participants} participants",
-        "metric": "time per seed (median)",
-        "value": statistics.median(ours),
-        "unit": "s",
-        "rival": "straightforward Python, same luck",
-        "rival_value": statistics.median(theirs),
-        "ratio": statistics.median(ratios),
-        "spread": [min(ratios), max(ratios)],
-        "n": runs,
-        "commit": commit(),
-    }
+    return row(
+        f"{rounds} rounds of {rule.participants} participants",
+        "time per seed",
+        "s",
+        ours,
+        "straightforward Python, same luck",
+        theirs,
+    )
 
 
 def check_same(ours: list[float], theirs: list[float]) -> None:
@@ -147,30 +139,21 @@ def check_same(ours: list[float], theirs: list[float]) -> None:
         raise RuntimeError("the simulator and the straightforward implementation disagree about the coins")
 
 
-def commit() -> str | None:
-    """Return the commit measured; None outside a repository or before its first commit."""
-    here = Path(__file__).parent
-    answer = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=False
-    )
-    return answer.stdout.strip() if answer.returncode == 0 else None
-
-
-def draw(rows: list[dict[str, object]], path: Path) -> None:
+def draw(rows: list[Row], path: Path) -> None:
     """Draw the rows as pairs of dots with their ratio: on a logarithmic axis the length of a bar means nothing."""
     figure = Figure(figsize=(7.5, 3.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     places = np.arange(len(rows))
-    ours, theirs = ([float(str(row[key])) for row in rows] for key in ("value", "rival_value"))
+    ours, theirs = ([float(str(one[key])) for one in rows] for key in ("value", "rival_value"))
     axes.hlines(places, ours, theirs, color="#c0c0c0", linewidth=2, zorder=1)
     axes.scatter(ours, places, color="#0072b2", s=60, label="derelayl")
     axes.scatter(theirs, places, color="#e69f00", marker="s", s=60, label="straightforward")
-    for place, row, right in zip(places, rows, theirs, strict=True):
-        low, high = np.array(row["spread"])
-        label = f"{float(str(row['ratio'])):.1f}× ({low:.1f} – {high:.1f}, n = {row['n']})"
+    for place, one, right in zip(places, rows, theirs, strict=True):
+        most, least = 1 / np.array(one["spread"])  # the row has our time over the rival's
+        label = f"{1 / float(str(one['ratio'])):.1f}× faster ({least:.1f} – {most:.1f}, n = {one['n']})"
         axes.annotate(label, (right, place), xytext=(9, 0), textcoords="offset points", va="center")
-    axes.set_yticks(places, [str(row["case"]) for row in rows])
+    axes.set_yticks(places, [str(one["case"]) for one in rows])
     axes.set(xscale="log", xlabel="seconds per seed (median)", ylim=(len(rows) - 0.5, -0.5))
     axes.set_xlim(right=max(theirs) * 100)  # room for the labels
     axes.spines[["top", "right"]].set_visible(False)
@@ -184,10 +167,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer runs")
     plan = QUICK if parser.parse_args().quick else FULL
     rows = [measure(rounds, runs) for rounds, runs in plan.items()]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "simulator.json").write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write("simulator", rows)
     draw(rows, RESULTS / "simulator.png")
-    print(json.dumps(rows, indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":
