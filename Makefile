@@ -15,8 +15,10 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.sh
 demo: $(STAMP)  ## a whole relay on this machine: chain, peers, real data, lineage, report
 	@$(BIN)/derelayl demo $(ARGS)
 
+# All of them also check that every branch of protocol/ was taken; ARGS picks some, without that check.
+EVERYTHING := --cov=derelayl_protocol --cov-branch --cov-fail-under=100 --cov-report=term:skip-covered
 test: $(STAMP)  ## the tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(if $(ARGS),$(ARGS),$(EVERYTHING))
 
 check: lint types  ## lint and types
 lint: $(STAMP)
