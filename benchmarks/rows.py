@@ -32,7 +32,7 @@ def row(
         "ratio": round(median(ratios), 6) if rival else None,
         "spread": [round(min(shown), 6), round(max(shown), 6)],
         "n": len(values),
-        "commit": commit(),
+        "commit": COMMIT,
     }
 
 
@@ -47,6 +47,10 @@ def _git(*words: str) -> str:
         ["git", *words], cwd=RESULTS.parent, capture_output=True, text=True, timeout=10, check=False
     )
     return answer.stdout.strip() if answer.returncode == 0 else "uncommitted"
+
+
+COMMIT = commit()
+"""Taken when the benchmark starts, for that is the code it runs."""
 
 
 def write(name: str, rows: Sequence[Row]) -> None:

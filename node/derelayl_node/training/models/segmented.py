@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
 
 
-class SegmentedModel(nn.Module):
+class SegmentedModel(nn.Module, ABC):
     """A classifier of images; its stages are cut into segments, the unit that one leg trains.
 
     Every tensor of the state dict belongs to exactly one segment. No layer may mix the samples of a batch (no batch
@@ -23,13 +24,13 @@ class SegmentedModel(nn.Module):
         self.classes = classes
 
     @property
+    @abstractmethod
     def segments(self) -> list[list[str]]:
         """The names of the state-dict tensors of each segment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W), values in [-1, 1], to logits (B, classes)."""
-        raise NotImplementedError
 
     def names_of(self, segment: int) -> frozenset[str]:
         """Name the tensors that a leg on `segment` may change; WHOLE_MODEL means all. Raises LocalFault."""
