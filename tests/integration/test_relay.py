@@ -75,6 +75,7 @@ async def _check(world: World, founded: Founded, children: list[Child]) -> None:
     assert selected, "no leg of two rounds was selected"
     assert all(leg.reward > 0 for leg in selected)
     await _lineages_agree(world, founded, chronicle)
+    await catch_up(ledger, index)  # the events above were read after it had caught up last
     await _proof_holds(world, founded, "0x" + (selected[-1].child or b"").hex(), index)
     accounts = [Address(world.founder), *(Address(member.account) for member in world.members)]
     assert (await audit(ledger, founded.model, accounts, TOKEN_SUPPLY)).conserved
