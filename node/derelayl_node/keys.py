@@ -14,6 +14,7 @@ from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 from eth_utils.crypto import keccak
 
 from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.manifest import CURVE_ORDER, SIGNATURE_BYTES
 from derelayl_protocol.types import Address
 
 from .recursion import restrain_recursion
@@ -30,10 +31,6 @@ MAX_KEYFILE_BYTES = 16 * 1024
 """A key file has about 500 bytes; anything much larger is something else."""
 
 SECRET_BYTES = 32
-SIGNATURE_BYTES = 65
-
-CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-"""The order n of secp256k1 (SEC 2, section 2.4.1)."""
 
 MAX_S = CURVE_ORDER // 2
 """A signature (r, s) is as valid as (r, n - s); only the lower one counts, so that a signature has one spelling."""
