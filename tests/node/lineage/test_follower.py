@@ -20,14 +20,18 @@ from derelayl_node.ports import BlockRef, LogBatch, Timestamp
 from .players import OWNER, Players
 
 POLL_SECONDS = 2.0
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""Of real time: a busy machine takes seconds for what the threads do here."""
+
+PAUSE_SECONDS = 0.002
+"""Between two looks: a loop without a pause would keep the interpreter from the threads it waits for."""
 
 
 async def asleep(clock: FakeClock) -> None:
     """Wait until the follower sleeps; its work happens in threads, so blocked tasks alone do not tell."""
     with trio.fail_after(PATIENCE_SECONDS):
         while not clock.sleepers:
-            await trio.lowlevel.checkpoint()
+            await trio.testing.wait_all_tasks_blocked(PAUSE_SECONDS)
 
 
 async def next_sleep(clock: FakeClock, seconds: float) -> None:
