@@ -55,12 +55,18 @@ class Reason(StrEnum):
     ALREADY_REVEALED = "AlreadyRevealed"
     COMMIT_MISMATCH = "CommitMismatch"
     BAD_SCORES = "BadScores"
-    WRONG_MEDIAN = "WrongMedian"
+    WRONG_SEAT_ORDER = "WrongSeatOrder"
     STAKE_IN_USE = "StakeInUse"
     NO_STAKE = "NoStake"
     STAKE_TOO_SMALL = "StakeTooSmall"
+    NOTHING_UNBONDING = "NothingUnbonding"
     NOTHING_TO_ADVANCE = "NothingToAdvance"
     BAD_STEPS = "BadSteps"
+    NOT_FOR_SALE = "NotForSale"
+    ALREADY_BOUGHT = "AlreadyBought"
+    BAD_SIGNATURE = "BadSignature"
+    SAME_MESSAGE = "SameMessage"
+    NOTHING_TO_SLASH = "NothingToSlash"
 
 
 class RuleViolation(ProtocolError):

@@ -59,6 +59,9 @@ MAX_PHASE_SECONDS = 30 * 24 * 3600
 MAX_AMOUNT_WEI = 2**96 - 1
 """Largest single amount; sums of 2**32 of them still fit a uint128."""
 
+MAX_REPORTER_BPS = 5_000
+"""Largest share of an equivocator's loss that its reporter may get: who reports itself still loses half."""
+
 MAX_COLLECT_STEPS = 32
 """Royalty steps in one call: gas stays under two million."""
 

@@ -87,8 +87,9 @@ def seat_committee(
 ) -> tuple[SeatEntry, ...]:
     """Draw the committee without replacement, each validator with the same chance, at most MAX_COMMITTEE_DRAWS draws.
 
-    `excluded` (this round's bidders and tip owners) and validators whose stake has fallen below `validator_stake` use
-    up a draw and get no seat. A seat's weight is the stake at this moment. May return fewer seats than the quorum.
+    `excluded` (this round's bidders and tip owners) and validators whose stake has fallen below half of
+    `validator_stake` use up a draw and get no seat. A seat's weight is the stake at this moment. May return fewer
+    seats than the quorum.
     """
     drawn, seats = list(validators), list[SeatEntry]()
     for i in range(min(len(drawn), MAX_COMMITTEE_DRAWS)):
@@ -97,7 +98,7 @@ def seat_committee(
         j = i + int.from_bytes(hashlib.sha256(seed + word(i)).digest(), "big") % (len(drawn) - i)
         drawn[i], drawn[j] = drawn[j], drawn[i]
         stake = stakes[drawn[i]]
-        if drawn[i] not in excluded and stake >= rules.validator_stake:
+        if drawn[i] not in excluded and 2 * stake >= rules.validator_stake:
             seats.append(SeatEntry(drawn[i], weight=stake))
     return tuple(seats)
 

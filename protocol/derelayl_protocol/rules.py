@@ -24,7 +24,7 @@ class Rules:
     committee_size: int  # seats drawn for a round
     quorum: int  # fewer answers than this void the round
     margin_ppm: Ppm  # a leg below this gain is never selected
-    agreement_ppm: Ppm  # a score this near to the median counts as agreeing
+    agreement_ppm: Ppm  # from this distance on, a score is of no worth to the committee
     gamma_bps: int  # share of a royalty that climbs one step to the parent
     trainer_bps: int  # shares of the pot; the three add up to 10,000
     royalty_bps: int
@@ -32,9 +32,13 @@ class Rules:
     slash_bps: int  # share of its stake a seat loses that does not reveal
     min_bid: Wei
     offer_deposit: Wei  # per leg that may continue an offered tip
-    validator_stake: Wei  # the least that makes an account eligible for a seat
+    validator_stake: Wei  # the least to stake; down to half of it, a stake keeps its chance of a seat
     emission: Wei  # from the model's budget per settled round with a selected leg
     halving_rounds: int  # rounds after which the emission halves
+    unbonding_seconds: int  # from unstaking to release: as long a stake can be lost for an equivocation
+    reporter_bps: int  # share of an equivocator's loss that goes to its reporter, the rest goes to the pot
+    access_fee: Wei  # for one account's access to one checkpoint; 0 makes the model open
+    access_pot_bps: int  # share of the fee that goes to the pot, the rest goes to the checkpoint and its lineage
 
     def check(self) -> None:
         """Raise RuleViolation(BAD_RULES) naming the first field outside its bounds."""
@@ -59,7 +63,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "committee_size": (1, limits.MAX_COMMITTEE),
     "quorum": (1, limits.MAX_COMMITTEE),
     "margin_ppm": (1, limits.MAX_SCORE_PPM),
-    "agreement_ppm": (0, limits.MAX_SCORE_PPM),
+    "agreement_ppm": (1, limits.MAX_SCORE_PPM),
     "gamma_bps": (0, limits.BPS),
     "trainer_bps": (0, limits.BPS),
     "royalty_bps": (0, limits.BPS),
@@ -70,6 +74,10 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "validator_stake": (1, limits.MAX_AMOUNT_WEI),
     "emission": (0, limits.MAX_AMOUNT_WEI),
     "halving_rounds": (1, 2**32 - 1),
+    "unbonding_seconds": (0, limits.MAX_PHASE_SECONDS),
+    "reporter_bps": (0, limits.MAX_REPORTER_BPS),
+    "access_fee": (0, limits.MAX_AMOUNT_WEI),
+    "access_pot_bps": (0, limits.BPS),
 }
 
 assert list(BOUNDS) == [field.name for field in fields(Rules)], "every rule has bounds, in the order of the struct"

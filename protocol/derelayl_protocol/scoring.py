@@ -86,11 +86,11 @@ def medians(legs: Sequence[LegEntry], seats: Sequence[SeatEntry]) -> tuple[Ppm, 
     return tuple(_median(seats, number) if leg.submitted else UNAVAILABLE for number, leg in enumerate(legs))
 
 
-def median_seats(order: Sequence[int], seats: Sequence[SeatEntry]) -> tuple[int, ...]:
-    """Name for each leg of `order` the first seat whose revealed score is that leg's median."""
+def seat_order(leg_order: Sequence[int], seats: Sequence[SeatEntry]) -> tuple[int, ...]:
+    """List for each leg of `leg_order` the revealed seats: score of that leg ascending, then seat number ascending."""
+    revealed = [(number, seat.scores) for number, seat in enumerate(seats) if seat.scores is not None]
     return tuple(
-        next(number for number, seat in enumerate(seats) if revealed_score(seat, leg) == median)
-        for leg, median in ((leg, _median(seats, leg)) for leg in order)
+        number for leg in leg_order for _, number in sorted((scores[leg], number) for number, scores in revealed)
     )
 
 
@@ -99,17 +99,36 @@ def revealed_score(seat: SeatEntry, leg: int) -> Ppm | None:
     return None if seat.scores is None else seat.scores[leg]
 
 
-def agreements(seat: SeatEntry, legs: Sequence[LegEntry], leg_scores: Sequence[Ppm], tolerance: Ppm) -> int:
-    """Count the submitted legs on which the seat was within `tolerance` of the leg's score; 0 if it did not reveal.
+def agreement(number: int, legs: Sequence[LegEntry], seats: Sequence[SeatEntry], tolerance: Ppm) -> int:
+    """Measure how much better a seat's scores fit the committee's of the same legs than the committee's of all legs.
 
-    UNAVAILABLE agrees with UNAVAILABLE and with no number.
+    The committee is the other seats that revealed: a seat's own numbers are never what it is measured by. 0 for a seat
+    that has not revealed, that is alone, or that gives every leg the same score; from - `most_agreement` to
+    + `most_agreement`, in ppm times the number of pairs of legs.
     """
-    if seat.scores is None:
+    own, others = seats[number].scores, [*seats[:number], *seats[number + 1 :]]
+    if own is None or all(seat.scores is None for seat in others):
         return 0
-    return sum(
-        leg.submitted and _agree(own, common, tolerance)
-        for own, common, leg in zip(seat.scores, leg_scores, legs, strict=True)
-    )
+    submitted = [leg for leg, entry in enumerate(legs) if entry.submitted]
+    common = [_median(others, leg) for leg in submitted]
+    right = sum(closeness(own[leg], score, tolerance) for leg, score in zip(submitted, common, strict=True))
+    return len(submitted) * right - sum(closeness(own[leg], score, tolerance) for leg in submitted for score in common)
+
+
+def most_agreement(legs: Sequence[LegEntry], tolerance: Ppm) -> int:
+    """The agreement of a seat that has every submitted leg's score exactly and that fits no other leg."""
+    count = sum(leg.submitted for leg in legs)
+    return count * (count - 1) * tolerance
+
+
+def closeness(own: Ppm, common: Ppm, tolerance: Ppm) -> int:
+    """Measure how near two scores are: `tolerance` if they are the same, one less for each ppm apart, never below 0.
+
+    UNAVAILABLE is the same as UNAVAILABLE and far from every number.
+    """
+    if UNAVAILABLE in (own, common):
+        return tolerance if own == common else 0
+    return max(0, tolerance - abs(own - common))
 
 
 # --- Inside -----------------------------------------------------------------------------------------------------------
@@ -122,9 +141,3 @@ def _is_loss(value: float | None) -> TypeGuard[float]:
 def _median(seats: Sequence[SeatEntry], leg: int) -> Ppm:
     revealed = [(seat.scores[leg], seat.weight) for seat in seats if seat.scores is not None]
     return weighted_median([score for score, _ in revealed], [weight for _, weight in revealed])
-
-
-def _agree(own: Ppm, common: Ppm, tolerance: Ppm) -> bool:
-    if UNAVAILABLE in (own, common):
-        return own == common
-    return abs(own - common) <= tolerance

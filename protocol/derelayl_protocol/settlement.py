@@ -14,7 +14,7 @@ from .ledger.phases import VoidReason
 from .ledger.state import LegEntry, SeatEntry
 from .limits import BPS
 from .rules import Rules
-from .scoring import agreements, median_seats, medians, revealed_score
+from .scoring import PPM, agreement, medians, most_agreement, revealed_score, seat_order
 from .types import UNAVAILABLE, Address, Ppm, Root, Wei
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "Settlement",
     "check_ranking",
     "leg_order",
-    "median_seats",
+    "seat_order",
     "settle",
     "void",
 ]
@@ -44,11 +44,12 @@ class LegOutcome:
 
 @dataclass(frozen=True, slots=True)
 class SeatOutcome:
-    """What becomes of one seat; `agreed` counts the submitted legs on which it was near the median."""
+    """What becomes of one seat; `agreement` is the share of the most possible, in ppm, below 0 if it is charged."""
 
-    agreed: int
+    agreement: Ppm
     paid: Wei
-    slashed: Wei
+    charged: Wei  # from its stake, to the carry
+    slashed: Wei  # from its stake, to the pot
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +73,25 @@ def leg_order(legs: Sequence[LegEntry], seats: Sequence[SeatEntry]) -> tuple[int
 
 
 def check_ranking(
-    order: Sequence[int], named: Sequence[int], legs: Sequence[LegEntry], seats: Sequence[SeatEntry]
+    order: Sequence[int], seat_ranking: Sequence[int], legs: Sequence[LegEntry], seats: Sequence[SeatEntry]
 ) -> None:
-    """Check what the sender of a settlement claims, leg by leg.
+    """Check what the sender of a settlement claims, leg by leg, looking at each neighbouring pair once.
 
-    Raises RuleViolation: WRONG_ORDER unless `order` ranks all submitted legs, strictly; WRONG_MEDIAN unless each seat
-    in `named` has revealed the median of the leg beside it. Of several faults the first on the way down counts.
+    Raises RuleViolation: WRONG_ORDER unless `order` ranks all submitted legs, strictly; WRONG_SEAT_ORDER unless
+    `seat_ranking` is `seat_order(order, seats)`. Of several faults the first on the way down counts.
     """
     scores = medians(legs, seats)
-    submitted = [number for number, leg in enumerate(legs) if leg.submitted]
-    if len(order) != len(submitted):
-        raise RuleViolation(Reason.WRONG_ORDER, f"{len(order)} entries for {len(submitted)} submitted legs")
-    if len(named) != len(submitted):
-        raise RuleViolation(Reason.WRONG_MEDIAN, f"{len(named)} seats for {len(submitted)} submitted legs")
-    for place, (leg, seat) in enumerate(zip(order, named, strict=True)):
-        if leg not in submitted:
+    submitted = sum(leg.submitted for leg in legs)
+    revealed = sum(seat.scores is not None for seat in seats)
+    if len(order) != submitted:
+        raise RuleViolation(Reason.WRONG_ORDER, f"{len(order)} entries for {submitted} submitted legs")
+    if len(seat_ranking) != submitted * revealed:
+        detail = f"{len(seat_ranking)} entries for {submitted} legs by {revealed} seats"
+        raise RuleViolation(Reason.WRONG_SEAT_ORDER, detail)
+    for place, leg in enumerate(order):
+        if not (0 <= leg < len(legs) and legs[leg].submitted):
             raise RuleViolation(Reason.WRONG_ORDER, f"leg {leg} was not submitted")
-        if not 0 <= seat < len(seats) or revealed_score(seats[seat], leg) != scores[leg]:
-            raise RuleViolation(Reason.WRONG_MEDIAN, f"seat {seat} has not revealed {scores[leg]} for leg {leg}")
+        _check_seats(leg, seat_ranking[place * revealed : (place + 1) * revealed], seats)
         before = order[place - 1]
         if place > 0 and not (-scores[before], before) < (-scores[leg], leg):
             raise RuleViolation(Reason.WRONG_ORDER, f"leg {before} does not rank before leg {leg}")
@@ -118,8 +120,9 @@ def settle(
     forfeits = [_forfeit(leg, number in selected) for number, leg in enumerate(legs)]
     pot = Wei(carry + sum(forfeits) + sum(slashes) + emission)
     leg_outcomes = _leg_outcomes(rules, legs, scores, selected, forfeits, pot)
-    seat_outcomes = _seat_outcomes(rules, legs, seats, scores, slashes, pot)
-    paid = sum(leg.reward + leg.royalty for leg in leg_outcomes) + sum(seat.paid for seat in seat_outcomes)
+    seat_outcomes = _seat_outcomes(rules, legs, seats, stakes, slashes, pot)
+    paid = sum(leg.reward + leg.royalty for leg in leg_outcomes)
+    paid += sum(seat.paid - seat.charged for seat in seat_outcomes)
     return Settlement(leg_outcomes, seat_outcomes, selected, pot, emission, carry=Wei(pot - paid))
 
 
@@ -147,6 +150,18 @@ def void(
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
+def _check_seats(leg: int, ranking: Sequence[int], seats: Sequence[SeatEntry]) -> None:
+    """Raise RuleViolation(WRONG_SEAT_ORDER) unless these are revealed seats, strictly ascending by score and number."""
+    last: tuple[Ppm, int] | None = None
+    for seat in ranking:
+        score = revealed_score(seats[seat], leg) if 0 <= seat < len(seats) else None
+        if score is None:
+            raise RuleViolation(Reason.WRONG_SEAT_ORDER, f"seat {seat} has not revealed")
+        if last is not None and not last < (score, seat):
+            raise RuleViolation(Reason.WRONG_SEAT_ORDER, f"seat {last[1]} does not rank before {seat} for leg {leg}")
+        last = (score, seat)
+
+
 def _ranked(legs: Sequence[LegEntry], scores: Sequence[Ppm]) -> tuple[int, ...]:
     submitted = [number for number, leg in enumerate(legs) if leg.submitted]
     return tuple(sorted(submitted, key=lambda number: (-scores[number], number)))
@@ -163,7 +178,7 @@ def _select(
             break
         child = legs[number].child
         # Two legs may name one child: the better one, or the first of equals, makes it a checkpoint.
-        if child not in checkpoints and child not in chosen:
+        if child not in checkpoints and child not in chosen and not legs[number].disqualified:
             chosen[child] = number
     return tuple(chosen.values())
 
@@ -180,7 +195,12 @@ def _forfeit(leg: LegEntry, selected: bool) -> Wei:
     """Wei of the leg's bid and deposit that go to the pot."""
     if selected:
         return Wei(0)
-    return Wei(leg.bid + leg.deposit) if leg.submitted else leg.bid
+    return Wei(leg.bid + leg.deposit - _returned_deposit(leg, selected))
+
+
+def _returned_deposit(leg: LegEntry, selected: bool) -> Wei:
+    """A selected leg frees the owner's deposit, and so does a trainer that never submitted or that equivocated."""
+    return leg.deposit if selected or leg.disqualified or not leg.submitted else Wei(0)
 
 
 def _leg_outcomes(
@@ -202,7 +222,7 @@ def _leg_outcomes(
             reward=Wei(trainer_share * score // total_score if chosen else 0),
             royalty=Wei(royalty_share * score // total_score if chosen else 0),
             bid_returned=leg.bid if chosen else Wei(0),
-            deposit_returned=leg.deposit if chosen or not leg.submitted else Wei(0),
+            deposit_returned=_returned_deposit(leg, chosen),
             forfeited=forfeits[number],
         )
 
@@ -213,16 +233,26 @@ def _seat_outcomes(
     rules: Rules,
     legs: Sequence[LegEntry],
     seats: Sequence[SeatEntry],
-    scores: Sequence[Ppm],
+    stakes: Mapping[Address, Wei],
     slashes: Sequence[Wei],
     pot: Wei,
 ) -> tuple[SeatOutcome, ...]:
-    agreed = [agreements(seat, legs, scores, rules.agreement_ppm) for seat in seats]
-    share, total = pot * rules.validator_bps // BPS, sum(agreed)
-    return tuple(
-        SeatOutcome(count, paid=Wei(share * count // total if total else 0), slashed=slash)
-        for count, slash in zip(agreed, slashes, strict=True)
-    )
+    """Pay or charge each seat that part of an equal share of the pot that its agreement is of the most possible."""
+    share = pot * rules.validator_bps // BPS // len(seats)
+    most = most_agreement(legs, rules.agreement_ppm)
+
+    def outcome(number: int, seat: SeatEntry) -> SeatOutcome:
+        agreed = agreement(number, legs, seats, rules.agreement_ppm)
+        size, sign = abs(agreed), 1 if agreed > 0 else -1
+        amount = share * size // most if most else 0
+        return SeatOutcome(
+            agreement=Ppm(sign * (size * PPM // most) if most else 0),
+            paid=Wei(amount if agreed > 0 else 0),
+            charged=Wei(min(stakes[seat.validator], amount) if agreed < 0 else 0),
+            slashed=slashes[number],
+        )
+
+    return tuple(outcome(number, seat) for number, seat in enumerate(seats))
 
 
 def _void_leg(leg: LegEntry) -> LegOutcome:
@@ -241,4 +271,5 @@ def _void_seat(rules: Rules, reason: VoidReason, seat: SeatEntry, stakes: Mappin
     failed = (reason == VoidReason.TOO_FEW_COMMITS and seat.commitment is None) or (
         reason == VoidReason.TOO_FEW_REVEALS and seat.scores is None
     )
-    return SeatOutcome(agreed=0, paid=Wei(0), slashed=_slash(rules, stakes[seat.validator]) if failed else Wei(0))
+    slashed = _slash(rules, stakes[seat.validator]) if failed else Wei(0)
+    return SeatOutcome(agreement=Ppm(0), paid=Wei(0), charged=Wei(0), slashed=slashed)

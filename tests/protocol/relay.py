@@ -13,26 +13,41 @@ from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.commands import (
     Advance,
+    BidBySig,
     Command,
+    CommitBySig,
     CommitScores,
     CreateModel,
     Deposit,
     MatchRound,
     OfferTip,
     PlaceBid,
+    ReportManifests,
+    ReportReveals,
+    RevealBySig,
     RevealScores,
     SettleRound,
+    SignedBid,
+    SignedCommit,
+    SignedReveal,
     Stake,
     SubmitLeg,
 )
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.signed import (
+    BidMessage,
+    CommitMessage,
+    HandOverMessage,
+    RevealMessage,
+    SignedMessage,
+)
 from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.matching import bid_order, tip_order
 from derelayl_protocol.rules import Rules, model_id
 from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, median_seats
+from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Root, Timestamp, Wei
 
 E = TypeVar("E", bound=Event)
@@ -63,6 +78,10 @@ RULES = Rules(
     validator_stake=Wei(1_000),
     emission=Wei(10_000),
     halving_rounds=2,
+    unbonding_seconds=1_000,
+    reporter_bps=4_000,
+    access_fee=Wei(103),
+    access_pot_bps=3_000,
 )
 
 
@@ -86,6 +105,16 @@ ACCOUNTS = (OWNER, *TRAINERS, *JUDGES, STRANGER)
 SUPPLY = Wei(WALLET * len(ACCOUNTS))
 GENESIS = root("genesis")
 SALT = salt("any")
+
+
+def sign(account: Address, message: SignedMessage) -> bytes:
+    """A signature as far as a test can tell: nobody makes it by accident, and everybody can check it."""
+    return hashlib.sha256(account.encode() + repr(message).encode()).digest() * 2
+
+
+def recover(message: SignedMessage, signature: bytes) -> Address | None:
+    """Name the one of ACCOUNTS that has made the signature with `sign`."""
+    return next((account for account in ACCOUNTS if sign(account, message) == signature), None)
 
 
 class Relay:
@@ -124,14 +153,14 @@ class Relay:
     # --- commands ---------------------------------------------------------------------------------------------------
 
     def do(self, sender: Address, command: Command) -> tuple[Event, ...]:
-        self.state, events = apply(self.state, command, sender, Timestamp(self.now))
+        self.state, events = apply(self.state, command, sender, Timestamp(self.now), recover)
         assert conserved(self.state, SUPPLY)
         return events
 
     def refuse(self, reason: Reason, sender: Address, command: Command) -> None:
         before = copy.deepcopy(self.state)
         with pytest.raises(RuleViolation) as refusal:
-            apply(self.state, command, sender, Timestamp(self.now))
+            apply(self.state, command, sender, Timestamp(self.now), recover)
         assert refusal.value.reason == reason, refusal.value
         assert self.state == before
 
@@ -157,11 +186,51 @@ class Relay:
         return self.do(self.round.legs[leg].trainer, SubmitLeg(self.model, self.number, leg, root(name)))
 
     def commit(self, judge: Address, scores: tuple[int, ...]) -> tuple[Event, ...]:
-        seal = commitment(self.model, self.number, judge, SALT, tuple(map(Ppm, scores)))
-        return self.do(judge, CommitScores(self.model, self.number, seal))
+        return self.do(judge, CommitScores(self.model, self.number, self.seal(judge, scores)))
 
     def reveal(self, judge: Address, scores: tuple[int, ...]) -> tuple[Event, ...]:
         return self.do(judge, RevealScores(self.model, self.number, tuple(map(Ppm, scores)), SALT))
+
+    def seal(self, judge: Address, scores: tuple[int, ...]) -> bytes:
+        return commitment(self.model, self.number, judge, SALT, tuple(map(Ppm, scores)))
+
+    def signed_bid(
+        self, trainer: Address, amount: int = 100, segment: int = WHOLE_MODEL, expiry: int = 2**40
+    ) -> SignedBid:
+        fields = (segment, Wei(amount), Timestamp(expiry))
+        return SignedBid(trainer, *fields, sign(trainer, BidMessage(self.model, self.number, *fields)))
+
+    def signed_commit(self, judge: Address, sealed: bytes) -> SignedCommit:
+        return SignedCommit(judge, sealed, sign(judge, CommitMessage(self.model, self.number, sealed)))
+
+    def signed_reveal(self, judge: Address, scores: tuple[int, ...], salt: bytes = SALT) -> SignedReveal:
+        own = tuple(map(Ppm, scores))
+        return SignedReveal(judge, own, salt, sign(judge, RevealMessage(self.model, self.number, own, salt)))
+
+    def bid_by_sig(self, *bids: SignedBid) -> BidBySig:
+        return BidBySig(self.model, self.number, bids)
+
+    def commit_by_sig(self, *commits: SignedCommit) -> CommitBySig:
+        return CommitBySig(self.model, self.number, commits)
+
+    def reveal_by_sig(self, *reveals: SignedReveal) -> RevealBySig:
+        return RevealBySig(self.model, self.number, reveals)
+
+    def two_manifests(self, leg: int, children: tuple[str, str] = ("one", "other")) -> ReportManifests:
+        """The proof that a leg's trainer has signed these two children."""
+        lease = self.round.legs[leg]
+        first, second = (root(child) for child in children)
+        signatures = tuple(
+            sign(lease.trainer, HandOverMessage(self.model, self.number, lease.parent, child))
+            for child in (first, second)
+        )
+        return ReportManifests(self.model, self.number, leg, (first, second), (signatures[0], signatures[1]))
+
+    def two_reveals(self, judge: Address, number: int = 1) -> ReportReveals:
+        """The proof that a validator has signed two reveals for that round."""
+        first, second = (Ppm(1),), (Ppm(2),)
+        signatures = [sign(judge, RevealMessage(self.model, number, scores, SALT)) for scores in (first, second)]
+        return ReportReveals(self.model, number, judge, (first, second), (SALT, SALT), (signatures[0], signatures[1]))
 
     def advance(self) -> tuple[Event, ...]:
         self.pass_deadline()
@@ -169,7 +238,7 @@ class Relay:
 
     def settling(self) -> SettleRound:
         order = leg_order(self.round.legs, self.round.seats)
-        return SettleRound(self.model, self.number, order, median_seats(order, self.round.seats))
+        return SettleRound(self.model, self.number, order, seat_order(order, self.round.seats))
 
     def settle(self) -> tuple[Event, ...]:
         return self.do(STRANGER, self.settling())

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 
 from derelayl_protocol.errors import LocalFault, Reason
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.commands import (
+    BuyAccess,
     CollectRoyalty,
     Command,
     CreateModel,
     Deposit,
     Fund,
+    Release,
+    ReportReveals,
     Stake,
     SubmitLeg,
     Unstake,
@@ -26,11 +30,12 @@ from derelayl_protocol.ledger.events import (
     PhaseChanged,
     RoyaltyCollected,
     Staked,
+    StakeReleased,
     Unstaked,
     Withdrawn,
 )
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.state import CheckpointRecord, LedgerState, TipEntry
+from derelayl_protocol.ledger.state import CheckpointRecord, LedgerState, ModelState, TipEntry, Unbonding
 from derelayl_protocol.ledger.totals import PLACES, conserved, total_wei
 from derelayl_protocol.limits import MAX_AMOUNT_WEI
 from derelayl_protocol.rules import model_id
@@ -41,6 +46,7 @@ from .relay import (
     JUDGES,
     OWNER,
     RULES,
+    SALT,
     START,
     STRANGER,
     SUPPLY,
@@ -74,9 +80,32 @@ def test_a_byte_string_of_another_length_is_our_own_fault() -> None:
         relay.do(TRAINERS[0], SubmitLeg(relay.model, 1, 0, Root(bytes(31))))
 
 
+def test_a_malformed_entry_of_a_list_is_our_own_fault() -> None:
+    relay = in_phase(Phase.REVEAL)
+    judge = relay.seated()[0]
+    reveal, reveals = relay.signed_reveal(judge, (1, 2)), relay.two_reveals(judge)
+    for command, fault in (
+        (relay.reveal_by_sig(reveal, replace(reveal, salt=bytes(31))), "salt has 31 bytes, the ledger takes 32"),
+        (relay.reveal_by_sig(replace(reveal, signature=bytes(65))), "signature has 65 bytes, the ledger takes 64"),
+        (relay.reveal_by_sig(replace(reveal, validator=Address("0xA"))), "validator '0xA' is not"),
+        (replace(reveals, salts=(SALT, b"")), "salts has 0 bytes, the ledger takes 32"),
+        (replace(reveals, signatures=(bytes(64), bytes(32))), "signatures has 32 bytes, the ledger takes 64"),
+    ):
+        with pytest.raises(LocalFault, match=fault):
+            relay.do(STRANGER, command)
+
+
 @pytest.mark.parametrize(
     "command",
-    [Fund(NOWHERE, Wei(1)), Stake(NOWHERE, Wei(1)), Unstake(NOWHERE), CollectRoyalty(NOWHERE, GENESIS, 1)],
+    [
+        Fund(NOWHERE, Wei(1)),
+        Stake(NOWHERE, Wei(1)),
+        Unstake(NOWHERE),
+        Release(NOWHERE),
+        CollectRoyalty(NOWHERE, GENESIS, 1),
+        BuyAccess(NOWHERE, GENESIS),
+        ReportReveals(NOWHERE, 1, OWNER, ((), ()), (SALT, SALT), (bytes(64), bytes(64))),
+    ],
     ids=lambda command: type(command).__name__,
 )
 def test_a_model_that_does_not_exist_is_refused(command: Command) -> None:
@@ -212,7 +241,7 @@ def test_the_last_validator_moves_into_the_place_of_one_who_leaves(leaver: int, 
     relay.do(JUDGES[leaver], Unstake(relay.model))
     assert relay.held.validators == tuple(JUDGES[number] for number in left)
     assert set(relay.held.stakes) == set(relay.held.validators)
-    assert relay.free(JUDGES[leaver]) == HALF
+    assert relay.free(JUDGES[leaver]) == HALF - RULES.validator_stake - leaver
 
 
 def test_a_validator_slashed_to_nothing_stays_listed_and_may_leave() -> None:
@@ -225,8 +254,60 @@ def test_a_validator_slashed_to_nothing_stays_listed_and_may_leave() -> None:
     again = copy.copy(relay)
     again.do(silent, Stake(relay.model, RULES.validator_stake))
     assert again.held.validators == relay.held.validators
-    assert relay.do(silent, Unstake(relay.model)) == (Unstaked(relay.model, silent, Wei(0)),)
+    release_time = relay.now + RULES.unbonding_seconds
+    assert relay.do(silent, Unstake(relay.model)) == (Unstaked(relay.model, silent, Wei(0), release_time),)
     assert silent not in relay.held.validators
+    relay.now = release_time
+    relay.refuse(Reason.NOTHING_UNBONDING, silent, Release(relay.model))
+
+
+# --- unbonding --------------------------------------------------------------------------------------------------------
+
+
+def left(relay: Relay) -> ModelState:
+    """The model after the first judge has taken its stake off."""
+    relay.do(JUDGES[0], Unstake(relay.model))
+    return relay.held
+
+
+def test_who_has_nothing_unbonding_releases_nothing() -> None:
+    relay = Relay()
+    relay.refuse(Reason.NOTHING_UNBONDING, STRANGER, Release(relay.model))
+    relay.refuse(Reason.NOTHING_UNBONDING, JUDGES[0], Release(relay.model))
+
+
+def test_a_stake_cannot_be_released_early() -> None:
+    relay = Relay()
+    release_time = left(relay).unbonding[JUDGES[0]].release_time
+    assert release_time == START + RULES.unbonding_seconds
+    relay.now = release_time - 1
+    relay.refuse(Reason.TOO_EARLY, JUDGES[0], Release(relay.model))
+
+
+def test_a_stake_is_released_once_it_has_unbonded() -> None:
+    relay = Relay()
+    relay.now = left(relay).unbonding[JUDGES[0]].release_time
+    amount = RULES.validator_stake
+    assert relay.do(JUDGES[0], Release(relay.model)) == (StakeReleased(relay.model, JUDGES[0], amount),)
+    assert relay.free(JUDGES[0]) == HALF
+    assert relay.held.unbonding == {}
+    relay.refuse(Reason.NOTHING_UNBONDING, JUDGES[0], Release(relay.model))
+
+
+def test_all_that_is_unbonding_waits_for_the_last_to_leave() -> None:
+    relay = Relay()
+    left(relay)
+    relay.now += 400
+    relay.do(JUDGES[0], Stake(relay.model, Wei(5_000)))
+    release_time = relay.now + RULES.unbonding_seconds
+    assert relay.do(JUDGES[0], Unstake(relay.model)) == (Unstaked(relay.model, JUDGES[0], Wei(5_000), release_time),)
+    assert relay.held.unbonding == {JUDGES[0]: Unbonding(Wei(6_000), release_time)}
+
+
+def test_a_model_may_let_stakes_go_at_once() -> None:
+    relay = Relay(with_rules(unbonding_seconds=0))
+    left(relay)
+    assert of(StakeReleased, relay.do(JUDGES[0], Release(relay.model)))
 
 
 # --- royalties --------------------------------------------------------------------------------------------------------
@@ -303,6 +384,10 @@ def test_every_place_is_counted() -> None:
     assert total_wei(relay.state)["bids"] == 300
     assert total_wei(relay.state)["offers"] == 2 * RULES.offer_deposit
     assert sum(total_wei(relay.state).values()) == SUPPLY
+    unstaked = next(judge for judge in JUDGES if judge not in relay.seated())
+    stake = relay.held.stakes[unstaked]
+    relay.do(unstaked, Unstake(relay.model))
+    assert total_wei(relay.state)["unbonding"] == stake
 
 
 def test_missing_and_overdrawn_money_is_noticed() -> None:

@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from derelayl_protocol.errors import Reason
+from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.commands import MatchRound, OfferTip, PlaceBid
 from derelayl_protocol.ledger.events import (
+    BidDisplaced,
     BidPlaced,
     BidReturned,
     CommitteeSeated,
@@ -20,12 +22,13 @@ from derelayl_protocol.ledger.events import (
     TipOffered,
 )
 from derelayl_protocol.ledger.phases import Phase, VoidReason
+from derelayl_protocol.ledger.state import BidEntry
 from derelayl_protocol.limits import MAX_AMOUNT_WEI, MAX_BIDS
 from derelayl_protocol.matching import bid_order, tip_order
 from derelayl_protocol.rules import word
-from derelayl_protocol.types import WHOLE_MODEL, Wei
+from derelayl_protocol.types import WHOLE_MODEL, Timestamp, Wei
 
-from .relay import GENESIS, JUDGES, OWNER, RULES, START, STRANGER, TRAINERS, Relay, of, root, with_rules
+from .relay import GENESIS, JUDGES, OWNER, RULES, START, STRANGER, TRAINERS, Relay, address, of, root, with_rules
 
 FIRST, SECOND = TRAINERS[:2]
 
@@ -56,12 +59,44 @@ def test_an_account_bids_once_a_round() -> None:
     relay.refuse(Reason.ALREADY_BID, FIRST, PlaceBid(relay.model, 1, 0, Wei(500)))
 
 
-def test_a_round_takes_a_limited_number_of_bids() -> None:
+def crowded(*amounts: int) -> Relay:
+    """A relay with these bids of strangers, and bids of 100 in all other places."""
     relay = Relay()
-    relay.bid(FIRST)
-    round = replace(relay.round, bids=relay.round.bids * MAX_BIDS)
-    relay.state = replace(relay.state, models={relay.model: replace(relay.held, current=round)})
-    relay.refuse(Reason.TOO_MANY_BIDS, SECOND, PlaceBid(relay.model, 1, 0, Wei(500)))
+    for number in range(MAX_BIDS):
+        amount = amounts[number] if number < len(amounts) else 100
+        relay.state = replace(relay.state, free={**relay.state.free, address(1_000 + number): Wei(amount)})
+        bid = PlaceBid(relay.model, 1, 0, Wei(amount))
+        relay.state, _ = apply(relay.state, bid, address(1_000 + number), Timestamp(relay.now))
+    return relay
+
+
+@pytest.mark.parametrize("amount", [10, 100])
+def test_a_full_round_refuses_a_bid_that_is_not_higher_than_the_lowest(amount: int) -> None:
+    relay = crowded()
+    relay.refuse(Reason.TOO_MANY_BIDS, FIRST, PlaceBid(relay.model, 1, 0, Wei(amount)))
+
+
+@pytest.mark.parametrize(("amounts", "place"), [((), MAX_BIDS - 1), ((50, 60), 0), ((60, 50, 50, 60), 2)])
+def test_in_a_full_round_a_bid_takes_the_place_of_the_lowest(amounts: tuple[int, ...], place: int) -> None:
+    relay = crowded(*amounts)
+    before, loser = relay.round.bids, address(1_000 + place)
+    state, events = apply(relay.state, PlaceBid(relay.model, 1, 2, Wei(101)), FIRST, Timestamp(relay.now))
+    assert events == (
+        BidPlaced(relay.model, 1, FIRST, 2, Wei(101)),
+        BidDisplaced(relay.model, 1, loser, FIRST, before[place].amount),
+    )
+    entry = BidEntry(FIRST, 2, Wei(101))
+    assert state.models[relay.model].current.bids == (*before[:place], entry, *before[place + 1 :])
+    assert (state.free[loser], state.free[FIRST]) == (before[place].amount, relay.free(FIRST) - 101)
+
+
+def test_who_was_displaced_may_bid_again() -> None:
+    relay = crowded(99)
+    loser = address(1_000)
+    state, _ = apply(relay.state, PlaceBid(relay.model, 1, 0, Wei(500)), FIRST, Timestamp(relay.now))
+    state = replace(state, free={**state.free, loser: Wei(200)})
+    state, events = apply(state, PlaceBid(relay.model, 1, 0, Wei(200)), loser, Timestamp(relay.now))
+    assert [event.trainer for event in of(BidDisplaced, events)] == [address(1_000 + MAX_BIDS - 1)]
 
 
 def test_a_bid_at_the_deadline_is_late() -> None:

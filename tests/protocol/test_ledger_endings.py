@@ -6,11 +6,13 @@ import hashlib
 from dataclasses import replace
 
 from derelayl_protocol.errors import Reason
+from derelayl_protocol.ledger.commands import Stake
 from derelayl_protocol.ledger.events import (
     DepositReturned,
     LegSettled,
     PhaseChanged,
     RoundSettled,
+    ValidatorCharged,
     ValidatorPaid,
     ValidatorSlashed,
 )
@@ -28,69 +30,48 @@ def test_a_settlement_in_a_wrong_order_is_refused() -> None:
     relay.refuse(Reason.WRONG_ORDER, STRANGER, replace(relay.settling(), leg_order=(1, 0)))
 
 
-def test_a_settlement_with_a_wrong_median_is_refused() -> None:
+def test_a_settlement_with_seats_in_a_wrong_order_is_refused() -> None:
     relay = in_phase(Phase.SETTLE)
-    relay.refuse(Reason.WRONG_MEDIAN, STRANGER, replace(relay.settling(), median_seats=(0, 3)))
+    assert relay.settling().seat_order == (0, 1, 2, 0, 1, 2)
+    relay.refuse(Reason.WRONG_SEAT_ORDER, STRANGER, replace(relay.settling(), seat_order=(0, 1, 2, 0, 2, 1)))
 
 
 def test_a_settlement_pays_in_the_order_of_the_protocol() -> None:
-    relay = Relay()
+    relay = Relay(with_rules(committee_size=5))
+    relay.do(TRAINERS[5], Stake(relay.model, Wei(1_004)))
     relay.lease(300, 200)
     relay.train()
-    relay.judge((4_000, 2_000), (4_000, 9_000), None)
-    agreeing, straying, silent = relay.seated()
+    relay.judge((4_000, 2_000), (2_000, 4_000), None, (4_000, 2_000), (4_000, 2_000))
+    first, straying, silent, second, third = relay.seated()
     stakes = dict(relay.held.stakes)
     slash = stakes[silent] // 10
-    balances = {account: relay.free(account) for account in (OWNER, *TRAINERS[:2], agreeing, straying)}
-    # The stakes differ by single wei, so the heavier of the two that revealed decides on leg 1.
-    heavier = max((agreeing, straying), key=lambda judge: stakes[judge])
-    median = 2_000 if heavier == agreeing else 9_000
-    best, other = (0, 1) if median == 2_000 else (1, 0)
+    balances = {account: relay.free(account) for account in (OWNER, *TRAINERS[:2], *relay.seated())}
     events = relay.settle()
 
-    pot = (200, 300)[best] + 5 + slash + 10_000
-    reward, royalty, share = pot * 6 // 10, pot // 4, pot * 15 // 100
-    child = root(f"round 1 leg {best}")
-    won = LegSettled(
-        relay.model,
-        1,
-        best,
-        child,
-        Ppm((4_000, 9_000)[best]),
-        True,
-        Wei(reward),
-        Wei(royalty),
-        Wei((300, 200)[best]),
-        Wei(0),
-    )
-    lost = LegSettled(
-        relay.model,
-        1,
-        other,
-        root(f"round 1 leg {other}"),
-        Ppm((4_000, 2_000)[other]),
-        False,
-        Wei(0),
-        Wei(0),
-        Wei(0),
-        Wei((300, 200)[other] + 5),
-    )
-    returned = DepositReturned(relay.model, 1, GENESIS, OWNER, Wei(5))
-    counts = {agreeing: 1 + (median == 2_000), straying: 1 + (median == 9_000)}
-    paid = {judge: share * count // 3 for judge, count in counts.items()}
-    carry = pot - reward - royalty - sum(paid.values())
+    pot = 200 + 5 + slash + 10_000
+    reward, royalty, share = pot * 6 // 10, pot // 4, pot * 15 // 100 // 5
+    carry = pot - reward - royalty - 3 * share + share
+    won, lost = root("round 1 leg 0"), root("round 1 leg 1")
+    full = Ppm(10**6)
     assert events == (
-        *((won, returned, lost) if best == 0 else (lost, won, returned)),
-        *(ValidatorPaid(relay.model, 1, judge, counts[judge], Wei(paid[judge])) for judge in (agreeing, straying)),
+        LegSettled(
+            relay.model, 1, 0, won, Ppm(4_000), True, Wei(reward), Wei(royalty), bid_returned=Wei(300), forfeited=Wei(0)
+        ),
+        DepositReturned(relay.model, 1, GENESIS, OWNER, Wei(5)),
+        LegSettled(relay.model, 1, 1, lost, Ppm(2_000), False, Wei(0), Wei(0), Wei(0), forfeited=Wei(205)),
+        ValidatorPaid(relay.model, 1, first, full, Wei(share)),
+        ValidatorCharged(relay.model, 1, straying, full, Wei(share)),
         ValidatorSlashed(relay.model, 1, silent, Wei(slash)),
+        ValidatorPaid(relay.model, 1, second, full, Wei(share)),
+        ValidatorPaid(relay.model, 1, third, full, Wei(share)),
         RoundSettled(relay.model, 1, 1, Wei(pot), Wei(10_000), Wei(carry)),
         PhaseChanged(relay.model, 2, Phase.BID, 0),
     )
     assert relay.free(OWNER) == balances[OWNER] + 5
-    assert relay.free(TRAINERS[best]) == balances[TRAINERS[best]] + (300, 200)[best] + reward
-    assert relay.free(TRAINERS[other]) == balances[TRAINERS[other]]
-    assert relay.free(agreeing) == balances[agreeing] + paid[agreeing]
-    assert relay.held.stakes[silent] == stakes[silent] - slash
+    assert relay.free(TRAINERS[0]) == balances[TRAINERS[0]] + 300 + reward
+    assert relay.free(TRAINERS[1]) == balances[TRAINERS[1]]
+    assert relay.free(first) == balances[first] + share
+    assert relay.held.stakes == {**stakes, silent: stakes[silent] - slash, straying: stakes[straying] - share}
     assert (relay.held.budget, relay.held.carry, relay.held.settled_rounds) == (90_000, carry, 1)
     assert relay.held.checkpoints[GENESIS].pending == royalty
 
@@ -112,7 +93,7 @@ def test_when_nothing_is_selected_the_old_tips_stay_and_no_emission_is_drawn() -
     relay = Relay()
     events = relay.whole_round((100,), (999,))
     assert [tip.root for tip in relay.round.tips] == [GENESIS]
-    assert of(RoundSettled, events) == [RoundSettled(relay.model, 1, 0, Wei(105), Wei(0), Wei(105 - 15))]
+    assert of(RoundSettled, events) == [RoundSettled(relay.model, 1, 0, Wei(105), Wei(0), Wei(105))]
     assert relay.held.settled_rounds == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,11 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from derelayl_protocol.errors import RuleViolation
+from derelayl_protocol.ledger.access import has_access
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.commands import (
     Advance,
+    BidBySig,
+    BuyAccess,
     CollectRoyalty,
     Command,
+    CommitBySig,
     CommitScores,
     CreateModel,
     Deposit,
@@ -22,8 +27,13 @@ from derelayl_protocol.ledger.commands import (
     MatchRound,
     OfferTip,
     PlaceBid,
+    Release,
+    RevealBySig,
     RevealScores,
     SettleRound,
+    SignedBid,
+    SignedCommit,
+    SignedReveal,
     Stake,
     SubmitLeg,
     Unstake,
@@ -35,8 +45,7 @@ from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.limits import MAX_SCORE_PPM
 from derelayl_protocol.matching import bid_order, tip_order
 from derelayl_protocol.rules import Rules
-from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, median_seats
+from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
 
 from .relay import (
@@ -49,6 +58,7 @@ from .relay import (
     SUPPLY,
     TRAINERS,
     Relay,
+    recover,
     root,
     with_rules,
 )
@@ -63,8 +73,9 @@ variants = st.sampled_from(
     [
         RULES,
         with_rules(legs_per_tip=1, committee_size=1, quorum=1, slash_bps=10_000, selection_bps=10_000),
-        with_rules(offer_deposit=0, gamma_bps=10_000, trainer_bps=0, royalty_bps=10_000, validator_bps=0),
+        with_rules(offer_deposit=0, gamma_bps=10_000, trainer_bps=0, royalty_bps=10_000, validator_bps=0, access_fee=0),
         with_rules(committee_size=2, quorum=2, halving_rounds=1, emission=3, selection_bps=10_000, min_bid=1),
+        with_rules(committee_size=4, trainer_bps=0, royalty_bps=0, validator_bps=10_000, unbonding_seconds=0),
     ]
 )
 
@@ -75,7 +86,8 @@ SCORES = (2_000, 2_000, 9_999, MAX_SCORE_PPM, 1_400, 999, 0, -5, UNAVAILABLE)
 MONEY = st.one_of(
     st.tuples(st.sampled_from([Deposit, Withdraw]), st.tuples(wei)),
     st.tuples(st.sampled_from([Fund, Stake]), st.tuples(wei)),
-    st.tuples(st.just(Unstake), st.just(())),
+    st.tuples(st.sampled_from([Unstake, Release]), st.just(())),
+    st.tuples(st.just(BuyAccess), st.tuples(roots)),
     st.tuples(st.just(CreateModel), st.tuples(st.just(RULES), roots, wei)),
 )
 """Commands and their arguments; those about the model lack its id."""
@@ -89,6 +101,15 @@ NOISE = st.one_of(
     st.tuples(st.just(RevealScores), st.tuples(orders, st.just(SALT))),
     st.tuples(st.just(SettleRound), st.tuples(orders, orders)),
     st.tuples(st.just(Advance), st.just(())),
+    st.tuples(
+        st.just(BidBySig),
+        st.tuples(st.tuples(st.builds(SignedBid, accounts, small, wei, st.just(Timestamp(0)), st.just(bytes(64))))),
+    ),
+    st.tuples(st.just(CommitBySig), st.tuples(st.tuples(st.builds(SignedCommit, accounts, roots, st.just(bytes(64)))))),
+    st.tuples(
+        st.just(RevealBySig),
+        st.tuples(st.tuples(st.builds(SignedReveal, accounts, orders, st.just(SALT), st.just(bytes(64))))),
+    ),
 )
 """Commands and the arguments that follow the model's id and the round's number."""
 
@@ -117,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
         before = repr(self.relay.state)
         state = self.relay.state
         try:
-            self.relay.state, _ = apply(state, command, sender, Timestamp(self.relay.now))
+            self.relay.state, _ = apply(state, command, sender, Timestamp(self.relay.now), recover)
         except RuleViolation:
             assert self.relay.state is state
         assert repr(state) == before, "the input state is never changed"
@@ -159,9 +180,20 @@ class LedgerMachine(RuleBasedStateMachine):
         for tip in self.relay.round.tips:
             if chance.random() < 0.6:
                 self.attempt(tip.owner, OfferTip(self.relay.model, self.relay.number, tip.root))
+        signed: list[SignedBid] = []
         for trainer in chance.sample(BIDDERS, chance.randint(1, len(BIDDERS))):
             amount = chance.choice([10, 11, 100, 4_000])
-            self.attempt(trainer, PlaceBid(self.relay.model, self.relay.number, WHOLE_MODEL, Wei(amount)))
+            if chance.random() < 0.4:
+                signed.append(self.relay.signed_bid(trainer, amount, expiry=self.relay.now + chance.choice([0, 1, 99])))
+            else:
+                self.attempt(trainer, PlaceBid(self.relay.model, self.relay.number, WHOLE_MODEL, Wei(amount)))
+        self.relay_for_others(self.relay.bid_by_sig(*signed, *signed[:1]))
+
+    def relay_for_others(self, command: BidBySig | CommitBySig | RevealBySig) -> None:
+        """Send what others have signed: possible at this time, and at nobody's cost but theirs."""
+        free = self.relay.free(STRANGER)
+        self.attempt(STRANGER, command)
+        assert self.relay.free(STRANGER) == free
 
     def train(self, chance: Random) -> None:
         for leg, lease in enumerate(self.relay.round.legs):
@@ -172,34 +204,83 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def commit(self, chance: Random) -> None:
         common = [chance.choice(SCORES) for _ in self.relay.round.legs]
+        commits: list[SignedCommit] = []
         for judge in self.relay.seated():
             stray = chance.choice([0, 0, 0, 0, 400, 600, None])
             if stray is None:
                 continue
+            if chance.random() < 0.2:
+                chance.shuffle(common)  # from here on the committee is of another opinion about which leg is which
             own = tuple(
                 Ppm(min(score + stray, MAX_SCORE_PPM) if leg.submitted and score != UNAVAILABLE else UNAVAILABLE)
                 for leg, score in zip(self.relay.round.legs, common, strict=True)
             )
             self.sealed[self.relay.number, judge] = own
-            seal = commitment(self.relay.model, self.relay.number, judge, SALT, own)
-            self.attempt(judge, CommitScores(self.relay.model, self.relay.number, seal))
+            seal = self.relay.seal(judge, own)
+            if chance.random() < 0.4:
+                commits.append(self.relay.signed_commit(judge, seal))
+            else:
+                self.attempt(judge, CommitScores(self.relay.model, self.relay.number, seal))
+        self.relay_for_others(self.relay.commit_by_sig(*commits, *commits[:1]))
 
     def reveal(self, chance: Random) -> None:
+        reveals: list[SignedReveal] = []
         for judge in self.relay.seated():
-            if chance.random() < 0.85:
-                own = self.sealed.get((self.relay.number, judge), ())
+            own = self.sealed.get((self.relay.number, judge), ())
+            if own and chance.random() < 0.4:
+                reveals.append(self.relay.signed_reveal(judge, own))
+            elif chance.random() < 0.75:
                 self.attempt(judge, RevealScores(self.relay.model, self.relay.number, own, SALT))
+        self.relay_for_others(self.relay.reveal_by_sig(*reveals, *reveals[:1]))
 
     @rule(sender=accounts, money=MONEY)
     def mind_money(self, sender: Address, money: tuple[type[Command], Arguments]) -> None:
         kind, arguments = money
-        about_the_model = (self.relay.model,) if kind in (Fund, Stake, Unstake) else ()
+        about_the_model = (self.relay.model,) if kind in (Fund, Stake, Unstake, Release, BuyAccess) else ()
         self.attempt(sender, kind(*about_the_model, *arguments))
 
     @rule(pick=st.integers(0, 5), steps=st.sampled_from([1, 3, 32, 0, 33]))
     def collect(self, pick: int, steps: int) -> None:
         checkpoints = [*self.relay.held.checkpoints, NO_ROOT]
         self.attempt(STRANGER, CollectRoyalty(self.relay.model, checkpoints[pick % len(checkpoints)], steps))
+
+    @rule(sender=accounts, account=accounts, pick=st.integers(0, 5))
+    def buy(self, sender: Address, account: Address, pick: int) -> None:
+        """Buy access, and leave that of everybody else as it was."""
+        held, roots = self.relay.held, list(self.relay.held.checkpoints)
+        before = {(at, who): has_access(held, at, who) for at in roots for who in ACCOUNTS}
+        bought = self.attempt(sender, BuyAccess(self.relay.model, roots[pick % len(roots)]))
+        after = {(at, who): has_access(self.relay.held, at, who) for at in roots for who in ACCOUNTS}
+        changes = {key for key in before if before[key] != after[key]}
+        assert changes <= ({(roots[pick % len(roots)], sender)} if bought else set())
+
+    @rule(reporter=accounts, leg=st.integers(0, 3))
+    def report_trainer(self, reporter: Address, leg: int) -> None:
+        """Prove that a trainer has signed two children; whoever does not belong to the proof loses nothing."""
+        if leg < len(self.relay.round.legs):
+            lease, free = self.relay.round.legs[leg], dict(self.relay.state.free)
+            self.attempt(reporter, self.relay.two_manifests(leg))
+            assert self.relay.round.legs[leg] == replace(lease, bid=Wei(0))
+            assert all(self.relay.free(account) >= free.get(account, 0) for account in ACCOUNTS)
+
+    @rule(reporter=accounts, judge=st.sampled_from(JUDGES), number=st.integers(0, 9))
+    def report_validator(self, reporter: Address, judge: Address, number: int) -> None:
+        """Prove that a validator has signed two reveals: its stake is gone wherever it was."""
+        self.attempt(reporter, self.relay.two_reveals(judge, number))
+        assert self.relay.held.stakes.get(judge, 0) == 0
+        assert judge not in self.relay.held.unbonding
+
+    @rule(judge=st.sampled_from(JUDGES), seconds=st.sampled_from([0, 999, 1_000]))
+    def leave(self, judge: Address, seconds: int) -> None:
+        """Unstake and release: never before the time is up, and then everything at once."""
+        left = self.attempt(judge, Unstake(self.relay.model))
+        leaving, free = self.relay.held.unbonding.get(judge), self.relay.free(judge)
+        self.relay.now += seconds
+        released = self.attempt(judge, Release(self.relay.model))
+        assert released == (leaving is not None and self.relay.now >= leaving.release_time)
+        if leaving is not None and released:
+            assert self.relay.free(judge) - free == leaving.amount
+            assert not left or seconds >= self.relay.held.rules.unbonding_seconds
 
     @rule(sender=accounts, noise=NOISE, off=st.sampled_from([0, 0, 0, 1, -1]), seconds=st.sampled_from([0, 1, 25]))
     def disturb(self, sender: Address, noise: tuple[type[Command], Arguments], off: int, seconds: int) -> None:
@@ -219,6 +300,7 @@ class LedgerMachine(RuleBasedStateMachine):
         held = self.relay.held
         assert len(set(held.validators)) == len(held.validators)
         assert set(held.stakes) == set(held.validators)
+        assert all(entry.amount > 0 for entry in held.unbonding.values())
 
     @invariant()
     def every_tip_is_a_checkpoint_of_a_finite_lineage(self) -> None:
@@ -256,7 +338,7 @@ def enforcing(relay: Relay, round: RoundView) -> Command:
         )
     if round.phase == Phase.SETTLE:
         order = leg_order(round.legs, round.seats)
-        return SettleRound(relay.model, round.number, order, median_seats(order, round.seats))
+        return SettleRound(relay.model, round.number, order, seat_order(order, round.seats))
     return Advance(relay.model, round.number)
 
 

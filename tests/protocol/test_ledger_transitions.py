@@ -10,10 +10,14 @@ from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger.apply import HANDLERS
 from derelayl_protocol.ledger.commands import (
     Advance,
+    BidBySig,
+    CommitBySig,
     CommitScores,
     MatchRound,
     OfferTip,
     PlaceBid,
+    ReportManifests,
+    RevealBySig,
     RevealScores,
     SettleRound,
     SubmitLeg,
@@ -34,31 +38,36 @@ from .relay import GENESIS, SALT, STRANGER, Relay, in_phase, root
 DIAGRAM = """\
 stateDiagram-v2
     [*] --> BID: CreateModel
-    BID --> BID: PlaceBid, OfferTip, MatchRound
+    BID --> BID: PlaceBid, BidBySig, OfferTip, MatchRound
     BID --> TRAIN: MatchRound
-    TRAIN --> TRAIN: SubmitLeg
+    TRAIN --> TRAIN: SubmitLeg, ReportManifests
     TRAIN --> COMMIT: SubmitLeg, Advance
     TRAIN --> BID: Advance
-    COMMIT --> COMMIT: CommitScores
-    COMMIT --> REVEAL: CommitScores, Advance
+    COMMIT --> COMMIT: CommitScores, CommitBySig, ReportManifests
+    COMMIT --> REVEAL: CommitScores, CommitBySig, Advance
     COMMIT --> BID: Advance
-    REVEAL --> REVEAL: RevealScores
-    REVEAL --> SETTLE: RevealScores, Advance
+    REVEAL --> REVEAL: RevealScores, RevealBySig, ReportManifests
+    REVEAL --> SETTLE: RevealScores, RevealBySig, Advance
     REVEAL --> BID: Advance
     SETTLE --> BID: SettleRound
+    SETTLE --> SETTLE: ReportManifests
 """
 
 
 def one_of_each(model: ModelId, number: int) -> list[RoundCommand]:
     return [
         PlaceBid(model, number, 0, Wei(100)),
+        BidBySig(model, number, ()),
         OfferTip(model, number, GENESIS),
         MatchRound(model, number, (), ()),
         SubmitLeg(model, number, 0, root("child")),
         CommitScores(model, number, root("seal")),
+        CommitBySig(model, number, ()),
         RevealScores(model, number, (), SALT),
+        RevealBySig(model, number, ()),
         SettleRound(model, number, (), ()),
         Advance(model, number),
+        ReportManifests(model, number, 0, (root("one"), root("other")), (bytes(64), bytes(64))),
     ]
 
 
@@ -94,7 +103,7 @@ def test_every_phase_takes_a_command_and_each_command_has_its_place() -> None:
     listed = {command for row in TRANSITIONS.values() for command in row}
     assert all(TRANSITIONS[phase] for phase in Phase)
     assert listed == {type(command) for command in one_of_each(ModelId(GENESIS), 1)}
-    assert listed - {SettleRound} == BEFORE_DEADLINE | AFTER_DEADLINE
+    assert listed - {SettleRound, ReportManifests} == BEFORE_DEADLINE | AFTER_DEADLINE
     assert not BEFORE_DEADLINE & AFTER_DEADLINE
     assert listed < set(HANDLERS)
 

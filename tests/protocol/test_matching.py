@@ -130,8 +130,15 @@ def test_who_has_a_part_in_the_round_is_passed_over() -> None:
     assert {seat.validator for seat in seated} == {address(2), address(4)}
 
 
-def test_who_has_too_little_stake_is_passed_over() -> None:
-    assert draw(4, stake=999) == []
+def test_who_has_lost_more_than_half_of_its_stake_is_passed_over() -> None:
+    assert draw(4, stake=499) == []
+    assert len(draw(4, stake=500)) == 3
+
+
+def test_half_of_an_odd_stake_is_not_rounded() -> None:
+    rules, account = with_rules(validator_stake=1_001), address(1)
+    assert seat_committee(SEED, [account], {account: Wei(500)}, (), rules) == ()
+    assert seat_committee(SEED, [account], {account: Wei(501)}, (), rules) == (SeatEntry(account, Wei(501)),)
 
 
 def test_at_most_the_committees_size_is_seated_and_nobody_twice() -> None:

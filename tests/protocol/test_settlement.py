@@ -12,7 +12,7 @@ from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.phases import VoidReason
 from derelayl_protocol.ledger.state import LegEntry, SeatEntry
 from derelayl_protocol.rules import Rules
-from derelayl_protocol.settlement import Settlement, check_ranking, leg_order, median_seats, settle, void
+from derelayl_protocol.settlement import Settlement, check_ranking, leg_order, seat_order, settle, void
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Ppm, Root, Wei
 
 from .relay import GENESIS, JUDGES, NO_SCORE, OWNER, RULES, TRAINERS, root, with_rules
@@ -58,29 +58,38 @@ def settled(
 # --- claims -----------------------------------------------------------------------------------------------------------
 
 
+RANKED = (0, 1, 1, 0, 0, 1)
+"""The two seats of the test below that revealed, for legs 1, 0 and 2 in this order."""
+
+
 @pytest.mark.parametrize(
-    ("order", "named", "reason"),
+    ("order", "ranking", "reason"),
     [
-        pytest.param((1, 0), (0, 0), Reason.WRONG_ORDER, id="a leg is missing"),
-        pytest.param((1, 0, 2), (0, 0), Reason.WRONG_MEDIAN, id="a seat is missing"),
-        pytest.param((1, 0, 3), (0, 0, 0), Reason.WRONG_ORDER, id="a leg that was not submitted"),
-        pytest.param((1, 0, 9), (0, 0, 0), Reason.WRONG_ORDER, id="no such leg"),
-        pytest.param((1, 0, -2), (0, 0, 0), Reason.WRONG_ORDER, id="a negative leg"),
-        pytest.param((1, 0, 0), (0, 0, 0), Reason.WRONG_ORDER, id="a leg twice"),
-        pytest.param((0, 1, 2), (0, 0, 0), Reason.WRONG_ORDER, id="the worse one first"),
-        pytest.param((1, 2, 0), (0, 0, 0), Reason.WRONG_ORDER, id="the later of equals first"),
-        pytest.param((1, 0, 2), (0, 1, 0), Reason.WRONG_MEDIAN, id="another seat's score"),
-        pytest.param((1, 0, 2), (0, 2, 0), Reason.WRONG_MEDIAN, id="a seat that did not reveal"),
-        pytest.param((1, 0, 2), (0, 3, 0), Reason.WRONG_MEDIAN, id="no such seat"),
-        pytest.param((1, 0, 2), (0, -3, 0), Reason.WRONG_MEDIAN, id="a negative seat"),
-        pytest.param((0, 1, 2), (1, 0, 0), Reason.WRONG_MEDIAN, id="of two faults the first"),
+        pytest.param((1, 0), RANKED, Reason.WRONG_ORDER, id="a leg is missing"),
+        pytest.param((1, 0, 2), RANKED[:5], Reason.WRONG_SEAT_ORDER, id="a seat is missing"),
+        pytest.param((1, 0, 2), (*RANKED, 0), Reason.WRONG_SEAT_ORDER, id="a seat too many"),
+        pytest.param((1, 0, 3), RANKED, Reason.WRONG_ORDER, id="a leg that was not submitted"),
+        pytest.param((1, 0, 9), RANKED, Reason.WRONG_ORDER, id="no such leg"),
+        pytest.param((1, 0, -2), RANKED, Reason.WRONG_ORDER, id="a negative leg"),
+        pytest.param((1, 0, 0), (0, 1, 1, 0, 1, 0), Reason.WRONG_ORDER, id="a leg twice"),
+        pytest.param((0, 1, 2), (1, 0, 0, 1, 0, 1), Reason.WRONG_ORDER, id="the worse one first"),
+        pytest.param((1, 2, 0), (0, 1, 0, 1, 1, 0), Reason.WRONG_ORDER, id="the later of equals first"),
+        pytest.param((1, 0, 2), (0, 1, 0, 1, 0, 1), Reason.WRONG_SEAT_ORDER, id="the higher score first"),
+        pytest.param((1, 0, 2), (0, 1, 1, 0, 1, 0), Reason.WRONG_SEAT_ORDER, id="the later of equal seats first"),
+        pytest.param((1, 0, 2), (0, 1, 1, 1, 0, 1), Reason.WRONG_SEAT_ORDER, id="a seat twice"),
+        pytest.param((1, 0, 2), (0, 1, 1, 2, 0, 1), Reason.WRONG_SEAT_ORDER, id="a seat that did not reveal"),
+        pytest.param((1, 0, 2), (0, 1, 1, 3, 0, 1), Reason.WRONG_SEAT_ORDER, id="no such seat"),
+        pytest.param((1, 0, 2), (0, 1, 1, -3, 0, 1), Reason.WRONG_SEAT_ORDER, id="a negative seat"),
+        pytest.param((0, 1, 2), (1, 0, 1, 0, 0, 1), Reason.WRONG_SEAT_ORDER, id="seats before the leg's rank"),
+        pytest.param((3, 1, 2), (1, 1, 1, 1, 1, 1), Reason.WRONG_ORDER, id="the leg's number before its seats"),
     ],
 )
-def test_a_false_claim_is_refused(order: tuple[int, ...], named: tuple[int, ...], reason: Reason) -> None:
+def test_a_false_claim_is_refused(order: tuple[int, ...], ranking: tuple[int, ...], reason: Reason) -> None:
     legs = [leg(0), leg(1), leg(2), leg(3, child=NO_ROOT)]
-    committee = seats((10, 50, 10, UNAVAILABLE), (70, 60, 70, UNAVAILABLE), None)
+    committee = seats((10, 50, 5, UNAVAILABLE), (5, 60, 5, UNAVAILABLE), None)
+    check_ranking((1, 0, 2), RANKED, legs, committee)
     with pytest.raises(RuleViolation) as refusal:
-        check_ranking(order, named, legs, committee)
+        check_ranking(order, ranking, legs, committee)
     assert refusal.value.reason == reason
 
 
@@ -89,8 +98,8 @@ def test_what_the_helpers_compute_passes_the_check() -> None:
     committee = seats((10, 50, UNAVAILABLE, UNAVAILABLE), (30, 60, UNAVAILABLE, 7), (20, 70, UNAVAILABLE, UNAVAILABLE))
     order = leg_order(legs, committee)
     assert order == (1, 0, 3)
-    assert median_seats(order, committee) == (1, 2, 0)
-    check_ranking(order, median_seats(order, committee), legs, committee)
+    assert seat_order(order, committee) == (0, 1, 2, 0, 2, 1, 0, 2, 1)
+    check_ranking(order, seat_order(order, committee), legs, committee)
 
 
 # --- selection --------------------------------------------------------------------------------------------------------
@@ -136,41 +145,112 @@ def test_each_leg_gets_back_or_loses_what_its_fate_says() -> None:
     assert outcome.pot == 205
 
 
-def test_the_pot_is_shared_by_score_and_agreement_and_the_rest_is_carried() -> None:
+def test_the_pot_is_shared_by_score_and_the_rest_is_carried() -> None:
     legs = [leg(0), leg(1), leg(2), leg(3, bid=1_000)]
-    outcome = settled(legs, seats((6_000, 3_000, 0, 0), (6_000, 3_000, 900, 900), (6_000, 3_000, 0, 0)), carry=7)
+    outcome = settled(legs, seats(*[(6_000, 3_000, 0, 0)] * 3), carry=7)
     assert outcome.selected == (0, 1)
     assert outcome.pot == 7 + 105 + 1_005
     trainers, royalties, judges = 1_117 * 6 // 10, 1_117 * 25 // 100, 1_117 * 15 // 100
     assert [one.reward for one in outcome.legs] == [trainers * 2 // 3, trainers // 3, 0, 0]
     assert [one.royalty for one in outcome.legs] == [royalties * 2 // 3, royalties // 3, 0, 0]
-    assert [(one.agreed, one.paid) for one in outcome.seats] == [
-        (4, judges * 4 // 10),
-        (2, judges * 2 // 10),
-        (4, judges * 4 // 10),
-    ]
-    assert outcome.carry == 1_117 - (446 + 223) - (186 + 93) - (66 + 33 + 66)
+    # Legs 2 and 3 have the same score, so all are right on 4 legs and on 2 of the 12 pairs of different legs.
+    assert {(one.agreement, one.paid) for one in outcome.seats} == {(833_333, judges // 3 * 10 // 12)}
+    assert outcome.carry == 1_117 - (446 + 223) - (186 + 93) - 3 * 45
 
 
 def test_without_a_selected_leg_only_validators_are_paid_and_nothing_is_emitted() -> None:
-    outcome = settled([leg(0)], seats((0,)), budget=10**6, carry=895)
+    outcome = settled([leg(0), leg(1)], seats((0, 900), (0, 900)), budget=10**6, carry=790)
     assert (outcome.pot, outcome.emission) == (1_000, 0)
-    assert (outcome.legs[0].reward, outcome.legs[0].royalty) == (0, 0)
-    assert outcome.seats[0].paid == 150
+    assert {(one.reward, one.royalty) for one in outcome.legs} == {(0, 0)}
+    assert [(one.agreement, one.paid) for one in outcome.seats] == [(10**6, 75), (10**6, 75)]
     assert outcome.carry == 850
 
 
-def test_without_any_agreement_the_validators_share_is_carried() -> None:
-    outcome = settled([leg(0)], seats((0,), (9_000,)), with_rules(agreement_ppm=0), carry=895)
-    assert [one.agreed for one in outcome.seats] == [1, 0]
-    lone = settled([leg(0, child=NO_ROOT)], seats((UNAVAILABLE,)), carry=900)
-    assert lone.carry == 1_000
+def test_a_disqualified_leg_is_passed_over_its_deposit_returns_and_its_bid_is_lost_already() -> None:
+    legs = [leg(0, bid=0), leg(1), leg(2), leg(3)]
+    outcome = settled(legs, seats((9_000, 8_000, 7_000, 6_000)))
+    assert outcome.selected == (1, 2)
+    lost = outcome.legs[0]
+    assert (lost.score, lost.reward, lost.bid_returned, lost.deposit_returned, lost.forfeited) == (9_000, 0, 0, 5, 0)
+
+
+def test_only_a_disqualified_leg_above_the_margin_selects_nothing() -> None:
+    outcome = settled([leg(0, bid=0), leg(1)], seats((9_000, 999)), budget=10**6)
+    assert (outcome.selected, outcome.emission) == ((), 0)
+
+
+# --- validators -------------------------------------------------------------------------------------------------------
+
+
+def test_one_leg_or_one_seat_shows_no_agreement_and_the_share_is_carried() -> None:
+    for outcome in (
+        settled([leg(0)], seats((0,), (0,)), carry=895),
+        settled([leg(0), leg(1)], seats((0, 900)), carry=790),
+    ):
+        assert {(one.agreement, one.paid, one.charged) for one in outcome.seats} == {(0, 0, 0)}
+        assert outcome.carry == 1_000
+
+
+def test_a_seat_that_fits_the_wrong_legs_is_charged_into_the_carry() -> None:
+    committee = seats((0, 900), (0, 900), (0, 900), (900, 0))
+    outcome = settled([leg(0), leg(1)], committee, carry=790)
+    share = 150 // 4
+    assert [(one.agreement, one.paid, one.charged) for one in outcome.seats] == [
+        *[(10**6, share, 0)] * 3,
+        (-(10**6), 0, share),
+    ]
+    assert outcome.carry == 1_000 - 3 * share + share
+
+
+def test_a_charge_takes_no_more_than_the_stake() -> None:
+    committee = seats((0, 900), (0, 900), (0, 900), (900, 0))
+    outcome = settled([leg(0), leg(1)], committee, stake=3, carry=790)
+    assert (outcome.seats[3].agreement, outcome.seats[3].charged) == (-(10**6), 3)
+
+
+def test_what_a_seat_is_paid_or_charged_is_rounded_towards_nothing() -> None:
+    committee = seats((0, 250), (0, 250), (0, 250), (125, 124))
+    outcome = settled([leg(0), leg(1)], committee, carry=790)
+    # Right: 250 and 251 short of 500 each; the last one's pairs: 2 * (375 + 374) - (375 + 375 + 376 + 374) = -2.
+    assert [(one.agreement, one.paid, one.charged) for one in outcome.seats] == [
+        *[(500_000, 18, 0)] * 3,
+        (-2_000, 0, 0),
+    ]
+
+
+def test_a_silent_seats_part_of_the_validators_share_is_carried() -> None:
+    outcome = settled([leg(0), leg(1)], seats((0, 900), (0, 900), None), with_rules(slash_bps=0), carry=790)
+    assert [one.paid for one in outcome.seats] == [50, 50, 0]
+    assert outcome.carry == 900
 
 
 def test_a_seat_that_did_not_reveal_is_slashed_of_its_current_stake_and_not_paid() -> None:
     outcome = settled([leg(0)], seats((3_000,), None), stake=5_555)
-    assert (outcome.seats[1].agreed, outcome.seats[1].paid, outcome.seats[1].slashed) == (0, 0, 555)
+    assert (outcome.seats[1].agreement, outcome.seats[1].paid, outcome.seats[1].slashed) == (0, 0, 555)
     assert outcome.pot == 555
+
+
+ANSWERS = st.lists(st.sampled_from([int(UNAVAILABLE), 0, 1_000, 1_400, 9_999]), min_size=3, max_size=3)
+
+
+@given(st.lists(ANSWERS, min_size=2, max_size=4), st.sampled_from([0, 1_000, 1_400, int(UNAVAILABLE)]))
+def test_a_constant_answer_is_never_paid_nor_charged(others: list[list[int]], constant: int) -> None:
+    outcome = settled([leg(0), leg(1), leg(2)], seats([constant] * 3, *others[:3]), carry=10**6)
+    assert (outcome.seats[0].agreement, outcome.seats[0].paid, outcome.seats[0].charged) == (0, 0, 0)
+
+
+@given(st.lists(ANSWERS, min_size=2, max_size=3), ANSWERS)
+def test_a_seats_share_is_the_same_whatever_it_says(others: list[list[int]], own: list[int]) -> None:
+    """What a seat can earn is an equal part of the pot's share: no answer makes its part larger than another's."""
+    outcome = settled([leg(0), leg(1), leg(2)], seats(own, *others), carry=10**6)
+    share = outcome.pot * RULES.validator_bps // 10_000 // (1 + len(others))
+    for one in outcome.seats:
+        assert 0 <= one.paid <= share
+        assert 0 <= one.charged <= share
+        assert not (one.paid and one.charged)
+
+
+# --- emission and conservation ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -183,21 +263,20 @@ def test_the_emission_halves_and_never_exceeds_the_budget(settled_rounds: int, b
 
 
 @given(
-    st.lists(
-        st.tuples(st.sampled_from([UNAVAILABLE, 0, 1_000, 1_400, 9_999]), st.integers(0, 10**6)), min_size=1, max_size=6
-    ),
+    st.lists(st.tuples(ANSWERS, st.integers(0, 10**6)), min_size=1, max_size=6),
     st.integers(0, 10**9),
     st.integers(0, 10**9),
+    st.sampled_from([0, 7, 10**9]),
 )
-def test_what_comes_in_goes_out(entries: list[tuple[int, int]], carry: int, budget: int) -> None:
+def test_what_comes_in_goes_out(entries: list[tuple[list[int], int]], carry: int, budget: int, stake: int) -> None:
     legs = [leg(number, bid=bid) for number, (_, bid) in enumerate(entries)]
-    scores = [score for score, _ in entries]
-    outcome = settled(legs, seats(scores, scores, None), carry=carry, budget=budget)
+    answers = zip(*[own for own, _ in entries], strict=True)
+    outcome = settled(legs, seats(*answers, None), carry=carry, budget=budget, stake=stake)
     locked = sum(one.bid + one.deposit for one in legs)
     returned = sum(one.bid_returned + one.deposit_returned for one in outcome.legs)
     paid = sum(one.reward + one.royalty for one in outcome.legs) + sum(one.paid for one in outcome.seats)
-    slashed = sum(one.slashed for one in outcome.seats)
-    assert locked + carry + outcome.emission + slashed == returned + paid + outcome.carry
+    lost = sum(one.slashed + one.charged for one in outcome.seats)
+    assert locked + carry + outcome.emission + lost == returned + paid + outcome.carry
     assert outcome.carry >= 0
 
 

@@ -1,242 +1,39 @@
 """Write histories of the ledger as test vectors; see ledger/README.md here for their format.
 
-Run ``python tests/vectors/generate_ledger.py`` after a change of the rules; a test checks that the files are current.
+Run ``python -m tests.vectors.generate_ledger`` after a change of the rules; a test checks that the files are current.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import typing
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
-from enum import IntEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands as c
-from derelayl_protocol.ledger.apply import apply
-from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
 from derelayl_protocol.limits import MAX_AMOUNT_WEI, MAX_BIDS
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import Rules, model_id
-from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, median_seats
-from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
+from derelayl_protocol.rules import model_id
+from derelayl_protocol.settlement import seat_order
+from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Wei
+
+from .history import GENESIS, JUDGES, OWNER, RULES, SALT, STRANGER, TRAINERS, History, root
 
 HERE = Path(__file__).parent
-START = 1_800_000_000
-WALLET = Wei(10**6)
-RULES = Rules(
-    legs_per_tip=2,
-    selection_bps=5_000,
-    segments=3,
-    bid_seconds=10,
-    train_seconds=100,
-    commit_seconds=20,
-    reveal_seconds=30,
-    committee_size=3,
-    quorum=2,
-    margin_ppm=Ppm(1_000),
-    agreement_ppm=Ppm(500),
-    gamma_bps=5_000,
-    trainer_bps=6_000,
-    royalty_bps=2_500,
-    validator_bps=1_500,
-    slash_bps=1_000,
-    min_bid=Wei(10),
-    offer_deposit=Wei(5),
-    validator_stake=Wei(1_000),
-    emission=Wei(9_999),
-    halving_rounds=2,
-)
 
 
 def files() -> dict[str, str]:
     """Return the text of each vector file by its path in this folder."""
     contents = {
-        "ledger/settled.json": [settled_rounds(), ties_and_twins()],
+        "ledger/settled.json": [settled_rounds(), ties_and_twins(), opinions()],
+        "ledger/signed.json": [signed_round()],
+        "ledger/equivocation.json": [equivocations()],
+        "ledger/stake_and_access.json": [stake_and_access()],
         "ledger/voids.json": [voids()],
         "ledger/refusals.json": [refusals()],
     }
     return {path: json.dumps(cases, indent=1) + "\n" for path, cases in contents.items()}
-
-
-def address(name: str) -> Address:
-    return Address("0x" + hashlib.sha256(name.encode()).hexdigest()[:40])
-
-
-def root(name: str) -> Root:
-    return Root(hashlib.sha256(name.encode()).digest())
-
-
-OWNER = address("owner")
-TRAINERS = [address(f"trainer {number}") for number in range(MAX_BIDS + 1)]
-JUDGES = [address(f"judge {number}") for number in range(5)]
-STRANGER = address("stranger")
-GENESIS, SALT = root("genesis"), bytes(root("salt"))
-
-
-# --- JSON -------------------------------------------------------------------------------------------------------------
-
-
-def to_json(value: Any, hint: Any) -> Any:
-    """Encode by the type hint: amounts and scores as decimal strings, bytes as hex, enumerations by name."""
-    if hint in (Wei, Ppm):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, tuple):
-        return [to_json(entry, typing.get_args(hint)[0]) for entry in value]
-    if is_dataclass(value):
-        return {name: to_json(getattr(value, name), kind) for name, kind in _hints(type(value)).items()}
-    return value.name if isinstance(value, IntEnum) else value
-
-
-def from_json(value: Any, hint: Any) -> Any:
-    """Decode what `to_json` wrote."""
-    if hint in (Wei, Ppm):
-        return int(value)
-    if typing.get_origin(hint) is tuple:
-        return tuple(from_json(entry, typing.get_args(hint)[0]) for entry in value)
-    if is_dataclass(hint):
-        return hint(**{name: from_json(value[name], kind) for name, kind in _hints(hint).items()})
-    return bytes.fromhex(value) if hint in (bytes, Root, ModelId) else value
-
-
-def message_to_json(message: c.Command | Event) -> dict[str, Any]:
-    """A command or an event: its fields and, as `type`, its name."""
-    return {"type": type(message).__name__, **to_json(message, type(message))}
-
-
-def command_from_json(value: Mapping[str, Any]) -> c.Command:
-    """Decode a command."""
-    command: c.Command = from_json(value, getattr(c, value["type"]))
-    return command
-
-
-def state_to_json(state: LedgerState) -> dict[str, Any]:
-    """Balances and models, in the order of their names."""
-    return {
-        "wallets": _amounts(state.wallets),
-        "free": _amounts(state.free),
-        "models": {model.hex(): _model_to_json(held) for model, held in sorted(state.models.items())},
-    }
-
-
-def _model_to_json(held: ModelState) -> dict[str, Any]:
-    checkpoints = {key.hex(): to_json(record, type(record)) for key, record in sorted(held.checkpoints.items())}
-    hints = _hints(ModelState)
-    plain = ("budget", "carry", "settled_rounds", "next_seed", "validators")
-    return {
-        **{name: to_json(getattr(held, name), hints[name]) for name in plain},
-        "stakes": _amounts(held.stakes),
-        "round": held.current.number,
-        "phase": held.current.phase.name,
-        "tips": [tip.root.hex() for tip in held.current.tips],
-        "checkpoints": checkpoints,
-    }
-
-
-def _amounts(balances: Mapping[Address, Wei]) -> dict[str, str]:
-    return {account: str(amount) for account, amount in sorted(balances.items()) if amount}
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
-
-
-# --- recording --------------------------------------------------------------------------------------------------------
-
-
-class History:
-    """One ledger with one model, and the record of what was sent to it."""
-
-    def __init__(self, rules: Rules = RULES, judges: int = 4) -> None:
-        accounts = [OWNER, *TRAINERS, *JUDGES, STRANGER]
-        self.now = START
-        self.state = LedgerState(wallets=dict.fromkeys(accounts, WALLET))
-        self.wallets = _amounts(self.state.wallets)
-        self.steps: list[dict[str, Any]] = []
-        self.model = model_id(OWNER, GENESIS, rules)
-        for account in accounts:
-            self.send(account, c.Deposit(Wei(500_000)))
-        self.send(OWNER, c.CreateModel(rules, GENESIS, Wei(100_000)))
-        for number, judge in enumerate(JUDGES[:judges]):
-            self.send(judge, c.Stake(self.model, Wei(rules.validator_stake + number)))
-
-    @property
-    def round(self) -> RoundView:
-        return self.state.models[self.model].current
-
-    def send(self, sender: Address, command: c.Command) -> Reason | None:
-        """Apply and record; returns why it was refused."""
-        step: dict[str, Any] = {"sender": sender, "now": self.now, "command": message_to_json(command)}
-        self.steps.append(step)
-        try:
-            self.state, events = apply(self.state, command, sender, Timestamp(self.now))
-        except RuleViolation as refusal:
-            step["refused"] = refusal.reason.value
-            return refusal.reason
-        step["events"] = [message_to_json(event) for event in events]
-        return None
-
-    def about(self, sender: Address, kind: Callable[..., c.Command], *arguments: Any) -> Reason | None:
-        """Send a command about the running round."""
-        return self.send(sender, kind(self.model, self.round.number, *arguments))
-
-    def refused(self, reason: Reason, sender: Address, command: c.Command) -> None:
-        assert self.send(sender, command) == reason, f"{command} should be refused as {reason}"
-
-    def case(self, name: str) -> dict[str, Any]:
-        return {"name": name, "wallets": self.wallets, "steps": self.steps, "final": state_to_json(self.state)}
-
-    # --- parts of a round -------------------------------------------------------------------------------------------
-
-    def lease(self, amounts: Mapping[Address, int]) -> None:
-        for trainer, amount in amounts.items():
-            self.about(trainer, c.PlaceBid, WHOLE_MODEL, Wei(amount))
-        self.match()
-
-    def match(self) -> None:
-        self.now = self.round.deadline
-        seed = self.round.seed
-        self.about(STRANGER, c.MatchRound, bid_order(seed, self.round.bids), tip_order(seed, self.round.tips))
-
-    def train(self, *children: str | None) -> None:
-        for leg, (lease, child) in enumerate(zip(self.round.legs, children, strict=True)):
-            if child is not None:
-                self.about(lease.trainer, c.SubmitLeg, leg, root(child))
-        if None in children:
-            self.advance()
-
-    def judge(self, *scores: tuple[int, ...] | None) -> None:
-        seats = [seat.validator for seat in self.round.seats]
-        for judge, own in zip(seats, scores, strict=True):
-            self.commit(judge, own or ())
-        for judge, own in zip(seats, scores, strict=True):
-            if own is not None:
-                self.reveal(judge, own)
-        if None in scores:
-            self.advance()
-
-    def commit(self, judge: Address, scores: tuple[int, ...]) -> None:
-        seal = commitment(self.model, self.round.number, judge, SALT, tuple(map(Ppm, scores)))
-        self.about(judge, c.CommitScores, seal)
-
-    def reveal(self, judge: Address, scores: tuple[int, ...]) -> None:
-        self.about(judge, c.RevealScores, tuple(map(Ppm, scores)), SALT)
-
-    def settle(self) -> None:
-        order = leg_order(self.round.legs, self.round.seats)
-        self.about(STRANGER, c.SettleRound, order, median_seats(order, self.round.seats))
-
-    def advance(self) -> None:
-        self.now = self.round.deadline
-        self.about(STRANGER, c.Advance)
 
 
 # --- histories --------------------------------------------------------------------------------------------------------
@@ -267,7 +64,7 @@ def settled_rounds() -> dict[str, Any]:
 
 def ties_and_twins() -> dict[str, Any]:
     """Equal bids, equal tips, two legs of one child, medians of equal halves, everything selected."""
-    rules = replace(RULES, committee_size=2, selection_bps=10_000, legs_per_tip=3, agreement_ppm=Ppm(0))
+    rules = replace(RULES, committee_size=2, selection_bps=10_000, legs_per_tip=3, agreement_ppm=Ppm(1))
     history = History(rules)
     history.lease(dict.fromkeys(TRAINERS[:4], 100))
     history.train("twin", "twin", "other")
@@ -280,6 +77,110 @@ def ties_and_twins() -> dict[str, Any]:
     history.judge(unavailable, (3_000, 2_000, UNAVAILABLE, -1, 20_000_000))
     history.settle()
     return history.case("ties and twins")
+
+
+def opinions() -> dict[str, Any]:
+    """Rounds of eight legs and five seats of unequal stakes that agree, disagree and stay silent: every rounding."""
+    rules = replace(
+        RULES, committee_size=5, legs_per_tip=8, selection_bps=5_000, agreement_ppm=Ppm(30_011), validator_bps=3_333,
+        royalty_bps=667, emission=Wei(33_331),
+    )  # fmt: skip
+    history = History(rules, judges=5)
+    for number, judge in enumerate(JUDGES):
+        history.send(judge, c.Stake(history.model, Wei(377 * number + 1)))
+    for number in range(3):
+        history.lease({trainer: 1_000 + 7 * place for place, trainer in enumerate(TRAINERS[:8])})
+        history.train(*(f"opinion {number} {leg}" for leg in range(8)))
+        answers = [tuple(_opinion(number, seat, leg) for leg in range(8)) for seat in range(5)]
+        history.judge(*(None if (number, seat) == (1, 3) else own for seat, own in enumerate(answers)))
+        history.settle()
+    return history.case("opinions")
+
+
+def _opinion(number: int, seat: int, leg: int) -> int:
+    """A score around that of the leg, wider for some seats; the last seat takes every leg for its neighbour."""
+    told = (leg + 1) % 8 if seat == 4 else leg
+    common, own = (
+        int.from_bytes(hashlib.sha256(f"{number} {told} {who}".encode()).digest()[:4], "big") for who in ("all", seat)
+    )
+    return int(UNAVAILABLE) if own % 11 == 0 else common % 60_000 - 9_000 + own % (seat * 8_000 + 1)
+
+
+def signed_round() -> dict[str, Any]:
+    """A round in which strangers send what others have signed; what is late, double or uncovered is passed over."""
+    history = History()
+    first, second, third, fourth, poor = TRAINERS[:5]
+    history.send(poor, c.Withdraw(Wei(499_951)))
+    bids = [history.signed_bid(trainer, 90 - place, place) for place, trainer in enumerate((first, second, third))]
+    expired = history.signed_bid(fourth, 80, seconds=0)
+    history.about(STRANGER, c.BidBySig, (bids[0], expired, bids[1], history.signed_bid(poor, 50), bids[0]))
+    history.about(fourth, c.PlaceBid, WHOLE_MODEL, Wei(85))
+    history.about(OWNER, c.BidBySig, (history.signed_bid(fourth, 99), bids[2], *bids))
+    history.match()
+    history.train("a", "b")
+    seats, scores = [seat.validator for seat in history.round.seats], ((4_000, 1_000), (4_000, 1_000), (4_100, 900))
+    commits = [history.signed_commit(judge, own) for judge, own in zip(seats, scores, strict=True)]
+    history.about(STRANGER, c.CommitBySig, (commits[1],))
+    history.commit(seats[0], scores[0])
+    history.about(STRANGER, c.CommitBySig, (*commits, commits[2]))
+    reveals = [history.signed_reveal(judge, own) for judge, own in zip(seats, scores, strict=True)]
+    history.reveal(seats[2], scores[2])
+    history.about(STRANGER, c.RevealBySig, (*reveals[::-1], reveals[0]))
+    history.settle()
+    return history.case("a signed round")
+
+
+def equivocations() -> dict[str, Any]:
+    """Trainers that sign two children, validators that sign two reveals: before, after and without anything to lose."""
+    history = History(replace(RULES, legs_per_tip=4, committee_size=4))
+    history.about(OWNER, c.OfferTip, GENESIS)
+    history.lease(dict(zip(TRAINERS, (401, 300, 200, 101), strict=False)))
+    history.send(STRANGER, history.two_manifests(0, "a", "z"))
+    history.train("a", "b", "c", None)
+    history.send(TRAINERS[9], history.two_manifests(3, "d", "e"))
+    seats = [seat.validator for seat in history.round.seats]
+    history.send(STRANGER, history.two_reveals(seats[1], 1))
+    scores = ((9_000, 4_000, 2_000, UNAVAILABLE), (2_000, 9_000, 4_000, UNAVAILABLE))
+    history.judge(scores[0], scores[1], None, scores[0])
+    history.send(STRANGER, history.two_manifests(2, "c", "y"))
+    history.send(seats[0], history.two_reveals(seats[2], 77))
+    history.settle()
+    history.send(seats[0], c.Unstake(history.model))
+    history.send(seats[0], c.Stake(history.model, Wei(2_345)))
+    history.send(STRANGER, history.two_reveals(seats[0], 1))
+    history.send(seats[3], c.Unstake(history.model))
+    history.send(STRANGER, history.two_reveals(seats[3], 0))
+    history.send(seats[1], c.Unstake(history.model))
+    history.send(seats[1], c.Stake(history.model, Wei(1_000)))
+    history.lease({TRAINERS[0]: 100})
+    return history.case("equivocations")
+
+
+def stake_and_access() -> dict[str, Any]:
+    """Stakes that unbond and return, in parts and together; access bought to a lineage, and the fees collected."""
+    history = History(replace(RULES, access_pot_bps=3_333))
+    model = history.model
+    history.send(JUDGES[0], c.Unstake(model))
+    history.now += 400
+    history.send(JUDGES[0], c.Stake(model, Wei(7_000)))
+    history.send(JUDGES[1], c.Unstake(model))
+    history.send(JUDGES[0], c.Unstake(model))
+    history.now += 600
+    history.send(JUDGES[0], c.Release(model))
+    history.now += 400
+    history.send(JUDGES[1], c.Release(model))
+    history.send(JUDGES[0], c.Release(model))
+    history.send(JUDGES[0], c.Stake(model, Wei(1_500)))
+    history.lease({TRAINERS[0]: 100})
+    history.train("a")
+    history.judge((4_000,), (4_000,), (3_000,))
+    history.settle()
+    for buyer, name in ((STRANGER, "genesis"), (STRANGER, "a"), (TRAINERS[1], "a"), (TRAINERS[0], "a")):
+        history.send(buyer, c.BuyAccess(model, root(name)))
+    history.send(STRANGER, c.CollectRoyalty(model, root("a"), 1))
+    history.send(STRANGER, c.CollectRoyalty(model, root("a"), 2))
+    history.send(JUDGES[2], c.Unstake(model))
+    return history.case("stake and access")
 
 
 def voids() -> dict[str, Any]:
@@ -336,7 +237,9 @@ def refusals() -> dict[str, Any]:
         history.about(trainer, c.PlaceBid, number % 3, Wei(10 + number))
         if number == 0:
             refused(Reason.ALREADY_BID, trainer, c.PlaceBid(model, 1, 0, Wei(10)))
-    refused(Reason.TOO_MANY_BIDS, TRAINERS[MAX_BIDS], c.PlaceBid(model, 1, 0, Wei(99)))
+    refused(Reason.TOO_MANY_BIDS, TRAINERS[MAX_BIDS], c.PlaceBid(model, 1, 0, Wei(10)))
+    history.about(STRANGER, c.BidBySig, (history.signed_bid(TRAINERS[MAX_BIDS], 10),))
+    history.about(TRAINERS[MAX_BIDS], c.PlaceBid, 0, Wei(11))
     refused(Reason.TOO_EARLY, STRANGER, c.MatchRound(model, 1, (), ()))
     history.now = history.round.deadline
     refused(Reason.TOO_LATE, OWNER, c.PlaceBid(model, 1, 0, Wei(10)))
@@ -368,13 +271,34 @@ def refusals() -> dict[str, Any]:
     history.advance()
     history.lease({TRAINERS[0]: 10})
     history.train("a")
-    history.judge((5_000,), (4_000,))
-    (median,) = median_seats((0,), history.round.seats)
-    refused(Reason.WRONG_MEDIAN, STRANGER, c.SettleRound(model, 2, (0,), (1 - median,)))
+    history.judge((5_000,), (4_000,), (4_500,))
+    ranking = seat_order((0,), history.round.seats)
+    refused(Reason.WRONG_SEAT_ORDER, STRANGER, c.SettleRound(model, 2, (0,), ranking[::-1]))
+    _refused_proofs(history, seats[0])
     history.settle()
+    _refused_purchases(history)
     refusals_seen = {step["refused"] for step in history.steps if "refused" in step}
     assert refusals_seen == {reason.value for reason in Reason}, "a reason is missing"
     return history.case("refusals")
+
+
+def _refused_proofs(history: History, judge: Address) -> None:
+    manifests, reveals = history.two_manifests(0, "a", "b"), history.two_reveals(judge, 1)
+    history.refused(Reason.SAME_MESSAGE, STRANGER, replace(manifests, children=(root("a"), root("a"))))
+    history.refused(Reason.BAD_SIGNATURE, STRANGER, replace(manifests, children=(root("b"), root("a"))))
+    history.refused(Reason.BAD_SIGNATURE, STRANGER, replace(manifests, signatures=(bytes(64), bytes(64))))
+    history.refused(Reason.BAD_SIGNATURE, STRANGER, replace(reveals, validator=STRANGER))
+    history.refused(Reason.NOTHING_TO_SLASH, STRANGER, history.two_reveals(STRANGER, 1))
+
+
+def _refused_purchases(history: History) -> None:
+    model = history.model
+    history.refused(Reason.NOTHING_UNBONDING, STRANGER, c.Release(model))
+    history.send(STRANGER, c.BuyAccess(model, GENESIS))
+    history.refused(Reason.ALREADY_BOUGHT, STRANGER, c.BuyAccess(model, GENESIS))
+    open_rules = replace(RULES, access_fee=Wei(0))
+    history.send(OWNER, c.CreateModel(open_rules, GENESIS, Wei(0)))
+    history.refused(Reason.NOT_FOR_SALE, STRANGER, c.BuyAccess(model_id(OWNER, GENESIS, open_rules), GENESIS))
 
 
 def main() -> None:

@@ -13,7 +13,9 @@ from derelayl_protocol.ledger.state import LedgerState
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.types import Address, Timestamp, Wei
 
-from .generate_ledger import HERE, command_from_json, files, message_to_json, state_to_json
+from .generate_ledger import HERE, files
+from .ledger_json import command_from_json, message_to_json, state_to_json
+from .signatures import recover
 
 HISTORIES = [
     pytest.param(history, id=history["name"])
@@ -35,10 +37,10 @@ def test_a_replay_gives_the_same_events_refusals_and_balances(history: dict[str,
         command, sender, now = command_from_json(step["command"]), Address(step["sender"]), Timestamp(step["now"])
         if "refused" in step:
             with pytest.raises(RuleViolation) as refusal:
-                apply(state, command, sender, now)
+                apply(state, command, sender, now, recover)
             assert refusal.value.reason == step["refused"], f"step {number}"
             continue
-        state, events = apply(state, command, sender, now)
+        state, events = apply(state, command, sender, now, recover)
         assert [message_to_json(event) for event in events] == step["events"], f"step {number}"
         assert conserved(state, supply)
     assert state_to_json(state) == history["final"]

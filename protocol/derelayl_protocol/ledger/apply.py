@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ..errors import LocalFault
 from ..types import Address, Timestamp
-from . import accounts, bidding, endings, judging, models
+from . import access, accounts, bidding, endings, judging, models, reports
 from .commands import (
     Advance,
+    BidBySig,
+    BuyAccess,
     CollectRoyalty,
     Command,
+    CommitBySig,
     CommitScores,
     CreateModel,
     Deposit,
@@ -21,6 +24,10 @@ from .commands import (
     MatchRound,
     OfferTip,
     PlaceBid,
+    Release,
+    ReportManifests,
+    ReportReveals,
+    RevealBySig,
     RevealScores,
     SettleRound,
     Stake,
@@ -30,6 +37,7 @@ from .commands import (
 )
 from .draft import Draft
 from .events import Event
+from .signed import COMPACT_SIGNATURE_BYTES, Recover, no_signatures
 from .state import LedgerState
 from .transitions import RoundCommand, check_transition, check_turn
 
@@ -40,32 +48,41 @@ HANDLERS: Mapping[type[Command], Callable[[Draft, Any], None]] = {
     Fund: models.fund,
     Stake: accounts.stake,
     Unstake: accounts.unstake,
+    Release: accounts.release,
     PlaceBid: bidding.place_bid,
+    BidBySig: bidding.bid_by_sig,
     OfferTip: bidding.offer_tip,
     MatchRound: bidding.match_round,
     SubmitLeg: judging.submit_leg,
     CommitScores: judging.commit_scores,
+    CommitBySig: judging.commit_by_sig,
     RevealScores: judging.reveal_scores,
+    RevealBySig: judging.reveal_by_sig,
     SettleRound: endings.settle_round,
     Advance: judging.advance,
     CollectRoyalty: models.collect_royalty,
+    BuyAccess: access.buy_access,
+    ReportManifests: reports.report_manifests,
+    ReportReveals: reports.report_reveals,
 }
 """The handler of each command; it changes a draft, and what it raises discards that."""
 
 WORD_BYTES = 32
-"""Length of every byte string in a command: ids, roots, commitments, salts."""
+"""Length of every byte string in a command that is no signature: ids, roots, commitments, salts."""
 
 
 def apply(
-    state: LedgerState, command: Command, sender: Address, now: Timestamp
+    state: LedgerState, command: Command, sender: Address, now: Timestamp, recover: Recover = no_signatures
 ) -> tuple[LedgerState, tuple[Event, ...]]:
     """Execute one command at the block time `now` and return the next state with the events in their order.
 
-    `state` is never changed. Raises RuleViolation when the ledger refuses the command, LocalFault when it could not
-    even be sent to a contract: a byte string that is not 32 bytes, a sender that is no lower-case address.
+    `state` is never changed; `recover` tells who has signed what the command carries. Raises RuleViolation when the
+    ledger refuses the command, LocalFault when it could not even be sent to a contract: a byte string of the wrong
+    length, an account that is no lower-case address.
     """
-    _check_form(command, sender)
-    draft = Draft(state, sender, now)
+    _check_form("the sender", sender)
+    _check_form(type(command).__name__, command)
+    draft = Draft(state, sender, now, recover)
     if isinstance(command, RoundCommand):
         before = draft.model(command.model).current
         check_turn(before, command, now)
@@ -76,10 +93,17 @@ def apply(
     return draft.state(), tuple(draft.events)
 
 
-def _check_form(command: Command, sender: Address) -> None:
-    if re.fullmatch(r"0x[0-9a-f]{40}", sender) is None:
-        raise LocalFault(f"the sender {sender!r} is not 0x and 40 lower-case hex digits")
-    for field in fields(command):
-        value = getattr(command, field.name)
-        if isinstance(value, bytes) and len(value) != WORD_BYTES:
-            raise LocalFault(f"{field.name} has {len(value)} bytes, the ledger takes {WORD_BYTES}")
+def _check_form(name: str, value: object) -> None:
+    """Raise LocalFault for what no contract could be sent. All text in a command is an address."""
+    if isinstance(value, str) and re.fullmatch(r"0x[0-9a-f]{40}", value) is None:
+        raise LocalFault(f"{name} {value!r} is not 0x and 40 lower-case hex digits")
+    if isinstance(value, bytes):
+        length = COMPACT_SIGNATURE_BYTES if name.startswith("signature") else WORD_BYTES
+        if len(value) != length:
+            raise LocalFault(f"{name} has {len(value)} bytes, the ledger takes {length}")
+    elif isinstance(value, tuple):
+        for entry in value:
+            _check_form(name, entry)
+    elif is_dataclass(value):
+        for field in fields(value):
+            _check_form(field.name, getattr(value, field.name))

@@ -8,11 +8,13 @@ from dataclasses import replace
 from ..errors import Reason, RuleViolation
 from ..limits import MAX_BIDS
 from ..matching import check_bid_order, check_tip_order, lease_legs, seat_committee
-from ..types import WHOLE_MODEL, Wei
-from .commands import MatchRound, OfferTip, PlaceBid
+from ..rules import Rules
+from ..types import WHOLE_MODEL, ModelId, Wei
+from .commands import BidBySig, MatchRound, OfferTip, PlaceBid
 from .draft import Draft, check_amount
 from .endings import begin_round
 from .events import (
+    BidDisplaced,
     BidPlaced,
     BidReturned,
     CommitteeSeated,
@@ -22,28 +24,30 @@ from .events import (
     TipOffered,
 )
 from .phases import Phase, VoidReason
+from .signed import BidMessage
 from .state import BidEntry, LegEntry, SeatEntry, TipEntry
 
 
 def place_bid(draft: Draft, command: PlaceBid) -> None:
-    """Lock a bid; the first of a round starts its clock."""
-    model = draft.model(command.model)
-    round, rules = model.current, model.rules
-    if not 0 <= command.segment < rules.segments and command.segment != WHOLE_MODEL:
-        raise RuleViolation(Reason.BAD_SEGMENT, f"{command.segment}, the model has {rules.segments}")
-    check_amount(command.amount)
-    if command.amount < rules.min_bid:
-        raise RuleViolation(Reason.BID_TOO_SMALL, f"{command.amount} wei, least is {rules.min_bid}")
-    if len(round.bids) == MAX_BIDS:
-        raise RuleViolation(Reason.TOO_MANY_BIDS, f"the round has {MAX_BIDS}")
-    if any(bid.trainer == draft.sender for bid in round.bids):
-        raise RuleViolation(Reason.ALREADY_BID)
-    draft.spend(command.amount)
-    entry = BidEntry(draft.sender, command.segment, command.amount)
-    draft.put_round(command.model, replace(round, bids=(*round.bids, entry)))
-    draft.emit(BidPlaced(command.model, command.round, draft.sender, command.segment, command.amount))
-    if not round.bids:
-        draft.enter(command.model, Phase.BID, rules.bid_seconds)
+    """Lock a bid; the first of a round starts its clock, and where all places are taken it displaces a lower one."""
+    bid = BidEntry(draft.sender, command.segment, command.amount)
+    _check_bid(draft.model(command.model).rules, bid)
+    obstacle = _obstacle(draft, command.model, bid)
+    if obstacle is not None:
+        raise obstacle
+    _lock_bid(draft, command.model, bid)
+
+
+def bid_by_sig(draft: Draft, command: BidBySig) -> None:
+    """Lock the bids that others have signed; pass over those that are late, or that something stands in the way of."""
+    rules = draft.model(command.model).rules
+    for entry in command.bids:
+        bid = BidEntry(entry.trainer, entry.segment, entry.amount)
+        _check_bid(rules, bid)
+        message = BidMessage(command.model, command.round, entry.segment, entry.amount, entry.expiry)
+        draft.check_signature(entry.trainer, message, entry.signature)
+        if draft.now < entry.expiry and _obstacle(draft, command.model, bid) is None:
+            _lock_bid(draft, command.model, bid)
 
 
 def offer_tip(draft: Draft, command: OfferTip) -> None:
@@ -58,7 +62,7 @@ def offer_tip(draft: Draft, command: OfferTip) -> None:
     if offered.offered:
         raise RuleViolation(Reason.ALREADY_OFFERED)
     deposit = Wei(rules.offer_deposit * rules.legs_per_tip)
-    draft.spend(deposit)
+    draft.spend(draft.sender, deposit)
     tips = tuple(replace(tip, offered=True) if tip is offered else tip for tip in round.tips)
     draft.put_round(command.model, replace(round, tips=tips))
     draft.emit(TipOffered(command.model, command.round, command.tip, draft.sender, deposit))
@@ -84,6 +88,41 @@ def match_round(draft: Draft, command: MatchRound) -> None:
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
+def _check_bid(rules: Rules, bid: BidEntry) -> None:
+    """Raise RuleViolation for what is wrong with a bid whenever it comes."""
+    if not 0 <= bid.segment < rules.segments and bid.segment != WHOLE_MODEL:
+        raise RuleViolation(Reason.BAD_SEGMENT, f"{bid.segment}, the model has {rules.segments}")
+    check_amount(bid.amount)
+    if bid.amount < rules.min_bid:
+        raise RuleViolation(Reason.BID_TOO_SMALL, f"{bid.amount} wei, least is {rules.min_bid}")
+
+
+def _obstacle(draft: Draft, model_id: ModelId, bid: BidEntry) -> RuleViolation | None:
+    """Return what others, or the trainer in the meantime, have put in the way of a sound bid."""
+    bids, free = draft.model(model_id).current.bids, draft.free.get(bid.trainer, 0)
+    if len(bids) == MAX_BIDS and bid.amount <= bids[_lowest(bids)].amount:
+        return RuleViolation(Reason.TOO_MANY_BIDS, f"the round has {MAX_BIDS}, none of them lower")
+    if any(other.trainer == bid.trainer for other in bids):
+        return RuleViolation(Reason.ALREADY_BID)
+    if free < bid.amount:
+        return RuleViolation(Reason.INSUFFICIENT_BALANCE, f"{bid.trainer} has {free} wei, needed are {bid.amount}")
+    return None
+
+
+def _lock_bid(draft: Draft, model_id: ModelId, bid: BidEntry) -> None:
+    model = draft.model(model_id)
+    round = model.current
+    draft.spend(bid.trainer, bid.amount)
+    place = len(round.bids) if len(round.bids) < MAX_BIDS else _lowest(round.bids)
+    draft.put_round(model_id, replace(round, bids=(*round.bids[:place], bid, *round.bids[place + 1 :])))
+    draft.emit(BidPlaced(model_id, round.number, bid.trainer, bid.segment, bid.amount))
+    for displaced in round.bids[place:][:1]:
+        draft.pay(displaced.trainer, displaced.amount)
+        draft.emit(BidDisplaced(model_id, round.number, displaced.trainer, bid.trainer, displaced.amount))
+    if not round.bids:
+        draft.enter(model_id, Phase.BID, model.rules.bid_seconds)
+
+
 def _start(draft: Draft, command: MatchRound, legs: tuple[LegEntry, ...], seats: tuple[SeatEntry, ...]) -> None:
     model, number = draft.model(command.model), command.round
     draft.put_round(command.model, replace(model.current, legs=legs, seats=seats))
@@ -99,6 +138,11 @@ def _void_matching(draft: Draft, command: MatchRound) -> None:
     _return_deposits(draft, command, round.tips, legs=())
     draft.emit(RoundVoided(command.model, command.round, VoidReason.COMMITTEE_TOO_SMALL))
     begin_round(draft, command.model)
+
+
+def _lowest(bids: Sequence[BidEntry]) -> int:
+    """Find the bid that a higher one displaces: the smallest, of equals the one with the highest place."""
+    return min(range(len(bids)), key=lambda place: (bids[place].amount, -place))
 
 
 def _return_bids(draft: Draft, command: MatchRound, bids: Sequence[BidEntry]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..rules import Rules
-from ..types import Address, ModelId, Ppm, Root, Wei
+from ..types import Address, ModelId, Ppm, Root, Timestamp, Wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,14 @@ class Stake:
 
 @dataclass(frozen=True, slots=True)
 class Unstake:
-    """Take the whole stake back; refused while the account holds a seat."""
+    """Stop being a validator: the whole stake unbonds for `unbonding_seconds`; refused while the account has a seat."""
+
+    model: ModelId
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Take what has unbonded."""
 
     model: ModelId
 
@@ -114,12 +121,16 @@ class RevealScores:
 
 @dataclass(frozen=True, slots=True)
 class SettleRound:
-    """Rank, select and pay: the sender orders the submitted legs and names for each a seat that has its median."""
+    """Rank, select and pay: the sender orders the submitted legs and, leg after leg, the revealed seats.
+
+    `leg_order` ranks the submitted legs. `seat_order` lists for each of them, in that order, the revealed seats by
+    score, then by seat number, both ascending.
+    """
 
     model: ModelId
     round: int
     leg_order: tuple[int, ...]
-    median_seats: tuple[int, ...]
+    seat_order: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,94 @@ class CollectRoyalty:
     steps: int
 
 
+@dataclass(frozen=True, slots=True)
+class BuyAccess:
+    """Pay the model's fee for one checkpoint."""
+
+    model: ModelId
+    root: Root
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBid:
+    """A bid that its trainer has signed (`signed.BidMessage`) for anyone to send before `expiry`."""
+
+    trainer: Address
+    segment: int
+    amount: Wei
+    expiry: Timestamp
+    signature: bytes  # of all signatures here: r ‖ yParityAndS, 64 bytes (EIP-2098)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCommit:
+    """A seat's sealed scores that it has signed (`signed.CommitMessage`) for anyone to send."""
+
+    validator: Address
+    commitment: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedReveal:
+    """A seat's opened seal that it has signed (`signed.RevealMessage`) for anyone to send."""
+
+    validator: Address
+    scores: tuple[Ppm, ...]
+    salt: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BidBySig:
+    """Place the bids of others. Those that came too late or cannot be paid are passed over."""
+
+    model: ModelId
+    round: int
+    bids: tuple[SignedBid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitBySig:
+    """Commit for others. Seats that have committed already are passed over."""
+
+    model: ModelId
+    round: int
+    commits: tuple[SignedCommit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RevealBySig:
+    """Reveal for others. Seats that have revealed already are passed over."""
+
+    model: ModelId
+    round: int
+    reveals: tuple[SignedReveal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportManifests:
+    """Prove that the trainer of a running lease has signed two children under it (`signed.HandOverMessage`)."""
+
+    model: ModelId
+    round: int
+    leg: int
+    children: tuple[Root, Root]
+    signatures: tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReveals:
+    """Prove that a validator has signed two different reveals for one round, be it running or long over."""
+
+    model: ModelId
+    round: int
+    validator: Address
+    scores: tuple[tuple[Ppm, ...], tuple[Ppm, ...]]
+    salts: tuple[bytes, bytes]
+    signatures: tuple[bytes, bytes]
+
+
 Command = (
     Deposit
     | Withdraw
@@ -146,6 +245,7 @@ Command = (
     | Fund
     | Stake
     | Unstake
+    | Release
     | PlaceBid
     | OfferTip
     | MatchRound
@@ -155,10 +255,18 @@ Command = (
     | SettleRound
     | Advance
     | CollectRoyalty
+    | BuyAccess
+    | BidBySig
+    | CommitBySig
+    | RevealBySig
+    | ReportManifests
+    | ReportReveals
 )
 """Everything `apply` takes. The sender and the time are arguments of their own."""
 
 Sender = Address
 
-REPEATABLE: frozenset[type[Command]] = frozenset({Deposit, Withdraw, Fund, Stake, Unstake, Advance, CollectRoyalty})
+REPEATABLE: frozenset[type[Command]] = frozenset(
+    {Deposit, Withdraw, Fund, Stake, Unstake, Release, Advance, CollectRoyalty, BidBySig, CommitBySig, RevealBySig}
+)
 """Commands that one account may mean twice with the same content; any other, sent again, is a retry of the first."""

@@ -9,15 +9,17 @@ from ..limits import MAX_AMOUNT_WEI
 from ..types import Address, ModelId, Timestamp, Wei
 from .events import Event, PhaseChanged
 from .phases import Phase
+from .signed import Recover, SignedMessage
 from .state import LedgerState, ModelState, RoundView
 
 
 class Draft:
     """Copies of the state's top-level maps, and the events so far. Lives for one command; the state never changes."""
 
-    def __init__(self, state: LedgerState, sender: Address, now: Timestamp) -> None:
+    def __init__(self, state: LedgerState, sender: Address, now: Timestamp, recover: Recover) -> None:
         self.sender = sender
         self.now = now
+        self._recover = recover
         self.wallets = dict(state.wallets)
         self.free = dict(state.free)
         self.models = dict(state.models)
@@ -36,9 +38,14 @@ class Draft:
         if amount:
             self.free[account] = Wei(self.free.get(account, 0) + amount)
 
-    def spend(self, amount: Wei) -> None:
-        """Take from the sender's free balance. Raises RuleViolation(INSUFFICIENT_BALANCE)."""
-        take(self.free, self.sender, amount)
+    def spend(self, account: Address, amount: Wei) -> None:
+        """Take from an account's free balance. Raises RuleViolation(INSUFFICIENT_BALANCE)."""
+        take(self.free, account, amount)
+
+    def check_signature(self, signer: Address, message: SignedMessage, signature: bytes) -> None:
+        """Raise RuleViolation(BAD_SIGNATURE) unless `signer` has signed the message."""
+        if self._recover(message, signature) != signer:
+            raise RuleViolation(Reason.BAD_SIGNATURE, f"{signer} has not signed this {type(message).__name__}")
 
     def model(self, model: ModelId) -> ModelState:
         """Look up a model. Raises RuleViolation(UNKNOWN_MODEL)."""

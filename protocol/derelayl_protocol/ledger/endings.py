@@ -11,16 +11,24 @@ from ..settlement import LegOutcome, SeatOutcome, Settlement, check_ranking, set
 from ..types import Address, ModelId, Ppm, Root, Wei
 from .commands import SettleRound
 from .draft import Draft
-from .events import DepositReturned, LegSettled, RoundSettled, RoundVoided, ValidatorPaid, ValidatorSlashed
+from .events import (
+    DepositReturned,
+    LegSettled,
+    RoundSettled,
+    RoundVoided,
+    ValidatorCharged,
+    ValidatorPaid,
+    ValidatorSlashed,
+)
 from .phases import Phase, VoidReason
 from .state import CheckpointRecord, LegEntry, ModelState, SeatEntry, TipEntry
 
 
 def settle_round(draft: Draft, command: SettleRound) -> None:
-    """Check the sender's order and medians, pay, and make the selected children the new tips."""
+    """Check the sender's orders, pay, and make the selected children the new tips."""
     model = draft.model(command.model)
     round = model.current
-    check_ranking(command.leg_order, command.median_seats, round.legs, round.seats)
+    check_ranking(command.leg_order, command.seat_order, round.legs, round.seats)
     outcome = settle(
         model.rules,
         round.legs,
@@ -38,7 +46,7 @@ def settle_round(draft: Draft, command: SettleRound) -> None:
         carry=outcome.carry,
         settled_rounds=model.settled_rounds + 1,
         checkpoints=checkpoints,
-        stakes=_slashed(model, outcome.seats),
+        stakes=_diminished(model, outcome.seats),
         current=replace(round, tips=_tips(model, outcome, checkpoints)),
     )
     _pay_legs(draft, command.model, round.legs, outcome.legs)
@@ -53,7 +61,7 @@ def void_round(draft: Draft, model_id: ModelId, reason: VoidReason) -> None:
     model = draft.model(model_id)
     round = model.current
     outcome = void(model.rules, reason, round.legs, round.seats, stakes=model.stakes, carry=model.carry)
-    draft.models[model_id] = replace(model, carry=outcome.carry, stakes=_slashed(model, outcome.seats))
+    draft.models[model_id] = replace(model, carry=outcome.carry, stakes=_diminished(model, outcome.seats))
     _pay_legs(draft, model_id, round.legs, outcome.legs)
     _pay_seats(draft, model_id, round.seats, outcome.seats)
     draft.emit(RoundVoided(model_id, round.number, reason))
@@ -101,10 +109,10 @@ def _tips(model: ModelState, outcome: Settlement, checkpoints: dict[Root, Checkp
     return tuple(TipEntry(root, checkpoints[root].owner, checkpoints[root].score, offered=False) for root in children)
 
 
-def _slashed(model: ModelState, outcomes: Sequence[SeatOutcome]) -> dict[Address, Wei]:
+def _diminished(model: ModelState, outcomes: Sequence[SeatOutcome]) -> dict[Address, Wei]:
     stakes = dict(model.stakes)
     for seat, outcome in zip(model.current.seats, outcomes, strict=True):
-        stakes[seat.validator] = Wei(stakes[seat.validator] - outcome.slashed)
+        stakes[seat.validator] = Wei(stakes[seat.validator] - outcome.slashed - outcome.charged)
     return stakes
 
 
@@ -138,4 +146,6 @@ def _pay_seats(draft: Draft, model_id: ModelId, seats: Sequence[SeatEntry], outc
             draft.emit(ValidatorSlashed(model_id, round, seat.validator, outcome.slashed))
         if outcome.paid:
             draft.pay(seat.validator, outcome.paid)
-            draft.emit(ValidatorPaid(model_id, round, seat.validator, outcome.agreed, outcome.paid))
+            draft.emit(ValidatorPaid(model_id, round, seat.validator, outcome.agreement, outcome.paid))
+        if outcome.charged:
+            draft.emit(ValidatorCharged(model_id, round, seat.validator, Ppm(-outcome.agreement), outcome.charged))

@@ -45,6 +45,16 @@ class Staked:
 
 @dataclass(frozen=True, slots=True)
 class Unstaked:
+    """`amount` is what the account left with; all that is unbonding can be released at `release_time`."""
+
+    model: ModelId
+    account: Address
+    amount: Wei
+    release_time: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class StakeReleased:
     model: ModelId
     account: Address
     amount: Wei
@@ -68,6 +78,17 @@ class TipOffered:
     tip: Root
     owner: Address
     deposit: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class BidDisplaced:
+    """All places were taken, and a higher bid took this one's; `amount` returned."""
+
+    model: ModelId
+    round: int
+    trainer: Address
+    by: Address
+    amount: Wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +188,30 @@ class LegSettled:
 
 @dataclass(frozen=True, slots=True)
 class ValidatorPaid:
-    """`agreed` counts the submitted legs on which the seat was within `agreement_ppm` of the median."""
+    """`agreement` is the share of the most that the seat could have earned, in millionths."""
 
     model: ModelId
     round: int
     validator: Address
-    agreed: int
+    agreement: Ppm
+    amount: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorCharged:
+    """A seat that fits the wrong legs better than the right ones pays from its stake into the carry."""
+
+    model: ModelId
+    round: int
+    validator: Address
+    disagreement: Ppm
     amount: Wei
 
 
 @dataclass(frozen=True, slots=True)
 class ValidatorSlashed:
+    """A seat that stayed silent pays from its stake into the pot."""
+
     model: ModelId
     round: int
     validator: Address
@@ -215,6 +249,42 @@ class RoyaltyCollected:
     parent: Root
 
 
+@dataclass(frozen=True, slots=True)
+class AccessBought:
+    """`to_pot` of the fee went into the carry, the rest waits at the checkpoint."""
+
+    model: ModelId
+    root: Root
+    account: Address
+    fee: Wei
+    to_pot: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerEquivocated:
+    """`amount` is the bid that was lost, `reward` the part of it that the reporter got."""
+
+    model: ModelId
+    round: int
+    leg: int
+    trainer: Address
+    reporter: Address
+    amount: Wei
+    reward: Wei
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorEquivocated:
+    """`amount` is the stake that was lost, bonded or not, `reward` the part of it that the reporter got."""
+
+    model: ModelId
+    round: int
+    validator: Address
+    reporter: Address
+    amount: Wei
+    reward: Wei
+
+
 Event = (
     Deposited
     | Withdrawn
@@ -222,8 +292,10 @@ Event = (
     | Funded
     | Staked
     | Unstaked
+    | StakeReleased
     | BidPlaced
     | TipOffered
+    | BidDisplaced
     | BidReturned
     | DepositReturned
     | LegLeased
@@ -234,8 +306,12 @@ Event = (
     | ScoresRevealed
     | LegSettled
     | ValidatorPaid
+    | ValidatorCharged
     | ValidatorSlashed
     | RoundSettled
     | RoundVoided
     | RoyaltyCollected
+    | AccessBought
+    | TrainerEquivocated
+    | ValidatorEquivocated
 )

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
 from ..scoring import check_scores, commitment
-from ..types import NO_ROOT, Address
-from .commands import Advance, CommitScores, RevealScores, SubmitLeg
+from ..types import NO_ROOT, Address, ModelId, Ppm
+from .commands import Advance, CommitBySig, CommitScores, RevealBySig, RevealScores, SubmitLeg
 from .draft import Draft
 from .endings import void_round
 from .events import LegSubmitted, ScoresCommitted, ScoresRevealed
 from .phases import Phase, VoidReason
+from .signed import CommitMessage, RevealMessage
 from .state import LegEntry, RoundView, SeatEntry
 
 NO_COMMITMENT = bytes(32)
@@ -43,36 +44,42 @@ def submit_leg(draft: Draft, command: SubmitLeg) -> None:
 
 def commit_scores(draft: Draft, command: CommitScores) -> None:
     """Take a seat's sealed scores; the last one ends the phase."""
-    model = draft.model(command.model)
-    number, seat = _seat_of(model.current, draft.sender)
+    number, seat = _seat_of(draft.model(command.model).current, draft.sender)
     if seat.commitment is not None:
         raise RuleViolation(Reason.ALREADY_COMMITTED)
-    if command.commitment == NO_COMMITMENT:
-        raise RuleViolation(Reason.ZERO_COMMITMENT)
-    seats = _with_seat(model.current, number, replace(seat, commitment=command.commitment))
-    draft.put_round(command.model, replace(model.current, seats=seats))
-    draft.emit(ScoresCommitted(command.model, command.round, draft.sender, command.commitment))
-    if all(entry.commitment is not None for entry in seats):
-        draft.enter(command.model, Phase.REVEAL, model.rules.reveal_seconds)
+    _check_commitment(command.commitment)
+    _commit(draft, command.model, number, command.commitment)
+
+
+def commit_by_sig(draft: Draft, command: CommitBySig) -> None:
+    """Take the sealed scores that seats have signed; pass over seats that have committed."""
+    for entry in command.commits:
+        number, seat = _seat_of(draft.model(command.model).current, entry.validator)
+        if seat.commitment is not None:
+            continue
+        _check_commitment(entry.commitment)
+        message = CommitMessage(command.model, command.round, entry.commitment)
+        draft.check_signature(entry.validator, message, entry.signature)
+        _commit(draft, command.model, number, entry.commitment)
 
 
 def reveal_scores(draft: Draft, command: RevealScores) -> None:
-    """Open a seal and stir its salt into the next seed; the last committed seat ends the phase."""
-    model = draft.model(command.model)
-    number, seat = _seat_of(model.current, draft.sender)
-    if seat.commitment is None:
-        raise RuleViolation(Reason.NOT_COMMITTED)
+    """Open a seal; the last committed seat ends the phase."""
+    number, seat = _committed_seat_of(draft.model(command.model).current, draft.sender)
     if seat.scores is not None:
         raise RuleViolation(Reason.ALREADY_REVEALED)
-    check_scores(command.scores, model.current.legs)
-    if commitment(command.model, command.round, draft.sender, command.salt, command.scores) != seat.commitment:
-        raise RuleViolation(Reason.COMMIT_MISMATCH)
-    seats = _with_seat(model.current, number, replace(seat, scores=command.scores))
-    next_seed = hashlib.sha256(model.next_seed + command.salt).digest()
-    draft.models[command.model] = replace(model, next_seed=next_seed, current=replace(model.current, seats=seats))
-    draft.emit(ScoresRevealed(command.model, command.round, draft.sender, command.scores, command.salt))
-    if all(entry.commitment is None or entry.scores is not None for entry in seats):
-        draft.enter(command.model, Phase.SETTLE, seconds=0)
+    _reveal(draft, command.model, number, command.scores, command.salt)
+
+
+def reveal_by_sig(draft: Draft, command: RevealBySig) -> None:
+    """Open the seals whose opening seats have signed; pass over seats that have revealed."""
+    for entry in command.reveals:
+        number, seat = _committed_seat_of(draft.model(command.model).current, entry.validator)
+        if seat.scores is not None:
+            continue
+        message = RevealMessage(command.model, command.round, entry.scores, entry.salt)
+        draft.check_signature(entry.validator, message, entry.signature)
+        _reveal(draft, command.model, number, entry.scores, entry.salt)
 
 
 def advance(draft: Draft, command: Advance) -> None:
@@ -102,6 +109,43 @@ def _seat_of(round: RoundView, account: Address) -> tuple[int, SeatEntry]:
         if seat.validator == account:
             return number, seat
     raise RuleViolation(Reason.NOT_SEATED, f"{account} has no seat in round {round.number}")
+
+
+def _committed_seat_of(round: RoundView, account: Address) -> tuple[int, SeatEntry]:
+    number, seat = _seat_of(round, account)
+    if seat.commitment is None:
+        raise RuleViolation(Reason.NOT_COMMITTED)
+    return number, seat
+
+
+def _check_commitment(sealed: bytes) -> None:
+    if sealed == NO_COMMITMENT:
+        raise RuleViolation(Reason.ZERO_COMMITMENT)
+
+
+def _commit(draft: Draft, model_id: ModelId, number: int, sealed: bytes) -> None:
+    model = draft.model(model_id)
+    round, seat = model.current, model.current.seats[number]
+    seats = _with_seat(round, number, replace(seat, commitment=sealed))
+    draft.put_round(model_id, replace(round, seats=seats))
+    draft.emit(ScoresCommitted(model_id, round.number, seat.validator, sealed))
+    if all(entry.commitment is not None for entry in seats):
+        draft.enter(model_id, Phase.REVEAL, model.rules.reveal_seconds)
+
+
+def _reveal(draft: Draft, model_id: ModelId, number: int, scores: tuple[Ppm, ...], salt: bytes) -> None:
+    """Check and take what a seat opens, and stir its salt into the next seed."""
+    model = draft.model(model_id)
+    round, seat = model.current, model.current.seats[number]
+    check_scores(scores, round.legs)
+    if commitment(model_id, round.number, seat.validator, salt, scores) != seat.commitment:
+        raise RuleViolation(Reason.COMMIT_MISMATCH)
+    seats = _with_seat(round, number, replace(seat, scores=scores))
+    next_seed = hashlib.sha256(model.next_seed + salt).digest()
+    draft.models[model_id] = replace(model, next_seed=next_seed, current=replace(round, seats=seats))
+    draft.emit(ScoresRevealed(model_id, round.number, seat.validator, scores, salt))
+    if all(entry.commitment is None or entry.scores is not None for entry in seats):
+        draft.enter(model_id, Phase.SETTLE, seconds=0)
 
 
 def _with_leg(round: RoundView, number: int, leg: LegEntry) -> tuple[LegEntry, ...]:

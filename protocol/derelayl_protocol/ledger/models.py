@@ -24,7 +24,7 @@ def create_model(draft: Draft, command: CreateModel) -> None:
     if model in draft.models:
         raise RuleViolation(Reason.MODEL_EXISTS, f"0x{model.hex()}")
     check_size(command.budget)
-    draft.spend(command.budget)
+    draft.spend(draft.sender, command.budget)
     draft.models[model] = _new_model(draft, command, model)
     draft.emit(ModelCreated(model, draft.sender, command.genesis, command.rules))
     if command.budget:
@@ -36,7 +36,7 @@ def fund(draft: Draft, command: Fund) -> None:
     """Add to a model's emission budget."""
     model = draft.model(command.model)
     check_amount(command.amount)
-    draft.spend(command.amount)
+    draft.spend(draft.sender, command.amount)
     draft.models[command.model] = replace(model, budget=Wei(model.budget + command.amount))
     draft.emit(Funded(command.model, draft.sender, command.amount))
 

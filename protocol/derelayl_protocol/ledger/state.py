@@ -29,7 +29,10 @@ class TipEntry:
 
 @dataclass(frozen=True, slots=True)
 class LegEntry:
-    """A lease and what became of it; `child` is NO_ROOT until submitted; `deposit` is 0 if not offered."""
+    """A lease and what became of it; `child` is NO_ROOT until submitted; `deposit` is 0 if not offered.
+
+    `bid` is 0 once the trainer has been caught signing two children: such a leg is never selected.
+    """
 
     trainer: Address
     parent: Root
@@ -42,6 +45,10 @@ class LegEntry:
     @property
     def submitted(self) -> bool:
         return self.child != NO_ROOT
+
+    @property
+    def disqualified(self) -> bool:
+        return self.bid == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,20 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Unbonding:
+    """A stake on its way out; until it is released it can still be lost for an equivocation."""
+
+    amount: Wei
+    release_time: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
 class ModelState:
-    """Everything the ledger holds of one model; `stakes` has exactly the `validators`, those slashed to 0 too."""
+    """Everything the ledger holds of one model.
+
+    `stakes` has exactly the `validators`, those slashed to 0 too. `unbonding` and `buyers` (accounts with paid access,
+    by checkpoint) leave out what is empty. A chain cannot list the two: an adapter reads what it is asked for.
+    """
 
     rules: Rules
     creator: Address
@@ -94,6 +113,8 @@ class ModelState:
     checkpoints: Mapping[Root, CheckpointRecord]
     stakes: Mapping[Address, Wei]
     validators: tuple[Address, ...]
+    unbonding: Mapping[Address, Unbonding] = field(default_factory=dict)
+    buyers: Mapping[Root, frozenset[Address]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

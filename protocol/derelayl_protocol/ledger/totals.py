@@ -6,7 +6,7 @@ from ..types import Wei
 from .phases import Phase
 from .state import LedgerState, ModelState
 
-PLACES = ("wallets", "free", "stakes", "bids", "offers", "budgets", "carry", "pending")
+PLACES = ("wallets", "free", "stakes", "unbonding", "bids", "offers", "budgets", "carry", "pending")
 """The keys of `total_wei`."""
 
 
@@ -25,6 +25,7 @@ def conserved(state: LedgerState, supply: Wei) -> bool:
     amounts: list[int] = [*state.wallets.values(), *state.free.values()]
     for model in state.models.values():
         amounts += [*_locked(model).values(), *model.stakes.values()]
+        amounts += [entry.amount for entry in model.unbonding.values()]
         amounts += [record.pending for record in model.checkpoints.values()]
     return min(amounts, default=0) >= 0 and sum(total_wei(state).values()) == supply
 
@@ -39,6 +40,7 @@ def _locked(model: ModelState) -> dict[str, int]:
         bids, offers = sum(leg.bid for leg in round.legs), sum(leg.deposit for leg in round.legs)
     return {
         "stakes": sum(model.stakes.values()),
+        "unbonding": sum(entry.amount for entry in model.unbonding.values()),
         "bids": bids,
         "offers": offers,
         "budgets": model.budget,

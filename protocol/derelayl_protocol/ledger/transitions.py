@@ -11,7 +11,8 @@ allowed commands, before and after a deadline, do not overlap.
 
 Going back to BID means that the round has ended and the next one begins: after a settlement, or because it was voided
 (see `VoidReason`). Bidding has no deadline until the first bid sets one, and settling has none at all: a settlement
-needs nobody but the caller, so it can wait. In every state some command is enabled for a stranger with no stake in
+needs nobody but the caller, so it can wait. The proof that a trainer has signed two children may come at any time of
+a leased round, and moves nothing on. In every state some command is enabled for a stranger with no stake in
 the round, so no participant can hold a round up by staying away.
 
 House rules: what affects the state machine lives in this file. `TRANSITIONS` lists for each phase the commands that
@@ -28,10 +29,14 @@ from ..errors import Reason, RuleViolation
 from ..types import Timestamp
 from .commands import (
     Advance,
+    BidBySig,
+    CommitBySig,
     CommitScores,
     MatchRound,
     OfferTip,
     PlaceBid,
+    ReportManifests,
+    RevealBySig,
     RevealScores,
     SettleRound,
     SubmitLeg,
@@ -39,29 +44,49 @@ from .commands import (
 from .phases import Phase
 from .state import RoundView
 
-RoundCommand = PlaceBid | OfferTip | MatchRound | SubmitLeg | CommitScores | RevealScores | SettleRound | Advance
-"""Commands that name a round."""
+RoundCommand = (
+    PlaceBid
+    | BidBySig
+    | OfferTip
+    | MatchRound
+    | SubmitLeg
+    | CommitScores
+    | CommitBySig
+    | RevealScores
+    | RevealBySig
+    | SettleRound
+    | Advance
+    | ReportManifests
+)
+"""Commands about the running round. `ReportReveals` names a round too, but it may be any."""
 
 TRANSITIONS: Mapping[Phase, Mapping[type[RoundCommand], tuple[Phase, ...]]] = {
     Phase.BID: {
         PlaceBid: (Phase.BID,),
+        BidBySig: (Phase.BID,),
         OfferTip: (Phase.BID,),
         MatchRound: (Phase.TRAIN, Phase.BID),
     },
     Phase.TRAIN: {
         SubmitLeg: (Phase.TRAIN, Phase.COMMIT),
         Advance: (Phase.COMMIT, Phase.BID),
+        ReportManifests: (Phase.TRAIN,),
     },
     Phase.COMMIT: {
         CommitScores: (Phase.COMMIT, Phase.REVEAL),
+        CommitBySig: (Phase.COMMIT, Phase.REVEAL),
         Advance: (Phase.REVEAL, Phase.BID),
+        ReportManifests: (Phase.COMMIT,),
     },
     Phase.REVEAL: {
         RevealScores: (Phase.REVEAL, Phase.SETTLE),
+        RevealBySig: (Phase.REVEAL, Phase.SETTLE),
         Advance: (Phase.SETTLE, Phase.BID),
+        ReportManifests: (Phase.REVEAL,),
     },
     Phase.SETTLE: {
         SettleRound: (Phase.BID,),
+        ReportManifests: (Phase.SETTLE,),
     },
 }
 """For each phase the commands that it takes, each with the phases that may follow.
@@ -69,7 +94,9 @@ TRANSITIONS: Mapping[Phase, Mapping[type[RoundCommand], tuple[Phase, ...]]] = {
 BID after another phase, or after MatchRound, is that of the next round.
 """
 
-BEFORE_DEADLINE: frozenset[type[RoundCommand]] = frozenset({PlaceBid, OfferTip, SubmitLeg, CommitScores, RevealScores})
+BEFORE_DEADLINE: frozenset[type[RoundCommand]] = frozenset(
+    {PlaceBid, BidBySig, OfferTip, SubmitLeg, CommitScores, CommitBySig, RevealScores, RevealBySig}
+)
 """Commands refused as TOO_LATE once the phase's deadline has passed."""
 
 AFTER_DEADLINE: frozenset[type[RoundCommand]] = frozenset({MatchRound, Advance})
