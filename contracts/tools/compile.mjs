@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Compile src/ to artifacts/<Contract>.json; with --check compare instead of writing. Deterministic: paths are relative to
-// contracts/, keys are ordered, and the bytecode carries no metadata hash.
+// contracts/, keys are ordered, and the bytecode carries no metadata hash. Where a library's address belongs, the bytecode
+// has a placeholder that is no hex.
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,7 +9,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
-const CONTRACTS = { RelayLedger: "src/RelayLedger.sol", RelayToken: "src/RelayToken.sol" };
+// In the order of deployment: the libraries that RelayLedger is linked to come before it.
+const CONTRACTS = {
+  MatchingLib: "src/libraries/MatchingLib.sol",
+  SettlementLib: "src/libraries/SettlementLib.sol",
+  RelayToken: "src/RelayToken.sol",
+  RelayLedger: "src/RelayLedger.sol",
+};
 const MAX_RUNTIME_BYTES = 24_576; // EIP-170
 // "Transient storage can break composability": OpenZeppelin's reentrancy guard clears it at the end of each call.
 const ACCEPTED_WARNINGS = new Set(["2394"]);
@@ -37,7 +44,8 @@ function compile() {
     }
   };
   const sources = Object.fromEntries(Object.values(CONTRACTS).map((path) => [path, { content: findImport(path).contents }]));
-  const outputSelection = { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } };
+  const code = ["object", "linkReferences"].flatMap((part) => [`evm.bytecode.${part}`, `evm.deployedBytecode.${part}`]);
+  const outputSelection = { "*": { "*": ["abi", "storageLayout", ...code] } };
   const input = { language: "Solidity", sources, settings: { ...SETTINGS, outputSelection } };
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: findImport }));
   const problems = (output.errors ?? []).filter((problem) => !ACCEPTED_WARNINGS.has(problem.errorCode));
@@ -56,17 +64,37 @@ function hashOf(used) {
   return hash.digest("hex");
 }
 
-function artifactOf(name, { contracts, sourceHash }) {
+// The libraries that a contract's code must be linked to: { library: [byte offset of an address, ...] }.
+function linksOf(bytecode) {
+  const links = Object.values(bytecode.linkReferences).flatMap(Object.entries);
+  return Object.fromEntries(links.map(([library, places]) => [library, places.map((place) => place.start)]));
+}
+
+// A contract reverts with the errors of the libraries that it delegates to; only its own are in what the compiler says.
+function abiOf(name, contracts) {
   const { abi, evm } = contracts[CONTRACTS[name]][name];
+  const errors = Object.keys(linksOf(evm.bytecode)).flatMap((library) =>
+    contracts[CONTRACTS[library]][library].abi.filter((item) => item.type === "error"),
+  );
+  const known = new Set(abi.map((item) => item.name));
+  const added = new Map(errors.filter((item) => !known.has(item.name)).map((item) => [item.name, item]));
+  return [...abi, ...added.values()];
+}
+
+function artifactOf(name, { contracts, sourceHash }) {
+  const { evm, storageLayout } = contracts[CONTRACTS[name]][name];
   const size = evm.deployedBytecode.object.length / 2;
   if (size > MAX_RUNTIME_BYTES) {
     throw new Error(`${name} has ${size} bytes at run time, allowed are ${MAX_RUNTIME_BYTES}`);
   }
   const artifact = {
     contractName: name,
-    abi,
+    abi: abiOf(name, contracts),
     bytecode: `0x${evm.bytecode.object}`,
     deployedBytecode: `0x${evm.deployedBytecode.object}`,
+    linkReferences: linksOf(evm.bytecode),
+    deployedLinkReferences: linksOf(evm.deployedBytecode),
+    storageLayout,
     compiler: solc.version().replace(/\.Emscripten\.clang$/, ""),
     settings: SETTINGS,
     sourceHash,

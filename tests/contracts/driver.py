@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from enum import StrEnum
 from typing import Any
 
 from derelayl_protocol import limits
@@ -14,6 +15,7 @@ from derelayl_protocol.ledger.state import LedgerState, ModelState
 from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
+from .envelopes import Signer
 from .orders import bid_order, commitment, settlement_order, tip_order
 from .relay import RULES, UNKNOWN, account, root
 
@@ -25,71 +27,105 @@ ACCOUNTS = tuple(account(number) for number in range(1, 11))
 MODELS = 2
 """Models at once; each has other rules."""
 
-MISTAKES = 0.2
-"""Share of commands that are spoiled on purpose."""
+
+class Kind(StrEnum):
+    """What the next command is for; the more frequent ones first."""
+
+    GO_ON = "go on with a round"
+    BATCH = "go on with a round by signatures"
+    ASIDE = "no round"
+    MISTAKE = "spoil any of the others"
+    REPORT = "report an equivocation"
 
 
 class Driver:
-    """Chooses the next step from the reference's state; the same seed gives the same history."""
+    """Chooses the next step from the reference's state; the same seeds give the same history."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, sign: Signer) -> None:
+        self.random = random.Random()
+        self.sign = sign
+        self.sent: list[Step] = []
         self.secrets: dict[tuple[ModelId, int, Address], tuple[tuple[Ppm, ...], bytes]] = {}
+
+    def reseed(self, seed: int, state: LedgerState) -> None:
+        """Make the choices from here on those of that seed in that state.
+
+        Hypothesis likes to repeat a number; in another state it means something else.
+        """
+        rounds = [(model.next_seed, model.current.phase, len(model.current.bids)) for model in state.models.values()]
+        self.random.seed(repr((seed, rounds, sum(state.free.values()))))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, state: LedgerState, now: Timestamp) -> Timestamp:
         """The next block's time: the same, soon, or just before, at or after a deadline."""
         deadlines = [model.current.deadline for model in state.models.values() if model.current.deadline > now]
-        if deadlines and self.random.random() < 0.1:
+        crowded = any(len(model.current.bids) > 3 and not model.current.legs for model in state.models.values())
+        if deadlines and self.random.random() < (0.4 if crowded else 0.05):
             return Timestamp(max(now, min(deadlines) + self.random.choice([-1, 0, 0, 0, 5])))
-        return Timestamp(now + self.random.choice([0, 0, 1, 2]))
+        return Timestamp(now + self.random.choice([0, 0, 0, 1, 2]))
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def step(self, state: LedgerState, now: Timestamp) -> Step:
-        """A sender and a command."""
-        sender, command = self._fitting(state, now)
-        if self.random.random() < MISTAKES:
-            return self._spoiled(sender, command)
-        return sender, command
+    def found(self, state: LedgerState) -> Step | None:
+        """A command that founds the models, until they have some validators."""
+        if len(state.models) < MODELS:
+            budget = Wei(self.random.choice([0, 3000, 10**6]))
+            return self._any(), commands.CreateModel(self._rules(), self._new_root(), budget)
+        for model, ledger in state.models.items():
+            if len(ledger.validators) < 4:
+                return self._first_stake(ledger, model)
+        return None
 
-    def _fitting(self, state: LedgerState, now: Timestamp) -> Step:
+    def step(self, state: LedgerState, now: Timestamp, kind: Kind) -> Step:
+        """A sender and a command of that kind, or of the next best one where there is none."""
+        chosen = self._step(state, now, kind)
+        self.sent.append(chosen)
+        return chosen
+
+    def _step(self, state: LedgerState, now: Timestamp, kind: Kind) -> Step:
         poor = [owner for owner in ACCOUNTS if state.free.get(owner, 0) < 10_000]
         if poor:
             return poor[0], commands.Deposit(Wei(10**5 + self.random.randrange(1000)))
-        if len(state.models) < MODELS:
-            return self._any(), commands.CreateModel(
-                self._rules(), self._new_root(), Wei(self.random.choice([0, 3000]))
-            )
+        if kind is Kind.MISTAKE:
+            others = [Kind.GO_ON, Kind.BATCH, Kind.ASIDE, Kind.REPORT]
+            return self._spoiled(*self._step(state, now, self.random.choices(others, [5, 3, 2, 2])[0]))
         model = self.random.choice(list(state.models))
-        if len(state.models[model].validators) < 4:
-            return self._first_stake(state.models[model], model)
-        if self.random.random() < 0.12:
-            return self._aside(state, model)
-        return self._round(model, state.models[model], now)
+        ledger = state.models[model]
+        if kind is Kind.ASIDE:
+            return self._aside(state, model, now)
+        if kind is Kind.BATCH:
+            return self._batch(model, ledger, now) or self._round(model, ledger, now)
+        if kind is Kind.REPORT:
+            return self._report(model, ledger)
+        return self._round(model, ledger, now)
 
     def _first_stake(self, ledger: ModelState, model: ModelId) -> Step:
         sender = self.random.choice([owner for owner in ACCOUNTS if owner not in ledger.stakes])
         return sender, commands.Stake(model, Wei(ledger.rules.validator_stake + self.random.randrange(300)))
 
-    def _aside(self, state: LedgerState, model: ModelId) -> Step:
+    def _aside(self, state: LedgerState, model: ModelId, now: Timestamp) -> Step:
         """A command about no round."""
         ledger, sender = state.models[model], self._any()
+        seated = {seat.validator for seat in ledger.current.seats}
+        idle = [owner for owner in ledger.validators if owner not in seated] or [sender]
+        ripe = [owner for owner, leaving in ledger.unbonding.items() if leaving.release_time <= now]
         least = max(1, ledger.rules.validator_stake - ledger.stakes.get(sender, 0))
         roots = [name for name, record in ledger.checkpoints.items() if record.pending] or list(ledger.checkpoints)
         steps = self.random.choice([1, 2, 8, limits.MAX_COLLECT_STEPS])
-        choices: list[commands.Command] = [
-            commands.Stake(model, Wei(least + self.random.randrange(300))),
-            commands.Stake(model, Wei(self.random.randrange(1, 300))),
-            commands.Unstake(model),
-            commands.Fund(model, Wei(self.random.randrange(1, 5000))),
-            commands.Withdraw(Wei(self.random.randrange(1, 5000))),
-            commands.CollectRoyalty(model, self.random.choice(roots), steps),
-            commands.CollectRoyalty(model, roots[-1], steps),
+        choices: list[Step] = [
+            (sender, commands.Stake(model, Wei(least + self.random.randrange(300)))),
+            (sender, commands.Stake(model, Wei(self.random.randrange(1, 300)))),
+            (self.random.choice(idle), commands.Unstake(model)),
+            (self.random.choice(ripe or list(ledger.unbonding) or [sender]), commands.Release(model)),
+            (sender, commands.Fund(model, Wei(self.random.randrange(1, 5000)))),
+            (sender, commands.Withdraw(Wei(self.random.randrange(1, 5000)))),
+            (sender, commands.CollectRoyalty(model, self.random.choice(roots), steps)),
+            (sender, commands.CollectRoyalty(model, roots[-1], steps)),
+            (sender, commands.BuyAccess(model, self.random.choice(list(ledger.checkpoints)))),
         ]
-        weights = [2, 1, 1, 1, 1, 3, 3]
-        return sender, self.random.choices(choices, weights)[0]
+        weights = [3, 1, 4, 6 if ripe else 1, 1, 1, 3, 3, 3]
+        return self.random.choices(choices, weights)[0]
 
     def _round(self, model: ModelId, ledger: ModelState, now: Timestamp) -> Step:
         view = ledger.current
@@ -108,6 +144,10 @@ class Driver:
 
     def _bid_or_offer(self, model: ModelId, ledger: ModelState) -> Step:
         view, rules = ledger.current, ledger.rules
+        parties = {bid.trainer for bid in view.bids} | {tip.owner for tip in view.tips}
+        fit = [owner for owner, stake in ledger.stakes.items() if 2 * stake >= rules.validator_stake]
+        if len(set(fit) - parties) < 4 and self.random.random() < 0.5:
+            return self._refilled(model, ledger, parties)
         silent = [tip for tip in view.tips if not tip.offered]
         if silent and self.random.random() < 0.25:
             tip = self.random.choice(silent)
@@ -121,6 +161,12 @@ class Driver:
         sender = self.random.choice(free if free and self.random.random() < 0.8 else left)
         return sender, commands.PlaceBid(model, view.number, segment, amount)
 
+    def _refilled(self, model: ModelId, ledger: ModelState, parties: set[Address]) -> Step:
+        """A stake by somebody who could get a seat with it."""
+        sender = self.random.choice([owner for owner in ACCOUNTS if owner not in parties] or ACCOUNTS)
+        missing = max(1, ledger.rules.validator_stake - ledger.stakes.get(sender, 0))
+        return sender, commands.Stake(model, Wei(missing + self.random.randrange(300)))
+
     def _submit(self, model: ModelId, ledger: ModelState) -> Step:
         view = ledger.current
         leg = self.random.choice([number for number, entry in enumerate(view.legs) if not entry.submitted])
@@ -129,52 +175,162 @@ class Driver:
         return view.legs[leg].trainer, commands.SubmitLeg(model, view.number, leg, child)
 
     def _commit(self, model: ModelId, ledger: ModelState) -> Step:
+        seat = self.random.choice([seat for seat in ledger.current.seats if seat.commitment is None])
+        return seat.validator, commands.CommitScores(
+            model, ledger.current.number, self._seal(model, ledger, seat.validator)
+        )
+
+    def _seal(self, model: ModelId, ledger: ModelState, validator: Address) -> bytes:
+        """Make up a seat's scores and what it commits to."""
         view = ledger.current
-        seat = self.random.choice([seat for seat in view.seats if seat.commitment is None])
-        scores = tuple(self._score(number) if leg.submitted else UNAVAILABLE for number, leg in enumerate(view.legs))
+        places = list(range(len(view.legs)))
+        if self.random.random() < 0.25:
+            places.reverse()  # as if it had mixed up the legs
+        scores = tuple(
+            self._score(place) if leg.submitted else UNAVAILABLE for place, leg in zip(places, view.legs, strict=True)
+        )
         salt = self.random.randbytes(32)
-        self.secrets[model, view.number, seat.validator] = scores, salt
-        seal = commitment(model, view.number, seat.validator, salt, scores)
-        return seat.validator, commands.CommitScores(model, view.number, seal)
+        self.secrets[model, view.number, validator] = scores, salt
+        return commitment(model, view.number, validator, salt, scores)
 
     def _reveal(self, model: ModelId, ledger: ModelState) -> Step:
         view = ledger.current
         sealed = [seat for seat in view.seats if seat.commitment is not None and seat.scores is None]
         seat = self.random.choice(sealed)
-        secret = self.secrets.get((model, view.number, seat.validator))
-        scores, salt = secret or ((UNAVAILABLE,) * len(view.legs), bytes(32))
+        scores, salt = self._opened(model, ledger, seat.validator)
         return seat.validator, commands.RevealScores(model, view.number, scores, salt)
+
+    def _opened(self, model: ModelId, ledger: ModelState, validator: Address) -> tuple[tuple[Ppm, ...], bytes]:
+        secret = self.secrets.get((model, ledger.current.number, validator))
+        return secret or ((UNAVAILABLE,) * len(ledger.current.legs), bytes(32))
 
     def _settle(self, model: ModelId, ledger: ModelState) -> Step:
         return self._any(), commands.SettleRound(model, ledger.current.number, *settlement_order(ledger.current))
 
+    # --- by signature -------------------------------------------------------------------------------------------------
+
+    def _batch(self, model: ModelId, ledger: ModelState, now: Timestamp) -> Step | None:
+        """A list of signed entries for the running phase, some of which come twice or too late."""
+        view, command = ledger.current, None
+        if view.deadline and now >= view.deadline:
+            return None
+        if view.phase is Phase.BID:
+            command = commands.BidBySig(model, view.number, self._signed_bids(model, ledger, now))
+        elif view.phase is Phase.COMMIT:
+            committed = [self._signed_commit(model, ledger, seat.validator) for seat in self._some(view.seats)]
+            command = commands.CommitBySig(model, view.number, tuple(committed))
+        elif view.phase is Phase.REVEAL:
+            sealed = [seat for seat in view.seats if seat.commitment is not None]
+            revealed = [self._signed_reveal(model, ledger, seat.validator) for seat in self._some(sealed)]
+            command = commands.RevealBySig(model, view.number, tuple(revealed))
+        return None if command is None else (self._any(), command)
+
+    def _signed_bids(self, model: ModelId, ledger: ModelState, now: Timestamp) -> tuple[commands.SignedBid, ...]:
+        rules = ledger.rules
+        return tuple(
+            self.sign.bid(
+                model,
+                ledger.current.number,
+                trainer,
+                self.random.choice([WHOLE_MODEL, *range(rules.segments)]),
+                Wei(rules.min_bid + self.random.choice([0, 1, 10**7, self.random.randrange(50)])),
+                Timestamp(now + self.random.choice([-1, 0, 1, 100, 100])),
+            )
+            for trainer in self._some(ACCOUNTS, 4)
+        )
+
+    def _signed_commit(self, model: ModelId, ledger: ModelState, validator: Address) -> commands.SignedCommit:
+        seat = next(seat for seat in ledger.current.seats if seat.validator == validator)
+        seal = self._seal(model, ledger, validator) if seat.commitment is None else bytes(32)
+        return self.sign.commit(model, ledger.current.number, validator, seal)
+
+    def _signed_reveal(self, model: ModelId, ledger: ModelState, validator: Address) -> commands.SignedReveal:
+        scores, salt = self._opened(model, ledger, validator)
+        return self.sign.reveal(model, ledger.current.number, validator, scores, salt)
+
+    def _some(self, items: Sequence[Any], most: int = 15) -> list[Any]:
+        """Some of the items, in any order, now and then one of them twice."""
+        chosen = self.random.sample(items, self.random.randint(1, min(most, len(items))))
+        return [*chosen, *chosen[: self.random.random() < 0.2]]
+
+    # --- equivocations ------------------------------------------------------------------------------------------------
+
+    def _report(self, model: ModelId, ledger: ModelState) -> Step:
+        """Two signed messages where one was due, of a running lease or of anyone's seat in any round."""
+        view = ledger.current
+        if view.legs and self.random.random() < 0.4:
+            leg = self.random.randrange(len(view.legs))
+            children = self._new_root(), view.legs[leg].child
+            return self._any(), self.sign.manifests(
+                model, view.number, leg, view.legs[leg].trainer, view.legs[leg].parent, children
+            )
+        liable = self.random.choice([list(ledger.unbonding), list(ledger.stakes), ACCOUNTS]) or ACCOUNTS
+        validator = self.random.choice(liable)
+        scores = (Ppm(5), UNAVAILABLE), (Ppm(5), UNAVAILABLE)[: self.random.randint(1, 2)]
+        salts = self.random.randbytes(32), self.random.randbytes(32)
+        return self._any(), self.sign.reveals(model, self.random.randrange(9), validator, scores, salts)
+
     # --- mistakes -----------------------------------------------------------------------------------------------------
 
     def _spoiled(self, sender: Address, command: commands.Command) -> Step:
-        """The same command by another account, or with one field changed."""
+        """A former step again, or the same command by another account, or with one field changed."""
+        if self.sent and self.random.random() < 0.2:
+            return self.random.choice(self.sent[-10:])
         if self.random.random() < 0.15:
             return self._any(), command
-        if self.random.random() < 0.25:
+        if self.random.random() < 0.2:
             return sender, self._untimely(command)
-        field = self.random.choice(fields(command)).name
-        value = getattr(command, field)
+        return sender, self._changed(command)
+
+    def _changed(self, item: Any) -> Any:
+        """The same command or entry with one field changed."""
+        field = self.random.choice(fields(item)).name
+        value = getattr(item, field)
         changes: dict[str, Callable[[], Any]] = {
             "model": lambda: UNKNOWN,
-            "round": lambda: value + self.random.choice([-1, 1]),
+            "round": lambda: value + self.random.choice([-1, 1]) if value else 1,
             "amount": lambda: self.random.choice([0, 1, 10**30, limits.MAX_AMOUNT_WEI, limits.MAX_AMOUNT_WEI + 1]),
             "budget": lambda: self.random.choice([10**20, limits.MAX_AMOUNT_WEI + 1]),
             "segment": lambda: self.random.choice([9, 64, 254]),
             "leg": lambda: self.random.choice([0, 1, 31, 255]),
             "steps": lambda: self.random.choice([0, limits.MAX_COLLECT_STEPS + 1]),
-            "scores": lambda: self._spoiled_scores(value),
             "rules": lambda: replace(value, quorum=value.committee_size + 1),
+            "expiry": lambda: value + 1,
+            "trainer": self._any,
+            "validator": self._any,
+            "signature": lambda: self._spoiled_signature(value),
+            "signatures": lambda: (value[0], self._spoiled_signature(value[1])),
+            "children": lambda: (value[0], value[self.random.randrange(2)]),
+            "salts": lambda: (value[0], value[0]),
         }
-        if isinstance(value, bytes) and field != "model":
+        if field == "scores":
+            nested = isinstance(item, commands.ReportReveals)
+            changes[field] = lambda: (value[0], value[0]) if nested else self._spoiled_scores(value)
+        if field in ("bids", "commits", "reveals") and value:
+            changes[field] = lambda: self._spoiled_entries(item.model, item.round, value)
+        if field in ("genesis", "root", "tip", "child", "commitment", "salt"):
             changes[field] = lambda: self.random.choice([bytes(32), self.random.randbytes(32)])
-        if field.endswith("_order") or field == "median_seats":
+        if field.endswith("_order"):
             changes[field] = lambda: self._spoiled_order(value)
         changed: dict[str, Any] = {field: changes[field]()}
-        return sender, replace(command, **changed)
+        return replace(item, **changed)
+
+    def _spoiled_entries(self, model: ModelId, number: int, entries: Sequence[Any]) -> tuple[Any, ...]:
+        """One entry changed; as often as not signed as it is now."""
+        number = self.random.randrange(len(entries))
+        changed = self._changed(entries[number])
+        if self.random.random() < 0.5:
+            changed = self.sign.again(model, number, changed)
+        return (*entries[:number], changed, *entries[number + 1 :])
+
+    def _spoiled_signature(self, signature: bytes) -> bytes:
+        """No point of the curve, another point, the other parity, or one that is too high."""
+        kind = self.random.randrange(4)
+        if kind == 0:
+            return self.random.choice([bytes(64), b"\xff" * 64])
+        if kind == 1:
+            return self.random.randbytes(32) + signature[32:]
+        return signature[:32] + bytes([signature[32] ^ (0x80 if kind == 2 else 0x40)]) + signature[33:]
 
     def _untimely(self, command: commands.Command) -> commands.Command:
         """Another command about the same round, likely in the wrong phase or before its deadline."""
@@ -191,6 +347,14 @@ class Driver:
                 commands.Advance(model, number),
                 commands.CollectRoyalty(model, self._new_root(), 1),
                 commands.Unstake(model),
+                commands.Release(model),
+                commands.BuyAccess(model, self._new_root()),
+                commands.BidBySig(model, number, ()),
+                commands.CommitBySig(model, number, ()),
+                commands.RevealBySig(model, number, ()),
+                self.sign.manifests(
+                    model, number, 0, self._any(), self._new_root(), (self._new_root(), Root(bytes(32)))
+                ),
             ]
         )
 
@@ -245,13 +409,18 @@ class Driver:
             commit_seconds=pick([20, 60]),
             reveal_seconds=pick([20, 60]),
             margin_ppm=Ppm(pick([1, 1000])),
-            agreement_ppm=Ppm(pick([0, 500])),
+            agreement_ppm=Ppm(pick([1, 500, 2000, 20_000])),
             gamma_bps=pick([0, 5000, 10_000]),
             trainer_bps=trainer,
             royalty_bps=royalty,
             validator_bps=limits.BPS - trainer - royalty,
             slash_bps=pick([0, 3333, 10_000]),
             offer_deposit=Wei(pick([0, 7])),
-            emission=Wei(pick([0, 1009])),
+            min_bid=Wei(pick([10, 4000])),
+            emission=Wei(pick([0, 1009, 10**5])),
             halving_rounds=pick([1, 2]),
+            unbonding_seconds=pick([0, 30, 100]),
+            reporter_bps=pick([0, 2000, limits.MAX_REPORTER_BPS]),
+            access_fee=Wei(pick([0, 101])),
+            access_pot_bps=pick([0, 3333, 10_000]),
         )

@@ -1,13 +1,15 @@
 """A real EVM (py-evm, Prague) in this process with a clock that the test sets: no signatures, no blocks, exact gas.
 
-The address of an account is free to choose because senders are spoofed; a call costs well under ten milliseconds.
+Senders are spoofed, nobody signs transactions; accounts have keys all the same, for the messages that others may send.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from eth.chains.base import MiningChain
 from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.forks.prague import PragueVM
+from eth.vm.forks.prague.state import PragueState
 from eth.vm.spoof import SpoofTransaction
 
+from derelayl_node.keys import NodeKey
 from derelayl_protocol.types import Address, Timestamp, Wei
 
 ARTIFACTS = Path(__file__).parents[2] / "contracts" / "artifacts"
@@ -63,14 +67,36 @@ def artifact(name: str) -> dict[str, Any]:
     return loaded
 
 
+@cache
+def account_key(number: int) -> NodeKey:
+    """The key of a test account."""
+    return NodeKey(hashlib.sha256(f"account {number}".encode()).digest())
+
+
 def account(number: int) -> Address:
-    """A test account; number 0 is not the zero address."""
-    return Address(f"0x{0xACC0000 + number:040x}")
+    """A test account."""
+    return account_key(number).address
+
+
+class RecordingState(PragueState):
+    """Remembers which words of storage may have been written: (address, slot), those of reverted calls too."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.written: set[tuple[bytes, int]] = set()
+
+    def set_storage(self, address: bytes, slot: int, value: int) -> None:
+        self.written.add((address, slot))
+        super().set_storage(address, slot, value)
+
+
+class RecordingVM(PragueVM):
+    _state_class = RecordingState
 
 
 class Chain(MiningChain):
     chain_id = CHAIN_ID
-    vm_configuration = ((0, PragueVM),)
+    vm_configuration = ((0, RecordingVM),)
 
 
 class Evm:
@@ -113,6 +139,16 @@ class Evm:
         if computation.is_error:
             raise Reverted(computation.output)
         return bytes(computation.output)
+
+    def slot(self, address: bytes, number: int) -> int:
+        """Read a word of a contract's storage."""
+        word: int = self._state.get_storage(address, number)
+        return word
+
+    def written(self) -> set[tuple[bytes, int]]:
+        """The words of storage, (address, slot), that may have changed since the last call of this."""
+        changed, self._state.written = self._state.written, set()
+        return changed
 
     def deploy(self, code: bytes) -> bytes:
         """Deploy a contract and return its address."""

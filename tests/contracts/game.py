@@ -15,6 +15,7 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.rules import Rules, model_id, word
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Ppm, Root, Wei
 
+from .envelopes import Signer
 from .orders import bid_order, commitment, settlement_order, tip_order
 from .relay import CREATOR, RULES, TRAINERS, VALIDATORS, Relay, root
 
@@ -51,6 +52,11 @@ class Game:
     def __post_init__(self) -> None:
         self.relay = _prepared(self.rules, self.budget, self.validators, self.trainers, self.free).fork()
         self.model: ModelId = model_id(CREATOR, self.genesis, self.rules)
+
+    @property
+    def sign(self) -> Signer:
+        """Signs for this ledger in the name of any account."""
+        return Signer(self.relay.signature)
 
     @property
     def view(self) -> state.RoundView:
@@ -160,7 +166,9 @@ class Game:
             else sum(self.rules.offer_deposit * self.rules.legs_per_tip for tip in view.tips if tip.offered)
         )
         pending = sum(record.pending for record in model.checkpoints.values())
-        return bids + offers + pending + model.budget + model.carry + sum(model.stakes.values())
+        validators = VALIDATORS[: self.validators]
+        unbonding = sum(self.relay.unbonding(self.model, owner).amount for owner in validators)
+        return bids + offers + pending + model.budget + model.carry + sum(model.stakes.values()) + unbonding
 
     def roots(self) -> list[Root]:
         """Every root that this game may have made a checkpoint."""

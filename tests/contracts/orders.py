@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from derelayl_protocol.ledger import state
 from derelayl_protocol.rules import word
-from derelayl_protocol.types import Address, ModelId, Ppm
+from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm
 
 
 def bid_order(view: state.RoundView) -> tuple[int, ...]:
@@ -26,28 +27,46 @@ def tip_order(view: state.RoundView) -> tuple[int, ...]:
     return tuple(sorted(range(len(view.tips)), key=rank))
 
 
-def median_seat(view: state.RoundView, leg: int) -> int:
-    """The first seat in order of score at which half of the revealed weight is reached."""
-    revealed = [(seat.scores[leg], index) for index, seat in enumerate(view.seats) if seat.scores is not None]
-    total, sum_ = sum(view.seats[index].weight for _, index in revealed), 0
-    for _, index in sorted(revealed):
-        sum_ += view.seats[index].weight
+def median(view: state.RoundView, leg: int) -> Ppm:
+    """The first score in ascending order at which half of the revealed weight is reached."""
+    seats = [view.seats[number] for number in seats_by_score(view, leg)]
+    total, sum_ = sum(seat.weight for seat in seats), 0
+    for seat in seats:
+        sum_ += seat.weight
         if 2 * sum_ >= total:
-            return index
+            assert seat.scores is not None
+            return seat.scores[leg]
     raise AssertionError("nobody revealed")
 
 
+def seats_by_score(view: state.RoundView, leg: int) -> list[int]:
+    """The seats that revealed, by their score of that leg, then by number."""
+    revealed = [(seat.scores[leg], number) for number, seat in enumerate(view.seats) if seat.scores is not None]
+    return [number for _, number in sorted(revealed)]
+
+
 def settlement_order(view: state.RoundView) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The submitted legs by median, and the median seat of each."""
-    seats = {index: median_seat(view, index) for index, leg in enumerate(view.legs) if leg.submitted}
+    """The submitted legs by median, and for each of them in that order the seats by score."""
+    medians = {leg: median(view, leg) for leg, entry in enumerate(view.legs) if entry.submitted}
+    order = tuple(sorted(medians, key=lambda leg: (-medians[leg], leg)))
+    return order, tuple(number for leg in order for number in seats_by_score(view, leg))
 
-    def rank(leg: int) -> tuple[int, int]:
-        scores = view.seats[seats[leg]].scores
-        assert scores is not None
-        return -scores[leg], leg
 
-    order = tuple(sorted(seats, key=rank))
-    return order, tuple(seats[leg] for leg in order)
+def agreement(view: state.RoundView, number: int, tolerance: int) -> int:
+    """How much better the seat's scores fit the others' medians of the same legs than those of all legs."""
+    own = view.seats[number].scores
+    others = replace(view, seats=(*view.seats[:number], *view.seats[number + 1 :]))
+    assert own is not None
+    legs = [leg for leg, entry in enumerate(view.legs) if entry.submitted]
+    medians = {leg: median(others, leg) for leg in legs}
+
+    def closeness(x: int, y: int) -> int:
+        if UNAVAILABLE in (x, y):
+            return tolerance if x == y else 0
+        return max(0, tolerance - abs(x - y))
+
+    right = sum(closeness(own[leg], medians[leg]) for leg in legs)
+    return len(legs) * right - sum(closeness(own[i], medians[j]) for i in legs for j in legs)
 
 
 def commitment(model: ModelId, number: int, validator: Address, salt: bytes, scores: Sequence[Ppm]) -> bytes:

@@ -12,12 +12,17 @@ import pytest
 from eth_utils import keccak
 
 from derelayl_node.chain.codec import Codec
+from derelayl_node.chain.deploy import LIBRARIES, creation_code
+from derelayl_node.chain.typed_data import sign_message
+from derelayl_node.keys import NodeKey
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
+from derelayl_protocol.ledger.signed import SignedMessage
 from derelayl_protocol.rules import Rules, word
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
 
-from .evm import SUPPLY, Evm, Reverted, account, artifact
+from .evm import CHAIN_ID, SUPPLY, Evm, Reverted, account, account_key, artifact
+from .storage import Storage
 
 WALLET = Wei(10**24)
 """What every funded account starts with, outside the ledger."""
@@ -28,6 +33,9 @@ UNKNOWN = ModelId(b"\x77" * 32)
 CREATOR = account(1)
 TRAINERS = tuple(account(100 + number) for number in range(33))
 VALIDATORS = tuple(account(200 + number) for number in range(60))
+
+KEYS = {account(number): account_key(number) for number in (*range(20), *range(100, 133), *range(200, 260))}
+"""Whoever signs anything in these tests."""
 
 RULES = Rules(
     legs_per_tip=4,
@@ -51,6 +59,10 @@ RULES = Rules(
     validator_stake=Wei(1000),
     emission=Wei(1_000_003),
     halving_rounds=2,
+    unbonding_seconds=3600,
+    reporter_bps=2000,
+    access_fee=Wei(0),
+    access_pot_bps=1000,
 )
 
 
@@ -64,13 +76,23 @@ class Relay:
 
     def __init__(self) -> None:
         self.evm = Evm()
-        token, ledger = artifact("RelayToken"), artifact("RelayLedger")
         holder = eth_abi.encode(["address", "uint256"], [account(0), SUPPLY])
-        self.token = self.evm.deploy(bytes.fromhex(token["bytecode"][2:]) + holder)
-        self.ledger = self.evm.deploy(bytes.fromhex(ledger["bytecode"][2:]) + eth_abi.encode(["address"], [self.token]))
-        self.codec = Codec(ledger["abi"])
+        self.token = self.evm.deploy(creation_code("RelayToken", holder))
+        self.libraries = {name: _spelt(self.evm.deploy(creation_code(name))) for name in LIBRARIES}
+        self.ledger = self.deploy_ledger(self.token)
+        self.address = _spelt(self.ledger)
+        self.codec = Codec(artifact("RelayLedger")["abi"])
         self.gas = 0  # of the latest command
         self._rounds: dict[ModelId, state.RoundView] = {}  # what `round` answered since the latest command
+
+    def deploy_ledger(self, token: bytes) -> bytes:
+        """Deploy another ledger, for that token, and return its address."""
+        return self.evm.deploy(creation_code("RelayLedger", eth_abi.encode(["address"], [token]), self.libraries))
+
+    def signature(self, message: SignedMessage, signer: Address | NodeKey) -> bytes:
+        """Sign a message for this ledger."""
+        key = signer if isinstance(signer, NodeKey) else KEYS[signer]
+        return sign_message(key, message, CHAIN_ID, self.address)
 
     def fork(self) -> Relay:
         """Copy the ledger and its chain; the two go on apart."""
@@ -82,7 +104,7 @@ class Relay:
     def fund_wallet(self, owner: Address, amount: Wei = WALLET) -> None:
         """Give tokens and let the ledger take them."""
         self.token_call(account(0), "transfer(address,uint256)", owner, amount)
-        self.token_call(owner, "approve(address,uint256)", "0x" + self.ledger.hex(), 2**256 - 1)
+        self.token_call(owner, "approve(address,uint256)", self.address, 2**256 - 1)
 
     def token_call(self, sender: Address, signature: str, *arguments: Any) -> bytes:
         """Transact with the token. Raises Reverted."""
@@ -121,11 +143,18 @@ class Relay:
                 raise
             raise violation from error
 
+    def storage(self) -> Storage:
+        """What the ledger and the token hold, past their views."""
+        return Storage(self.evm, self.ledger, self.token)
+
     def wallet(self, owner: Address | bytes) -> Wei:
         """Tokens outside the ledger (or, asked for the ledger, in it)."""
         address = "0x" + owner.hex() if isinstance(owner, bytes) else owner
         data = keccak(text="balanceOf(address)")[:4] + eth_abi.encode(["address"], [address])
         return Wei(int.from_bytes(self.evm.call(self.token, data)))
+
+    def unbonding(self, model: ModelId, owner: Address) -> state.Unbonding:
+        return state.Unbonding(*self.view("unbondingOf", model, owner))
 
     def free(self, owner: Address) -> Wei:
         return Wei(self.view("freeOf", owner))
@@ -159,3 +188,7 @@ class Relay:
             stakes={owner: self.stake(model, owner) for owner in validators},
             validators=validators,
         )
+
+
+def _spelt(address: bytes) -> Address:
+    return Address("0x" + address.hex())

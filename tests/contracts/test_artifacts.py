@@ -9,6 +9,9 @@ import subprocess
 
 import pytest
 
+from derelayl_node.chain.deploy import LIBRARIES, creation_code
+from derelayl_protocol.types import Address
+
 from .evm import ARTIFACTS, artifact
 
 CONTRACTS = ARTIFACTS.parent
@@ -28,7 +31,7 @@ def test_recompiling_gives_the_committed_artifacts() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["RelayLedger", "RelayToken"])
+@pytest.mark.parametrize("name", [*LIBRARIES, "RelayToken", "RelayLedger"])
 def test_artifact_says_how_it_was_made(name: str) -> None:
     content = artifact(name)
     assert list(content) == [
@@ -36,6 +39,9 @@ def test_artifact_says_how_it_was_made(name: str) -> None:
         "abi",
         "bytecode",
         "deployedBytecode",
+        "linkReferences",
+        "deployedLinkReferences",
+        "storageLayout",
         "compiler",
         "settings",
         "sourceHash",
@@ -43,7 +49,25 @@ def test_artifact_says_how_it_was_made(name: str) -> None:
     assert content["contractName"] == name
     assert content["compiler"].startswith("0.8.37+commit.")
     assert content["settings"]["evmVersion"] == "cancun"
-    assert re.fullmatch(r"0x[0-9a-f]+", content["bytecode"]), "complete: no library is left to be linked"
+
+
+@pytest.mark.parametrize("name", [*LIBRARIES, "RelayToken"])
+def test_what_is_deployed_before_the_ledger_needs_no_library(name: str) -> None:
+    content = artifact(name)
+    assert content["linkReferences"] == content["deployedLinkReferences"] == {}
+    assert re.fullmatch(r"0x[0-9a-f]+", content["bytecode"])
+
+
+def test_the_ledger_is_linked_to_its_libraries_and_nothing_else() -> None:
+    content = artifact("RelayLedger")
+    assert set(content["linkReferences"]) == set(content["deployedLinkReferences"]) == set(LIBRARIES)
+    with pytest.raises(ValueError, match="must be linked to MatchingLib"):
+        creation_code("RelayLedger")
+    addresses = {name: Address(f"0x{number:040x}") for number, name in enumerate(LIBRARIES, start=0xABC)}
+    code = creation_code("RelayLedger", b"\x05", addresses)
+    assert code[-1:] == b"\x05"
+    for name, places in content["linkReferences"].items():
+        assert {code[place : place + 20].hex() for place in places} == {addresses[name][2:]}
 
 
 def test_lock_file_names_no_registry() -> None:

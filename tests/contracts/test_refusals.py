@@ -16,7 +16,7 @@ from derelayl_protocol.rules import BOUNDS
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Root, Wei
 
 from .game import Game
-from .orders import bid_order, settlement_order, tip_order
+from .orders import bid_order, seats_by_score, settlement_order, tip_order
 from .relay import CREATOR, RULES, TRAINERS, UNKNOWN, Relay, root
 
 FIRST, SECOND, THIRD = TRAINERS[:3]
@@ -156,6 +156,13 @@ def test_budget_too_large(game: Game, budget: int, reason: Reason) -> None:
         commands.SettleRound(UNKNOWN, 1, (), ()),
         commands.Advance(UNKNOWN, 1),
         commands.CollectRoyalty(UNKNOWN, root(0), 1),
+        commands.Release(UNKNOWN),
+        commands.BuyAccess(UNKNOWN, root(0)),
+        commands.BidBySig(UNKNOWN, 1, ()),
+        commands.CommitBySig(UNKNOWN, 1, ()),
+        commands.RevealBySig(UNKNOWN, 1, ()),
+        commands.ReportManifests(UNKNOWN, 1, 0, (root(0), root(1)), (bytes(64), bytes(64))),
+        commands.ReportReveals(UNKNOWN, 1, FIRST, ((), ()), (root(0), root(1)), (bytes(64), bytes(64))),
     ],
     ids=lambda command: type(command).__name__,
 )
@@ -188,6 +195,9 @@ ROUND_CALLS = [
     (commands.CommitScores, (root(1),), Phase.COMMIT),
     (commands.RevealScores, ((), root(1)), Phase.REVEAL),
     (commands.SettleRound, ((), ()), Phase.SETTLE),
+    (commands.BidBySig, ((),), Phase.BID),
+    (commands.CommitBySig, ((),), Phase.COMMIT),
+    (commands.RevealBySig, ((),), Phase.REVEAL),
 ]
 
 
@@ -196,6 +206,8 @@ def test_another_round(game: Game, number: int) -> None:
     for make, arguments, _ in ROUND_CALLS:
         game.relay.refuses(Reason.WRONG_ROUND, FIRST, make(game.model, number, *arguments))
     game.relay.refuses(Reason.WRONG_ROUND, FIRST, commands.Advance(game.model, number))
+    proof = (0, (root(0), root(1)), (bytes(64), bytes(64)))
+    game.relay.refuses(Reason.WRONG_ROUND, FIRST, commands.ReportManifests(game.model, number, *proof))
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -276,10 +288,13 @@ def test_bidding_twice(game: Game) -> None:
     game.refuses(Reason.ALREADY_BID, FIRST, commands.PlaceBid, WHOLE_MODEL, Wei(50))
 
 
-def test_one_bid_too_many() -> None:
+@pytest.mark.parametrize("amount", [19, 20])
+def test_a_bid_that_is_no_higher_than_any_of_a_full_round(amount: int) -> None:
     game = Game(trainers=33)
-    game.bid(*[20] * limits.MAX_BIDS)
-    game.refuses(Reason.TOO_MANY_BIDS, TRAINERS[32], commands.PlaceBid, 0, Wei(50))
+    game.bid(*[20] * 5, *[30] * (limits.MAX_BIDS - 5))
+    game.refuses(Reason.TOO_MANY_BIDS, TRAINERS[32], commands.PlaceBid, 0, Wei(amount))
+    game.refuses(Reason.TOO_MANY_BIDS, TRAINERS[0], commands.PlaceBid, 0, Wei(amount))
+    game.refuses(Reason.ALREADY_BID, TRAINERS[0], commands.PlaceBid, 0, Wei(50))
 
 
 def test_offering_what_is_not_a_tip(game: Game) -> None:
@@ -334,42 +349,61 @@ def test_tip_order_incomplete_repeated_absent_or_unsorted(wrong: tuple[int, ...]
     game.refuses(Reason.WRONG_ORDER, FIRST, commands.MatchRound, (0,), wrong)
 
 
+def seats_of(game: Game, order: tuple[int, ...]) -> tuple[int, ...]:
+    """The right seat order for that leg order, as if every leg in it existed."""
+    legs = range(len(game.view.legs))
+    return tuple(seat for leg in order for seat in seats_by_score(game.view, leg if leg in legs else 0))
+
+
 @pytest.mark.parametrize("wrong", [(0, 1), (0, 1, 2, 2), (0, 0, 1), (0, 1, 3), (1, 0, 2), (0, 2, 1)])
 def test_leg_order_incomplete_repeated_absent_or_unsorted(settling: Game, wrong: tuple[int, ...]) -> None:
-    order, seats = settlement_order(settling.view)
-    assert order == (0, 1, 2)
-    by_leg = dict(zip(order, seats, strict=True))
-    medians = tuple(by_leg.get(leg, 0) for leg in wrong)
-    settling.refuses(Reason.WRONG_ORDER, FIRST, commands.SettleRound, wrong, medians)
+    assert settlement_order(settling.view)[0] == (0, 1, 2)
+    settling.refuses(Reason.WRONG_ORDER, FIRST, commands.SettleRound, wrong, seats_of(settling, wrong))
 
 
 def test_leg_order_with_a_leg_not_submitted(revealing: Game) -> None:
     revealing.reveal(*ROWS)
-    revealing.refuses(Reason.WRONG_ORDER, FIRST, commands.SettleRound, (0, 2), (0, 0))
+    revealing.refuses(Reason.WRONG_ORDER, FIRST, commands.SettleRound, (0, 2), seats_of(revealing, (0, 2)))
 
 
 def test_equal_medians_not_by_leg_number(game: Game) -> None:
     game.to_commit()
     game.judge(*[(5000, 5000, 5000)] * 3)
-    game.refuses(Reason.WRONG_ORDER, FIRST, commands.SettleRound, (1, 0, 2), (0, 0, 0))
+    game.refuses(Reason.WRONG_ORDER, FIRST, commands.SettleRound, (1, 0, 2), (0, 1, 2) * 3)
 
 
-@pytest.mark.parametrize("wrong", [(), (0, 0), (0, 0, 0, 0)])
-def test_a_median_seat_missing_or_surplus(settling: Game, wrong: tuple[int, ...]) -> None:
-    settling.refuses(Reason.WRONG_MEDIAN, FIRST, commands.SettleRound, (0, 1, 2), wrong)
-
-
-@pytest.mark.parametrize("seat", [0, 2, 3, 255])
-def test_seat_below_above_or_without_the_median(settling: Game, seat: int) -> None:
+@pytest.mark.parametrize("cut", [0, 1, 8, 10])
+def test_seat_order_too_short_or_too_long(settling: Game, cut: int) -> None:
     order, seats = settlement_order(settling.view)
-    assert seats[1] == 1
-    wrong = (seats[0], seat, seats[2])
-    settling.refuses(Reason.WRONG_MEDIAN, FIRST, commands.SettleRound, order, wrong)
+    settling.refuses(Reason.WRONG_SEAT_ORDER, FIRST, commands.SettleRound, order, (*seats, 0)[:cut])
 
 
-def test_median_of_a_seat_that_did_not_reveal(revealing: Game) -> None:
+@pytest.mark.parametrize("place", range(9))
+@pytest.mark.parametrize("wrong", ["absent", "the one before", "the one after"])
+def test_seat_order_with_an_absent_a_repeated_or_a_misplaced_seat(settling: Game, place: int, wrong: str) -> None:
+    order, right = settlement_order(settling.view)
+    seats = list(right)
+    start = place // 3 * 3
+    seats[place] = 3 if wrong == "absent" else seats[start + (place - start + (1 if "after" in wrong else -1)) % 3]
+    settling.refuses(Reason.WRONG_SEAT_ORDER, FIRST, commands.SettleRound, order, tuple(seats))
+
+
+def test_equal_scores_not_by_seat_number(game: Game) -> None:
+    game.to_commit()
+    game.judge(*[(5000, 4000, 3000)] * 3)
+    game.refuses(Reason.WRONG_SEAT_ORDER, FIRST, commands.SettleRound, (0, 1, 2), (0, 1, 2, 0, 2, 1, 0, 1, 2))
+
+
+def test_seat_order_with_a_seat_that_did_not_reveal(revealing: Game) -> None:
     revealing.reveal(*ROWS)
-    revealing.refuses(Reason.WRONG_MEDIAN, FIRST, commands.SettleRound, (0, 1), (0, 2))
+    revealing.refuses(Reason.WRONG_SEAT_ORDER, FIRST, commands.SettleRound, (0, 1), (0, 2, 0, 1))
+
+
+def test_the_first_fault_on_the_way_down_counts(settling: Game) -> None:
+    right = seats_of(settling, (0, 1, 2))
+    swapped = (*right[:3], right[4], right[3], right[5], *right[6:])
+    settling.refuses(Reason.WRONG_SEAT_ORDER, FIRST, commands.SettleRound, (0, 1, 7), swapped)
+    settling.refuses(Reason.WRONG_ORDER, FIRST, commands.SettleRound, (0, 7, 1), swapped)
 
 
 # --- legs -------------------------------------------------------------------------------------------------------------

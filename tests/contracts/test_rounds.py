@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from derelayl_protocol import limits
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import CheckpointRecord
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Wei
 
 from .game import Game
-from .orders import bid_order, tip_order
+from .orders import agreement, bid_order, tip_order
 from .relay import CREATOR, RULES, TRAINERS, VALIDATORS, account, root
 
 FIRST, SECOND, THIRD, FOURTH, FIFTH = TRAINERS[:5]
@@ -30,7 +33,7 @@ def test_a_whole_round_pays_trainer_parent_and_validators() -> None:
     game.to_commit(40, 30, 20)
     game.judge((5000, 3000, -100), (5001, 3600, -90), (5002, 3601, UNAVAILABLE))
     before = {owner: relay.free(owner) for owner in (CREATOR, *TRAINERS[:3], *VALIDATORS[:4])}
-    seats = game.view.seats
+    judged = game.view
     recorded = game.settle()
 
     pot = 30 + 20 + 2 * RULES.offer_deposit + RULES.emission  # two forfeited bids with the deposits of their legs
@@ -43,9 +46,12 @@ def test_a_whole_round_pays_trainer_parent_and_validators() -> None:
         events.DepositReturned(game.model, 1, game.genesis, CREATOR, RULES.offer_deposit)
     ]
     paid = {event.validator: event for event in recorded if isinstance(event, events.ValidatorPaid)}
-    agreed = [paid[seat.validator].agreed for seat in seats]
-    assert agreed == [2, 3, 2]  # the first is 600 off on one leg, the last could not fetch one
-    assert [paid[seat.validator].amount for seat in seats] == [share * count // sum(agreed) for count in agreed]
+    fits = [agreement(judged, seat, RULES.agreement_ppm) for seat in range(3)]
+    most = 3 * 2 * RULES.agreement_ppm
+    assert 0 < min(fits) < max(fits) < most
+    assert [(paid[seat.validator].agreement, paid[seat.validator].amount) for seat in judged.seats] == [
+        (fit * 10**6 // most, share // 3 * fit // most) for fit in fits
+    ]
 
     carry = pot - reward - royalty - sum(event.amount for event in paid.values())
     assert recorded[-2:] == (
@@ -108,7 +114,8 @@ def test_nothing_is_selected_below_the_margin() -> None:
     recorded = game.play(*[(999, 999, UNAVAILABLE)] * 3)
     settled = next(event for event in recorded if isinstance(event, events.RoundSettled))
     assert (settled.selected, settled.emission, settled.pot) == (0, 0, 90)
-    assert settled.carry == 90 - 3 * (90 * 1500 // 10_000 // 3)
+    paid = sum(event.amount for event in recorded if isinstance(event, events.ValidatorPaid))
+    assert settled.carry == 90 - paid
     assert [tip.root for tip in game.view.tips] == [game.genesis]
     game.check_money()
 
@@ -155,6 +162,90 @@ def test_a_silent_seat_is_slashed_into_the_pot() -> None:
     game.check_money()
 
 
+def test_seats_that_tell_the_legs_apart_get_their_whole_share() -> None:
+    game = Game()
+    recorded = game.play(*[(5000, 3000)] * 3, bids=(40, 30))
+    share = (30 + RULES.emission) * 1500 // 10_000 // 3
+    assert [(event.agreement, event.amount) for event in recorded if isinstance(event, events.ValidatorPaid)] == [
+        (10**6, share)
+    ] * 3
+    assert not only(events.ValidatorCharged, recorded)
+    game.check_money()
+
+
+FOUR = replace(RULES, committee_size=4)
+"""Four seats: one that is wrong is outvoted among the three others of each of the rest."""
+
+
+def test_a_constant_answer_earns_and_costs_nothing() -> None:
+    game = Game(FOUR)
+    game.to_commit(40, 30)
+    game.judge(*[(5000, 3000)] * 3, (5000, 5000))
+    right = [seat.validator for seat in game.view.seats[:3]]
+    recorded = game.settle()
+    assert [event.validator for event in recorded if isinstance(event, events.ValidatorPaid)] == right
+    assert not only(events.ValidatorCharged, recorded)
+    game.check_money()
+
+
+def test_a_seat_that_mixes_up_the_legs_is_charged_from_its_stake_to_the_carry() -> None:
+    game = Game(FOUR)
+    game.to_commit(40, 30)
+    game.judge(*[(5000, 3000)] * 3, (3000, 5000))
+    wrong = game.view.seats[3]
+    recorded = game.settle()
+    share = (30 + RULES.emission) * 1500 // 10_000 // 4
+    charge = min(wrong.weight, share)
+    assert only(events.ValidatorCharged, recorded) == [
+        events.ValidatorCharged(game.model, 1, wrong.validator, Ppm(10**6), Wei(charge))
+    ]
+    assert game.relay.stake(game.model, wrong.validator) == wrong.weight - charge
+    settled = next(event for event in recorded if isinstance(event, events.RoundSettled))
+    paid = sum(event.amount for event in recorded if isinstance(event, events.ValidatorPaid))
+    rewarded = sum(event.reward + event.royalty for event in recorded if isinstance(event, events.LegSettled))
+    assert settled.carry == settled.pot - paid - rewarded + charge
+    game.check_money()
+
+
+def test_a_single_leg_pays_no_validator() -> None:
+    game = Game()
+    recorded = game.play(*[(5000,)] * 3, bids=(40,))
+    assert not only(events.ValidatorPaid, recorded)
+    assert not only(events.ValidatorCharged, recorded)
+    game.check_money()
+
+
+def test_a_seat_that_reveals_alone_is_not_paid() -> None:
+    game = Game(replace(RULES, quorum=1))
+    game.to_commit(40, 30)
+    game.judge((5000, 3000), None, None)
+    recorded = game.settle()
+    assert not only(events.ValidatorPaid, recorded)
+    assert len(only(events.ValidatorSlashed, recorded)) == 2
+    game.check_money()
+
+
+@pytest.mark.parametrize("heavy", [0, 1, 2])
+def test_a_seat_is_compared_with_the_weighted_median_of_the_others(heavy: int) -> None:
+    """One seat outweighs the two others together: they are compared with it, it with them."""
+    game = Game(replace(RULES, agreement_ppm=Ppm(20_000)), validators=3)
+    game.relay.send(VALIDATORS[heavy], commands.Stake(game.model, Wei(5000)))
+    game.to_commit(40, 30, 20)
+    game.judge((9000, 100, UNAVAILABLE), (5000, 4000, -2000), (-900, 7000, 50))
+    judged = game.view
+    fits = [agreement(judged, seat, 20_000) for seat in range(3)]
+    recorded = game.settle()
+    results = {
+        event.validator: event.agreement if isinstance(event, events.ValidatorPaid) else -event.disagreement
+        for event in recorded
+        if isinstance(event, events.ValidatorPaid | events.ValidatorCharged)
+    }
+    most = 3 * 2 * 20_000
+    found = [results.get(seat.validator, 0) for seat in judged.seats]
+    assert found == [fit * 10**6 // most if fit > 0 else -(-fit * 10**6 // most) for fit in fits]
+    game.check_money()
+
+
 def test_emission_halves_and_ends_with_the_budget() -> None:
     game = Game(replace(RULES, halving_rounds=1), budget=1_000_003 + 500_001 + 100)
     emissions = [
@@ -185,6 +276,25 @@ def test_legs_follow_the_orders_and_surplus_bids_return() -> None:
     returned = [(event.trainer, event.amount) for event in recorded if isinstance(event, events.BidReturned)]
     assert returned == [(TRAINERS[6], 2), (TRAINERS[2], 1)]
     assert not only(events.DepositReturned, recorded)
+    game.check_money()
+
+
+def test_in_a_full_round_a_higher_bid_displaces_the_latest_of_the_lowest() -> None:
+    game = Game(trainers=33)
+    game.bid(30, 20, 20, *[40] * (limits.MAX_BIDS - 3))
+    late, loser = TRAINERS[32], TRAINERS[2]
+    before = game.relay.free(loser), game.relay.free(late)
+    recorded = game.send(late, commands.PlaceBid, 2, Wei(21))
+    assert recorded == (
+        events.BidPlaced(game.model, 1, late, 2, Wei(21)),
+        events.BidDisplaced(game.model, 1, loser, late, Wei(20)),
+    )
+    assert (game.relay.free(loser), game.relay.free(late)) == (before[0] + 20, before[1] - 21)
+    assert (game.view.bids[2].trainer, game.view.bids[2].segment) == (late, 2)
+    assert len(game.view.bids) == limits.MAX_BIDS
+    assert game.send(loser, commands.PlaceBid, 0, Wei(50))[1] == events.BidDisplaced(
+        game.model, 1, TRAINERS[1], loser, Wei(20)
+    )
     game.check_money()
 
 
@@ -220,11 +330,9 @@ def test_a_withdrawal_moves_tokens_back_to_the_wallet() -> None:
     assert (game.relay.wallet(FIRST), game.relay.free(FIRST)) == (wallet + 400, free - 400)
 
 
-def test_unstaking_returns_everything_and_the_last_validator_moves_up() -> None:
+def test_the_last_validator_moves_up_when_one_leaves() -> None:
     game = Game()
-    free, stake = game.relay.free(VALIDATORS[1]), game.relay.stake(game.model, VALIDATORS[1])
     game.relay.send(VALIDATORS[1], commands.Unstake(game.model))
-    assert game.relay.free(VALIDATORS[1]) == free + stake
     assert game.relay.model(game.model).validators == (VALIDATORS[0], VALIDATORS[3], VALIDATORS[2])
     game.relay.send(VALIDATORS[2], commands.Unstake(game.model))
     assert game.relay.model(game.model).validators == (VALIDATORS[0], VALIDATORS[3])

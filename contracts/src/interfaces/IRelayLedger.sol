@@ -31,7 +31,7 @@ struct Rules {
     uint8 committeeSize; // seats drawn for a round
     uint8 quorum; // fewer answers than this void the round
     int64 marginPpm; // a leg below this gain is never selected
-    int64 agreementPpm; // a score this near to the median counts as agreeing
+    int64 agreementPpm; // from this distance on, a score is of no worth to the committee
     uint16 gammaBps; // share of a royalty that climbs one step to the parent
     uint16 trainerBps; // shares of the pot; the three add up to 10,000
     uint16 royaltyBps;
@@ -39,9 +39,13 @@ struct Rules {
     uint16 slashBps; // share of its stake a seat loses that does not reveal
     uint128 minBid;
     uint128 offerDeposit; // per leg that may continue an offered tip
-    uint128 validatorStake; // the least that makes an account eligible for a seat
+    uint128 validatorStake; // the least to stake; down to half of it, a stake keeps its chance of a seat
     uint128 emission; // from the model's budget per settled round with a selected leg
     uint32 halvingRounds; // settled rounds after which the emission halves
+    uint32 unbondingSeconds; // from unstaking to release: as long a stake can be lost for an equivocation
+    uint16 reporterBps; // share of an equivocator's loss that goes to its reporter, the rest goes to the pot
+    uint128 accessFee; // for one account's access to one checkpoint; 0 makes the model open
+    uint16 accessPotBps; // share of the fee that goes to the pot, the rest goes to the checkpoint and its lineage
 }
 
 /// @notice A bid for a lease.
@@ -59,7 +63,8 @@ struct Tip {
     bool offered;
 }
 
-/// @notice A lease and what became of it; `child` is zero until submitted, `deposit` zero if the tip was not offered.
+/// @notice A lease and what became of it; `child` is zero until submitted, `deposit` zero if the tip was not offered,
+/// `bid` zero once the trainer was caught signing two children: such a leg is never selected.
 struct Leg {
     address trainer;
     bytes32 parent;
@@ -77,6 +82,37 @@ struct Seat {
     bytes32 commitment;
     bool revealed;
     int64[] scores;
+}
+
+/// @notice A bid that its trainer has signed for anyone to send before `expiry`.
+/// @dev EIP-712: Bid(bytes32 model,uint64 round,uint8 segment,uint256 amount,uint64 expiry). All signatures here have
+/// the compact form of EIP-2098.
+struct SignedBid {
+    address trainer;
+    uint8 segment;
+    uint256 amount;
+    uint64 expiry;
+    bytes32 r;
+    bytes32 vs;
+}
+
+/// @notice A seat's sealed scores that it has signed for anyone to send.
+/// @dev EIP-712: Commit(bytes32 model,uint64 round,bytes32 commitment).
+struct SignedCommit {
+    address validator;
+    bytes32 commitment;
+    bytes32 r;
+    bytes32 vs;
+}
+
+/// @notice A seat's opened seal that it has signed for anyone to send.
+/// @dev EIP-712: Reveal(bytes32 model,uint64 round,int64[] scores,bytes32 salt).
+struct SignedReveal {
+    address validator;
+    int64[] scores;
+    bytes32 salt;
+    bytes32 r;
+    bytes32 vs;
 }
 
 /// @notice The running round of a model; `deadline` is zero where the phase has none.
@@ -114,16 +150,19 @@ struct Checkpoint {
 /// @title The relay ledger
 /// @notice Records who continued what from whom, has a committee judge every leg, and pays.
 /// @dev Assumptions about the parties it depends on:
-/// - `token` is a plain ERC-20: a transfer moves exactly the named amount and calls nobody back. RelayToken is one.
-/// Fees on   transfer, rebasing or hooks are not supported.
+/// - `token` is a plain ERC-20: a transfer moves exactly the named amount. RelayToken is one. Fees on transfer and
+/// rebasing are not supported. A token that calls back finds its books in order and the token movements locked.
 /// - The block timestamp is off by seconds at most, so phases should last minutes.
 /// - The ledger never sees weights: that a child root names decodable weights is what validators check.
 /// Surprises:
 /// - Nobody owns the contract; nothing can be paused, upgraded, repaired or minted.
 /// - An unknown model is always UnknownModel. A call about a round checks in this order: model, round number, phase,
-/// deadline,   then the rest.
+/// deadline, then the rest.
 /// - A tie of orders cannot occur: the caller sorts, the ledger checks every order in one pass and never sorts.
 /// - The last validator to reveal can choose between two seeds by staying silent, at the price of its slash.
+/// - Signed messages have no nonce: an account has one bid, one commit and one reveal in a round, so a message is used
+/// up when it has been executed.
+/// - A scored validator can lose stake: a seat whose scores fit the wrong legs better than the right ones is charged.
 interface IRelayLedger {
     /* EVENTS */
 
@@ -142,18 +181,25 @@ interface IRelayLedger {
     /// @notice `amount` was added to the account's stake.
     event Staked(bytes32 indexed model, address indexed account, uint256 amount);
 
-    /// @notice The whole stake, `amount`, returned to the account's free balance.
-    event Unstaked(bytes32 indexed model, address indexed account, uint256 amount);
+    /// @notice The account left the validators with its whole stake, `amount`; all that is unbonding can be released
+    /// from `releaseTime` on.
+    event Unstaked(bytes32 indexed model, address indexed account, uint256 amount, uint64 releaseTime);
+
+    /// @notice All that was unbonding, `amount`, returned to the account's free balance.
+    event StakeReleased(bytes32 indexed model, address indexed account, uint256 amount);
 
     /// @notice A trainer bid for a lease of `segment`.
     event BidPlaced(
         bytes32 indexed model, uint64 indexed round, address indexed trainer, uint8 segment, uint256 amount
     );
 
-    /// @notice A tip's owner offered it and locked `deposit`, the rule `offerDeposit` times `legsPerTip`.
-    event TipOffered(
-        bytes32 indexed model, uint64 indexed round, bytes32 tip, address indexed owner, uint256 deposit
+    /// @notice The round was full, and a higher bid `by` another trainer took the place of this one, which returned.
+    event BidDisplaced(
+        bytes32 indexed model, uint64 indexed round, address indexed trainer, address by, uint256 amount
     );
+
+    /// @notice A tip's owner offered it and locked `deposit`, the rule `offerDeposit` times `legsPerTip`.
+    event TipOffered(bytes32 indexed model, uint64 indexed round, bytes32 tip, address indexed owner, uint256 deposit);
 
     /// @notice A bid that found no tip, or whose round was voided at matching, returned.
     event BidReturned(bytes32 indexed model, uint64 indexed round, address indexed trainer, uint256 amount);
@@ -165,12 +211,7 @@ interface IRelayLedger {
 
     /// @notice A trainer got the lease of `leg`: to continue `parent` in `segment`.
     event LegLeased(
-        bytes32 indexed model,
-        uint64 indexed round,
-        uint8 leg,
-        address indexed trainer,
-        bytes32 parent,
-        uint8 segment
+        bytes32 indexed model, uint64 indexed round, uint8 leg, address indexed trainer, bytes32 parent, uint8 segment
     );
 
     /// @notice The committee of the round was drawn.
@@ -181,18 +222,11 @@ interface IRelayLedger {
 
     /// @notice The trainer of `leg` handed over `child`.
     event LegSubmitted(
-        bytes32 indexed model,
-        uint64 indexed round,
-        uint8 leg,
-        address indexed trainer,
-        bytes32 parent,
-        bytes32 child
+        bytes32 indexed model, uint64 indexed round, uint8 leg, address indexed trainer, bytes32 parent, bytes32 child
     );
 
     /// @notice A seat sealed its scores.
-    event ScoresCommitted(
-        bytes32 indexed model, uint64 indexed round, address indexed validator, bytes32 commitment
-    );
+    event ScoresCommitted(bytes32 indexed model, uint64 indexed round, address indexed validator, bytes32 commitment);
 
     /// @notice A seat opened its scores, one for each leg in leg order; UNAVAILABLE is the least int64.
     event ScoresRevealed(
@@ -216,9 +250,15 @@ interface IRelayLedger {
         uint256 forfeited
     );
 
-    /// @notice A seat was paid for the `agreed` submitted legs on which it was near the median.
+    /// @notice A seat was paid for telling the legs apart as the others did: `agreement` millionths of its share.
     event ValidatorPaid(
-        bytes32 indexed model, uint64 indexed round, address indexed validator, uint8 agreed, uint256 amount
+        bytes32 indexed model, uint64 indexed round, address indexed validator, uint64 agreement, uint256 amount
+    );
+
+    /// @notice A seat whose scores fit the wrong legs better than the right ones lost `amount` of its stake to the
+    /// carry.
+    event ValidatorCharged(
+        bytes32 indexed model, uint64 indexed round, address indexed validator, uint64 disagreement, uint256 amount
     );
 
     /// @notice A seat that did not reveal lost `amount` of its stake.
@@ -238,6 +278,34 @@ interface IRelayLedger {
         bytes32 indexed model, bytes32 indexed root, address indexed owner, uint256 kept, uint256 passed, bytes32 parent
     );
 
+    /// @notice The account paid `fee` for access to a checkpoint: `toPot` went into the carry, the rest waits there.
+    event AccessBought(
+        bytes32 indexed model, bytes32 indexed root, address indexed account, uint256 fee, uint256 toPot
+    );
+
+    /// @notice A trainer was caught signing two children under one lease: its bid, `amount`, is lost, `reward` of it to
+    /// the reporter.
+    event TrainerEquivocated(
+        bytes32 indexed model,
+        uint64 indexed round,
+        uint8 leg,
+        address indexed trainer,
+        address reporter,
+        uint256 amount,
+        uint256 reward
+    );
+
+    /// @notice A validator was caught signing two reveals for one round: its stake, bonded or not, is lost, `amount` in
+    /// all, `reward` of it to the reporter.
+    event ValidatorEquivocated(
+        bytes32 indexed model,
+        uint64 indexed round,
+        address indexed validator,
+        address reporter,
+        uint256 amount,
+        uint256 reward
+    );
+
     /* VIEWS */
 
     /// @notice The ERC-20 token that everything is paid in.
@@ -249,11 +317,18 @@ interface IRelayLedger {
     /// @notice The account's stake as validator of the model.
     function stakeOf(bytes32 model, address account) external view returns (uint256);
 
+    /// @notice What the account has unbonding, and from when on it can be released; zeros if there is nothing.
+    function unbondingOf(bytes32 model, address account) external view returns (uint256 amount, uint64 releaseTime);
+
     /// @notice The model's validators in list order: as they staked; one that leaves is replaced by the last.
     function validatorsOf(bytes32 model) external view returns (address[] memory);
 
     /// @notice The checkpoint, or only zeros if the model has none of that root.
     function checkpointOf(bytes32 model, bytes32 root) external view returns (Checkpoint memory);
+
+    /// @notice Whether the account may fetch the weights of the checkpoint: the model is open, or the account owns the
+    /// checkpoint or has bought access to it.
+    function accessOf(bytes32 model, bytes32 root, address account) external view returns (bool);
 
     /// @notice Rules, money and counters of the model.
     function modelOf(bytes32 model) external view returns (ModelView memory);
@@ -279,6 +354,10 @@ interface IRelayLedger {
     /// @notice Moves `amount` from the caller's wallet to its free balance; the ledger needs an allowance.
     function deposit(uint256 amount) external;
 
+    /// @notice Like `deposit`, with an allowance that the caller has signed (EIP-2612) instead of sent.
+    /// @dev A permit that somebody else has executed before does no harm: it is the allowance that counts.
+    function depositWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+
     /// @notice Moves `amount` from the caller's free balance to its wallet.
     function withdraw(uint256 amount) external;
 
@@ -291,15 +370,28 @@ interface IRelayLedger {
     /// @notice Adds free balance to the model's emission budget. There is no way back.
     function fund(bytes32 model, uint256 amount) external;
 
+    /* STAKES */
+
     /// @notice Adds free balance to the caller's stake as validator; the total must reach the rule `validatorStake`.
     function stake(bytes32 model, uint256 amount) external;
 
-    /// @notice Returns the caller's whole stake; refused while it holds a seat in the running round.
+    /// @notice Takes the caller off the validators; refused while it holds a seat in the running round. Its whole stake
+    /// is unbonding for the rule `unbondingSeconds`, with what is unbonding already.
     function unstake(bytes32 model) external;
+
+    /// @notice Moves all that has unbonded to the caller's free balance.
+    function release(bytes32 model) external;
+
+    /* ACCESS */
+
+    /// @notice Buys access to one checkpoint for the rule `accessFee`: `accessPotBps` of it goes to the carry, the rest
+    /// is a royalty of the checkpoint.
+    function buyAccess(bytes32 model, bytes32 root) external;
 
     /* ROUNDS */
 
-    /// @notice Bids `amount` for a lease of `segment`; the first bid of a round starts its clock.
+    /// @notice Bids `amount` for a lease of `segment`; the first bid of a round starts its clock. Where all MAX_BIDS places
+    /// are taken, it displaces the smallest bid (of equals the one with the highest place), if it is greater.
     function bid(bytes32 model, uint64 round, uint8 segment, uint256 amount) external;
 
     /// @notice Locks the deposit for each leg that may continue the caller's tip; offered tips rank first.
@@ -323,12 +415,51 @@ interface IRelayLedger {
     /// @notice Enforces the deadline of the running phase; anyone may.
     function advance(bytes32 model, uint64 round) external;
 
-    /* SETTLEMENT */
-
     /// @notice Ranks, selects and pays, and begins the next round.
     /// @param legOrder The submitted legs: score descending, then leg number ascending.
-    /// @param medianSeats For each of them the index of a seat whose score is the weighted lower median.
-    function settle(bytes32 model, uint64 round, uint8[] calldata legOrder, uint8[] calldata medianSeats) external;
+    /// @param seatOrder For each of them in that order the seats that revealed: their score of the leg ascending, then
+    /// seat number ascending.
+    function settle(bytes32 model, uint64 round, uint8[] calldata legOrder, uint8[] calldata seatOrder) external;
+
+    /* SIGNED CALLS */
+
+    /// @notice Places the bids of others from their free balances. Passed over: a bid that has expired, finds
+    /// every place taken by bids as high or one of its trainer, or is not covered. Anything else wrong with one refuses all.
+    function bidBySig(bytes32 model, uint64 round, SignedBid[] calldata bids) external;
+
+    /// @notice Commits for others. A seat that has committed is passed over; anything else wrong with one refuses
+    /// all.
+    function commitBySig(bytes32 model, uint64 round, SignedCommit[] calldata commits) external;
+
+    /// @notice Reveals for others. A seat that has revealed is passed over; anything else wrong with one refuses all.
+    function revealBySig(bytes32 model, uint64 round, SignedReveal[] calldata reveals) external;
+
+    /* EQUIVOCATION */
+
+    /// @notice Proves that the trainer of a running lease has signed two children under it. Its bid is lost: the rule
+    /// `reporterBps` of it goes to the caller, the rest to the carry. The leg is judged but never selected.
+    /// @param r First halves of the signatures of the children's manifests, see SHA-256 leg digest in the protocol.
+    /// @param vs Second halves, with the parity in the highest bit (EIP-2098).
+    function reportManifests(
+        bytes32 model,
+        uint64 round,
+        uint8 leg,
+        bytes32[2] calldata children,
+        bytes32[2] calldata r,
+        bytes32[2] calldata vs
+    ) external;
+
+    /// @notice Proves that a validator has signed two different reveals for one round, running or long over. Its stake
+    /// and all that is unbonding are lost and shared out in the same way. It keeps its place and its seat.
+    function reportReveals(
+        bytes32 model,
+        uint64 round,
+        address validator,
+        int64[][2] calldata scores,
+        bytes32[2] calldata salts,
+        bytes32[2] calldata r,
+        bytes32[2] calldata vs
+    ) external;
 
     /* ROYALTIES */
 

@@ -25,11 +25,17 @@ uint256 constant MAX_PHASE_SECONDS = 30 days;
 /// @dev Largest single amount; sums of 2**32 of them still fit a uint128.
 uint256 constant MAX_AMOUNT_WEI = type(uint96).max;
 
+/// @dev Upper bound for the rule `reporterBps`: who reports itself still loses half.
+uint256 constant MAX_REPORTER_BPS = 5_000;
+
 /// @dev Royalty steps in one call.
 uint256 constant MAX_COLLECT_STEPS = 32;
 
 /// @dev Basis points in a whole.
 uint256 constant BPS = 10_000;
+
+/// @dev Millionths in a whole.
+uint256 constant PPM = 1_000_000;
 
 /// @dev The segment number that stands for every segment at once.
 uint8 constant WHOLE_MODEL = 255;

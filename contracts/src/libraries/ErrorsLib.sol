@@ -49,7 +49,7 @@ library ErrorsLib {
     /// @notice Thrown when the account has bid in this round.
     error AlreadyBid();
 
-    /// @notice Thrown when the round has MAX_BIDS bids.
+    /// @notice Thrown when the round has MAX_BIDS bids, none of them lower.
     error TooManyBids();
 
     /// @notice Thrown when the model has no such segment.
@@ -97,21 +97,39 @@ library ErrorsLib {
     /// @notice Thrown when there is not one valid score for each leg, UNAVAILABLE for those not submitted.
     error BadScores();
 
-    /// @notice Thrown when a seat's score is not the weighted lower median of its leg.
-    error WrongMedian();
+    /// @notice Thrown when a leg's seats are incomplete, named twice, did not reveal, or are not ascending by score.
+    error WrongSeatOrder();
 
     /// @notice Thrown when the account has a seat in the running round.
     error StakeInUse();
 
-    /// @notice Thrown when the account has nothing staked.
+    /// @notice Thrown when the account is not in the list of validators.
     error NoStake();
 
     /// @notice Thrown when the stake would be below the rule `validatorStake`.
     error StakeTooSmall();
+
+    /// @notice Thrown when no stake of the account is unbonding.
+    error NothingUnbonding();
 
     /// @notice Thrown when the phase has no deadline to enforce.
     error NothingToAdvance();
 
     /// @notice Thrown when the number of steps is not 1 … MAX_COLLECT_STEPS.
     error BadSteps();
+
+    /// @notice Thrown when the model asks no fee for access.
+    error NotForSale();
+
+    /// @notice Thrown when the account has bought access to the checkpoint.
+    error AlreadyBought();
+
+    /// @notice Thrown when a signature is malformed or not the named account's.
+    error BadSignature();
+
+    /// @notice Thrown when the two messages of a report do not differ.
+    error SameMessage();
+
+    /// @notice Thrown when the reported account has nothing left to lose.
+    error NothingToSlash();
 }

@@ -1,16 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Bid, Tip} from "../interfaces/IRelayLedger.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+import {Bid, IRelayLedger, Phase, Tip, VoidReason} from "../interfaces/IRelayLedger.sol";
 import {MAX_COMMITTEE_DRAWS} from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
-import {StoredModel} from "./StoredTypes.sol";
+import {Packed} from "./PackedLib.sol";
+import {PaymentLib} from "./PaymentLib.sol";
+import {RoundLib} from "./RoundLib.sol";
+import {StoredModel, StoredRound, StoredSeat} from "./StoredTypes.sol";
 
 /// @title Matching
-/// @notice Checks the two orders that the caller sorted, and draws the committee.
+/// @notice Checks the two orders that the caller sorted, leases the legs and draws the committee.
+/// @dev Linked: the ledger executes it by delegatecall, on its own storage.
 library MatchingLib {
+    using RoundLib for StoredModel;
+    using RoundLib for StoredRound;
+
+    /// @dev Closes the bidding of a round whose deadline has passed; voids it if the committee is too small.
+    function matchRound(
+        bytes32 id,
+        StoredModel storage model,
+        mapping(address account => uint256) storage freeOf,
+        uint8[] calldata bidOrder,
+        uint8[] calldata tipOrder
+    ) external {
+        StoredRound storage round = model.round;
+        Bid[] memory bids = round.readBids();
+        Tip[] memory tips = model.readTips();
+        _checkBidOrder(bids, round.seed, bidOrder);
+        _checkTipOrder(tips, round.seed, tipOrder);
+
+        address[] memory committee = _drawCommittee(model, round.seed, bids, tips);
+        if (committee.length < model.rules.quorum) {
+            _void(id, model, freeOf, bids, tips);
+            return;
+        }
+        uint256 legsPerTip = model.rules.legsPerTip;
+        uint256 legs = Math.min(bids.length, tips.length * legsPerTip);
+        for (uint256 i = legs; i < bids.length; ++i) {
+            _returnBid(freeOf, id, round.number, bids[bidOrder[i]]);
+        }
+        _returnUnused(id, model, freeOf, tips, tipOrder, legs);
+        _lease(id, round, bids, tips, bidOrder, tipOrder, legs, legsPerTip);
+        _seat(id, model, committee);
+        round.enter(id, Phase.TRAIN, model.rules.trainSeconds);
+    }
+
+    /* ORDERS */
+
     /// @dev Reverts with WrongOrder unless `order` names every bid once: amount descending, then hash ascending.
-    function checkBidOrder(Bid[] memory bids, bytes32 seed, uint8[] calldata order) internal pure {
+    function _checkBidOrder(Bid[] memory bids, bytes32 seed, uint8[] calldata order) private pure {
         if (order.length != bids.length) revert ErrorsLib.WrongOrder();
         for (uint256 i; i < order.length; ++i) {
             if (order[i] >= bids.length) revert ErrorsLib.WrongOrder();
@@ -20,7 +61,7 @@ library MatchingLib {
 
     /// @dev Reverts with WrongOrder unless `order` names every tip once: offered first, then score descending, then
     /// hash ascending.
-    function checkTipOrder(Tip[] memory tips, bytes32 seed, uint8[] calldata order) internal pure {
+    function _checkTipOrder(Tip[] memory tips, bytes32 seed, uint8[] calldata order) private pure {
         if (order.length != tips.length) revert ErrorsLib.WrongOrder();
         for (uint256 i; i < order.length; ++i) {
             if (order[i] >= tips.length) revert ErrorsLib.WrongOrder();
@@ -28,11 +69,24 @@ library MatchingLib {
         }
     }
 
+    function _ranksBefore(Bid memory a, Bid memory b, bytes32 seed) private pure returns (bool) {
+        if (a.amount != b.amount) return a.amount > b.amount;
+        return sha256(abi.encodePacked(seed, a.trainer)) < sha256(abi.encodePacked(seed, b.trainer));
+    }
+
+    function _ranksBefore(Tip memory a, Tip memory b, bytes32 seed) private pure returns (bool) {
+        if (a.offered != b.offered) return a.offered;
+        if (a.score != b.score) return a.score > b.score;
+        return sha256(abi.encodePacked(seed, a.root)) < sha256(abi.encodePacked(seed, b.root));
+    }
+
+    /* COMMITTEE */
+
     /// @dev Draws the committee without replacement from the model's validators; who has a stake in the outcome gets no
     /// seat.
     /// @return seated The validators in seat order, at most `committeeSize`.
-    function drawCommittee(StoredModel storage model, bytes32 seed, Bid[] memory bids, Tip[] memory tips)
-        internal
+    function _drawCommittee(StoredModel storage model, bytes32 seed, Bid[] memory bids, Tip[] memory tips)
+        private
         view
         returns (address[] memory seated)
     {
@@ -69,12 +123,13 @@ library MatchingLib {
         return position;
     }
 
+    /// @dev Whether enough is left of its stake, and it is not a party to the round.
     function _mayJudge(StoredModel storage model, address candidate, Bid[] memory bids, Tip[] memory tips)
         private
         view
         returns (bool)
     {
-        if (model.validatorOf[candidate].stake < model.rules.validatorStake) return false;
+        if (2 * uint256(model.validatorOf[candidate].stake) < model.rules.validatorStake) return false;
         for (uint256 i; i < bids.length; ++i) {
             if (bids[i].trainer == candidate) return false;
         }
@@ -84,14 +139,89 @@ library MatchingLib {
         return true;
     }
 
-    function _ranksBefore(Bid memory a, Bid memory b, bytes32 seed) private pure returns (bool) {
-        if (a.amount != b.amount) return a.amount > b.amount;
-        return sha256(abi.encodePacked(seed, a.trainer)) < sha256(abi.encodePacked(seed, b.trainer));
+    /* LEASES AND SEATS */
+
+    /// @dev Leg j has the j-th bid in order, and each tip in order has `legsPerTip` of them.
+    function _lease(
+        bytes32 id,
+        StoredRound storage round,
+        Bid[] memory bids,
+        Tip[] memory tips,
+        uint8[] calldata bidOrder,
+        uint8[] calldata tipOrder,
+        uint256 legs,
+        uint256 legsPerTip
+    ) private {
+        Packed[2] memory leases;
+        for (uint256 i; i < legs; ++i) {
+            uint8 bidIndex = bidOrder[i];
+            uint8 tipIndex = tipOrder[i / legsPerTip];
+            leases[i / 16] = leases[i / 16].with(2 * (i % 16), bidIndex).with(2 * (i % 16) + 1, tipIndex);
+            Bid memory bid = bids[bidIndex];
+            emit IRelayLedger.LegLeased(id, round.number, uint8(i), bid.trainer, tips[tipIndex].root, bid.segment);
+        }
+        round.leases[0] = leases[0];
+        if (legs > 16) round.leases[1] = leases[1];
+        round.legCount = uint8(legs);
     }
 
-    function _ranksBefore(Tip memory a, Tip memory b, bytes32 seed) private pure returns (bool) {
-        if (a.offered != b.offered) return a.offered;
-        if (a.score != b.score) return a.score > b.score;
-        return sha256(abi.encodePacked(seed, a.root)) < sha256(abi.encodePacked(seed, b.root));
+    function _seat(bytes32 id, StoredModel storage model, address[] memory committee) private {
+        for (uint256 i; i < committee.length; ++i) {
+            StoredSeat storage seat = model.round.seats[i];
+            seat.validator = committee[i];
+            seat.weight = model.validatorOf[committee[i]].stake;
+        }
+        model.round.seatCount = uint8(committee.length);
+        emit IRelayLedger.CommitteeSeated(id, model.round.number, committee);
+    }
+
+    /* RETURNS */
+
+    /// @dev Voids the round before anything is leased: every bid and every offer returns.
+    function _void(
+        bytes32 id,
+        StoredModel storage model,
+        mapping(address account => uint256) storage freeOf,
+        Bid[] memory bids,
+        Tip[] memory tips
+    ) private {
+        uint64 number = model.round.number;
+        for (uint256 i; i < bids.length; ++i) {
+            _returnBid(freeOf, id, number, bids[i]);
+        }
+        uint256 whole = uint256(model.rules.offerDeposit) * model.rules.legsPerTip;
+        for (uint256 i; i < tips.length; ++i) {
+            Tip memory tip = tips[i];
+            if (tip.offered) PaymentLib.returnDeposit(freeOf, id, number, tip.root, tip.owner, whole);
+        }
+        emit IRelayLedger.RoundVoided(id, number, VoidReason.COMMITTEE_TOO_SMALL);
+        model.begin(id);
+    }
+
+    /// @dev Returns the part of each offer that none of the legs uses.
+    function _returnUnused(
+        bytes32 id,
+        StoredModel storage model,
+        mapping(address account => uint256) storage freeOf,
+        Tip[] memory tips,
+        uint8[] calldata tipOrder,
+        uint256 legs
+    ) private {
+        uint256 legsPerTip = model.rules.legsPerTip;
+        for (uint256 i; i < tips.length; ++i) {
+            Tip memory tip = tips[tipOrder[i]];
+            uint256 used = Math.min(legs, legsPerTip);
+            legs -= used;
+            if (!tip.offered) continue;
+            uint256 unused = (legsPerTip - used) * model.rules.offerDeposit;
+            PaymentLib.returnDeposit(freeOf, id, model.round.number, tip.root, tip.owner, unused);
+        }
+    }
+
+    function _returnBid(mapping(address account => uint256) storage freeOf, bytes32 id, uint64 number, Bid memory bid)
+        private
+    {
+        freeOf[bid.trainer] += bid.amount;
+        emit IRelayLedger.BidReturned(id, number, bid.trainer, bid.amount);
     }
 }

@@ -6,23 +6,32 @@ type Packed is uint256;
 
 using PackedLib for Packed global;
 
-/// @title Short lists in one storage slot
+/// @title Short lists and sets in one storage slot
 library PackedLib {
-    /// @dev Packs at most 32 numbers.
-    function pack(uint8[] calldata numbers) internal pure returns (Packed) {
-        uint256 word;
-        for (uint256 i; i < numbers.length; ++i) {
-            word |= uint256(numbers[i]) << (8 * i);
-        }
-        return Packed.wrap(word);
-    }
-
-    /// @dev The list with its number at `index`, zero so far, replaced.
+    /// @dev The list with its number at `index` replaced.
     function with(Packed list, uint256 index, uint8 number) internal pure returns (Packed) {
-        return Packed.wrap(Packed.unwrap(list) | (uint256(number) << (8 * index)));
+        uint256 others = Packed.unwrap(list) & ~(uint256(0xff) << (8 * index));
+        return Packed.wrap(others | (uint256(number) << (8 * index)));
     }
 
     function get(Packed list, uint256 index) internal pure returns (uint8) {
         return uint8(Packed.unwrap(list) >> (8 * index));
+    }
+
+    /// @dev Whether the bit of `index` is set.
+    function has(uint256 set, uint256 index) internal pure returns (bool) {
+        return (set >> index) & 1 == 1;
+    }
+
+    /// @dev The number of bits that are set.
+    function size(uint256 set) internal pure returns (uint256 count) {
+        for (; set != 0; set &= set - 1) {
+            ++count;
+        }
+    }
+
+    /// @dev The set of the first `count` indices.
+    function full(uint256 count) internal pure returns (uint256) {
+        return (1 << count) - 1;
     }
 }

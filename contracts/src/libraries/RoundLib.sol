@@ -1,23 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Bid, Leg, Seat, Tip} from "../interfaces/IRelayLedger.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+import {Bid, IRelayLedger, Leg, Phase, RoundView, Seat, Tip} from "../interfaces/IRelayLedger.sol";
+import {MAX_BIDS} from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
+import {Packed, PackedLib} from "./PackedLib.sol";
+import {ScoringLib} from "./ScoringLib.sol";
 import {StoredBid, StoredCheckpoint, StoredModel, StoredRound, StoredSeat} from "./StoredTypes.sol";
 
-/// @title Reading a round
-/// @notice Unpacks the running round from storage into the structs of the interface.
+/// @title The running round
+/// @notice Moves it from phase to phase and unpacks it from storage into the structs of the interface.
 library RoundLib {
+    using PackedLib for uint256;
+    using SafeCast for uint256;
+
+    /* PHASES */
+
+    /// @dev Enters `phase` for `duration` seconds; zero means that it has no deadline.
+    function enter(StoredRound storage round, bytes32 id, Phase phase, uint32 duration) internal {
+        uint40 deadline = duration == 0 ? 0 : (block.timestamp + duration).toUint40();
+        round.phase = phase;
+        round.deadline = deadline;
+        emit IRelayLedger.PhaseChanged(id, round.number, phase, deadline);
+    }
+
+    /// @dev Forgets the running round, apart from its tips, and begins the next.
+    function begin(StoredModel storage model, bytes32 id) internal {
+        StoredRound storage round = model.round;
+        round.number += 1;
+        round.bidCount = 0;
+        round.legCount = 0;
+        round.seatCount = 0;
+        round.offered = 0;
+        round.submitted = 0;
+        round.equivocated = 0;
+        round.committed = 0;
+        round.revealed = 0;
+        round.seed = sha256(abi.encode(model.nextSeed, round.number));
+        model.nextSeed = round.seed;
+        enter(round, id, Phase.BID, 0);
+    }
+
+    /* READING */
+
+    function read(StoredModel storage model) internal view returns (RoundView memory result) {
+        StoredRound storage round = model.round;
+        result.number = round.number;
+        result.phase = round.phase;
+        result.deadline = round.deadline;
+        result.seed = round.seed;
+        result.bids = readBids(round);
+        result.tips = readTips(model);
+        result.legs = readLegs(model);
+        result.seats = readSeats(round);
+    }
+
     function readBids(StoredRound storage round) internal view returns (Bid[] memory result) {
-        result = new Bid[](round.bids.length);
+        result = new Bid[](round.bidCount);
+        Packed segments = round.segments;
         for (uint256 i; i < result.length; ++i) {
             StoredBid storage bid = round.bids[i];
-            result[i] = Bid({trainer: bid.trainer, segment: round.segments.get(i), amount: bid.amount});
+            result[i] = Bid({trainer: bid.trainer, segment: segments.get(i), amount: bid.amount});
         }
     }
 
     function readTips(StoredModel storage model) internal view returns (Tip[] memory result) {
-        result = new Tip[](model.round.tips.length);
+        result = new Tip[](model.round.tipCount);
         for (uint256 i; i < result.length; ++i) {
             result[i] = readTip(model, i);
         }
@@ -26,21 +76,12 @@ library RoundLib {
     function readTip(StoredModel storage model, uint256 index) internal view returns (Tip memory) {
         bytes32 root = model.round.tips[index];
         StoredCheckpoint storage checkpoint = model.checkpoints[root];
-        bool offered = (model.round.offered >> index) & 1 == 1;
+        bool offered = uint256(model.round.offered).has(index);
         return Tip({root: root, owner: checkpoint.owner, score: checkpoint.score, offered: offered});
     }
 
-    /// @dev The index of the tip of that root; reverts with NotATip.
-    function tipIndex(StoredRound storage round, bytes32 root) internal view returns (uint256) {
-        uint256 length = round.tips.length;
-        for (uint256 i; i < length; ++i) {
-            if (round.tips[i] == root) return i;
-        }
-        revert ErrorsLib.NotATip();
-    }
-
     function readLegs(StoredModel storage model) internal view returns (Leg[] memory result) {
-        result = new Leg[](model.round.children.length);
+        result = new Leg[](model.round.legCount);
         for (uint256 i; i < result.length; ++i) {
             result[i] = readLeg(model, i);
         }
@@ -48,45 +89,83 @@ library RoundLib {
 
     function readLeg(StoredModel storage model, uint256 index) internal view returns (Leg memory result) {
         StoredRound storage round = model.round;
-        uint256 bidIndex = round.bidOrder.get(index);
-        Tip memory parent = readTip(model, round.tipOrder.get(index / model.rules.legsPerTip));
-        result.trainer = round.bids[bidIndex].trainer;
-        result.parent = parent.root;
-        result.owner = parent.owner;
+        (uint256 bidIndex, uint256 tipIndex) = lease(round, index);
+        StoredBid storage bid = round.bids[bidIndex];
+        bytes32 parent = round.tips[tipIndex];
+        result.trainer = bid.trainer;
+        result.parent = parent;
+        result.owner = model.checkpoints[parent].owner;
         result.segment = round.segments.get(bidIndex);
-        result.bid = round.bids[bidIndex].amount;
-        result.deposit = parent.offered ? model.rules.offerDeposit : 0;
-        result.child = round.children[index];
+        result.bid = uint256(round.equivocated).has(index) ? 0 : bid.amount;
+        result.deposit = uint256(round.offered).has(tipIndex) ? model.rules.offerDeposit : 0;
+        result.child = uint256(round.submitted).has(index) ? round.children[index] : bytes32(0);
     }
 
     function readSeats(StoredRound storage round) internal view returns (Seat[] memory result) {
-        result = new Seat[](round.seats.length);
+        result = new Seat[](round.seatCount);
+        (uint256 committed, uint256 revealed, uint256 legs) = (round.committed, round.revealed, round.legCount);
         for (uint256 i; i < result.length; ++i) {
             StoredSeat storage seat = round.seats[i];
-            result[i] = Seat({
-                validator: seat.validator,
-                weight: seat.weight,
-                commitment: seat.commitment,
-                revealed: seat.scores.length > 0,
-                scores: seat.scores
-            });
+            result[i].validator = seat.validator;
+            result[i].weight = seat.weight;
+            if (committed.has(i)) result[i].commitment = seat.commitment;
+            if (!revealed.has(i)) continue;
+            result[i].revealed = true;
+            result[i].scores = ScoringLib.unpack(seat.scores, legs);
         }
     }
 
-    function hasSeat(StoredRound storage round, address account) internal view returns (bool) {
-        uint256 length = round.seats.length;
-        for (uint256 i; i < length; ++i) {
-            if (round.seats[i].validator == account) return true;
+    /* LOOKING UP */
+
+    /// @dev The indices of the leg's bid and of its tip.
+    function lease(StoredRound storage round, uint256 leg) internal view returns (uint256 bidIndex, uint256 tipIndex) {
+        Packed leases = round.leases[leg / 16];
+        bidIndex = leases.get(2 * (leg % 16));
+        tipIndex = leases.get(2 * (leg % 16) + 1);
+    }
+
+    /// @dev Whether the account has placed a bid in the round.
+    function hasBid(StoredRound storage round, address account) internal view returns (bool) {
+        uint256 count = round.bidCount;
+        for (uint256 i; i < count; ++i) {
+            if (round.bids[i].trainer == account) return true;
         }
         return false;
     }
 
-    /// @dev The account's seat; reverts with NotSeated.
-    function seatOf(StoredRound storage round, address account) internal view returns (StoredSeat storage) {
-        uint256 length = round.seats.length;
-        for (uint256 i; i < length; ++i) {
-            if (round.seats[i].validator == account) return round.seats[i];
+    /// @dev Whether every place is taken by a bid that is as high.
+    function isFull(StoredRound storage round, uint256 amount) internal view returns (bool) {
+        return round.bidCount == MAX_BIDS && amount <= round.bids[lowestBid(round)].amount;
+    }
+
+    /// @dev The place of the bid that a higher one displaces: the smallest, of equals the one with the highest place.
+    function lowestBid(StoredRound storage round) internal view returns (uint256 place) {
+        uint256 count = round.bidCount;
+        uint256 lowest = type(uint256).max;
+        for (uint256 i; i < count; ++i) {
+            uint256 amount = round.bids[i].amount;
+            if (amount <= lowest) (place, lowest) = (i, amount);
         }
-        revert ErrorsLib.NotSeated();
+    }
+
+    /// @dev The index of the tip of that root; reverts with NotATip.
+    function tipIndexOf(StoredRound storage round, bytes32 root) internal view returns (uint256) {
+        uint256 count = round.tipCount;
+        for (uint256 i; i < count; ++i) {
+            if (round.tips[i] == root) return i;
+        }
+        revert ErrorsLib.NotATip();
+    }
+
+    /// @dev The number of the account's seat; reverts with NotSeated.
+    function seatNumberOf(StoredRound storage round, address account) internal view returns (uint256 number) {
+        number = findSeat(round, account);
+        if (number == round.seatCount) revert ErrorsLib.NotSeated();
+    }
+
+    /// @dev The number of the account's seat, or the number of seats if it has none.
+    function findSeat(StoredRound storage round, address account) internal view returns (uint256 number) {
+        uint256 count = round.seatCount;
+        while (number < count && round.seats[number].validator != account) ++number;
     }
 }

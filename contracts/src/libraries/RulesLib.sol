@@ -8,6 +8,7 @@ import {
     MAX_COMMITTEE,
     MAX_LEGS_PER_TIP,
     MAX_PHASE_SECONDS,
+    MAX_REPORTER_BPS,
     MAX_SCORE_PPM,
     MAX_SEGMENTS
 } from "./ConstantsLib.sol";
@@ -27,7 +28,7 @@ library RulesLib {
         _checkRange(rules.committeeSize, 1, MAX_COMMITTEE);
         _checkRange(rules.quorum, 1, rules.committeeSize);
         _checkScore(rules.marginPpm, 1);
-        _checkScore(rules.agreementPpm, 0);
+        _checkScore(rules.agreementPpm, 1);
         _checkRange(rules.gammaBps, 0, BPS);
         _checkRange(rules.slashBps, 0, BPS);
         // Each share is at most the sum, so that its own bound needs no check.
@@ -38,6 +39,10 @@ library RulesLib {
         _checkRange(rules.validatorStake, 1, MAX_AMOUNT_WEI);
         _checkRange(rules.emission, 0, MAX_AMOUNT_WEI);
         _checkRange(rules.halvingRounds, 1, type(uint32).max);
+        _checkRange(rules.unbondingSeconds, 0, MAX_PHASE_SECONDS);
+        _checkRange(rules.reporterBps, 0, MAX_REPORTER_BPS);
+        _checkRange(rules.accessFee, 0, MAX_AMOUNT_WEI);
+        _checkRange(rules.accessPotBps, 0, BPS);
     }
 
     /// @dev The model's id: SHA-256 over one word for each of creator, genesis root and rules.

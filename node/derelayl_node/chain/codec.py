@@ -1,7 +1,8 @@
 """Between the ledger's dataclasses and the contract's ABI: commands to calls, logs to events, revert data to reasons.
 
 Driven by tables: the contract's names are the camelCase of ours, and arguments, event fields and struct members have
-the order of the dataclass fields. What the chain sends and we do not know is an error that names it, never skipped.
+the order of the dataclass fields; a signature is two words, `r` and `vs`. What the chain sends and we do not know is an
+error that names it, never skipped.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from eth_utils.crypto import keccak
 
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
+from derelayl_protocol.ledger.signed import COMPACT_SIGNATURE_BYTES
 from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Address
 
@@ -31,6 +33,7 @@ FUNCTIONS: Mapping[type, str] = {
     commands.Fund: "fund",
     commands.Stake: "stake",
     commands.Unstake: "unstake",
+    commands.Release: "release",
     commands.PlaceBid: "bid",
     commands.OfferTip: "offer",
     commands.MatchRound: "matchRound",
@@ -40,8 +43,17 @@ FUNCTIONS: Mapping[type, str] = {
     commands.SettleRound: "settle",
     commands.Advance: "advance",
     commands.CollectRoyalty: "collect",
+    commands.BuyAccess: "buyAccess",
+    commands.BidBySig: "bidBySig",
+    commands.CommitBySig: "commitBySig",
+    commands.RevealBySig: "revealBySig",
+    commands.ReportManifests: "reportManifests",
+    commands.ReportReveals: "reportReveals",
 }
 """The contract's function for each command; its arguments are the command's fields in order."""
+
+STANDARD_EVENTS = frozenset({"EIP712DomainChanged"})
+"""Events that a standard has the contract declare (ERC-5267) and that it never emits."""
 
 TOKEN_REASONS: Mapping[str, Reason] = {
     "ERC20InsufficientBalance(address,uint256,uint256)": Reason.INSUFFICIENT_BALANCE,
@@ -55,17 +67,17 @@ UNFIT: Mapping[str, Reason] = {
     "rules": Reason.BAD_RULES,
     "amount": Reason.AMOUNT_TOO_LARGE,
     "budget": Reason.AMOUNT_TOO_LARGE,
-    "round": Reason.WRONG_ROUND,
+    "number": Reason.WRONG_ROUND,
     "segment": Reason.BAD_SEGMENT,
     "leg": Reason.NO_SUCH_LEG,
     "steps": Reason.BAD_STEPS,
     "scores": Reason.BAD_SCORES,
-    "bid_order": Reason.WRONG_ORDER,
-    "tip_order": Reason.WRONG_ORDER,
-    "leg_order": Reason.WRONG_ORDER,
-    "median_seats": Reason.WRONG_MEDIAN,
+    "bidOrder": Reason.WRONG_ORDER,
+    "tipOrder": Reason.WRONG_ORDER,
+    "legOrder": Reason.WRONG_ORDER,
+    "seatOrder": Reason.WRONG_SEAT_ORDER,
 }
-"""The rule that a number breaks which is too large for the contract's type, by field of the command."""
+"""The rule that a number breaks which is too large for the contract's type, by the contract's name for it."""
 
 ZERO_ADDRESS = Address("0x" + "00" * 20)
 
@@ -78,7 +90,8 @@ Abi = Sequence[Mapping[str, Any]]
 @dataclass(frozen=True, slots=True)
 class _Function:
     selector: bytes
-    inputs: tuple[str, ...]
+    inputs: Abi
+    input_types: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
@@ -96,7 +109,8 @@ class Codec:
     def __init__(self, abi: Abi) -> None:
         """Read the ABI. Raises ValueError when it and the protocol's events or commands disagree."""
         self._functions = {item["name"]: _function(item) for item in abi if item["type"] == "function"}
-        self._events = {keccak(text=_signature(item)): _event_shape(item) for item in abi if item["type"] == "event"}
+        events_of_ledger = [item for item in abi if item["type"] == "event" and item["name"] not in STANDARD_EVENTS]
+        self._events = {keccak(text=_signature(item)): _event_shape(item) for item in events_of_ledger}
         self._reasons = {keccak(text=f"{reason.value}()")[:4]: reason for reason in Reason}
         self._reasons |= {keccak(text=signature)[:4]: reason for signature, reason in TOKEN_REASONS.items()}
         missing = [name for name in FUNCTIONS.values() if name not in self._functions]
@@ -108,20 +122,21 @@ class Codec:
 
     def command(self, command: commands.Command) -> bytes:
         """Call data of a command. Raises RuleViolation where a value does not even fit the contract's type."""
-        function = self._functions[FUNCTIONS[type(command)]]
-        for field, kind in zip(fields(command), function.inputs, strict=True):
-            _check_fits(field.name, kind, _plain(getattr(command, field.name)))
-        return self.call(FUNCTIONS[type(command)], *(getattr(command, field.name) for field in fields(command)))
+        name, arguments = FUNCTIONS[type(command)], _members(command)
+        for part, value in zip(self._functions[name].inputs, arguments, strict=True):
+            _check_fits(part, value)
+        return self.call(name, *arguments)
 
     def call(self, name: str, *arguments: Any) -> bytes:
         """Call data of a function."""
         function = self._functions[name]
-        return function.selector + encode(function.inputs, [_plain(argument) for argument in arguments])
+        return function.selector + encode(function.input_types, [_plain(argument) for argument in arguments])
 
     def result(self, name: str, data: bytes) -> Any:
-        """What a function with one result returned. Raises LedgerUnavailable."""
+        """What a function returned: its result, or a tuple where it has several. Raises LedgerUnavailable."""
         try:
-            return decode(self._functions[name].outputs, data)[0]
+            results = decode(self._functions[name].outputs, data)
+            return results[0] if len(results) == 1 else results
         except (DecodingError, OverflowError) as error:
             raise LedgerUnavailable(
                 f"The ledger's answer to {name} does not decode: check the network file."
@@ -204,20 +219,50 @@ def _seat(item: Sequence[Any]) -> state.SeatEntry:
 # --- tables from dataclasses ---
 
 
+def _members(value: Any) -> list[Any]:
+    """A command's arguments or a struct's members, as eth_abi takes them: a signature is two of them."""
+    members: list[Any] = []
+    for field in fields(value):
+        member = getattr(value, field.name)
+        if field.name == "signature":
+            members += _halves(member)
+        elif field.name == "signatures":
+            members += zip(*map(_halves, member), strict=True)
+        else:
+            members.append(_plain(member))
+    return members
+
+
+def _halves(signature: bytes) -> tuple[bytes, bytes]:
+    if len(signature) != COMPACT_SIGNATURE_BYTES:
+        raise LocalFault(f"a signature has {len(signature)} bytes, the ledger takes {COMPACT_SIGNATURE_BYTES}")
+    return signature[:BYTES32], signature[BYTES32:]
+
+
 def _plain(value: Any) -> Any:
     """A protocol value as eth_abi takes it."""
-    if isinstance(value, Rules):
-        return tuple(getattr(value, field.name) for field in fields(value))
+    if is_dataclass(value):
+        return tuple(_members(value))
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
     return value
 
 
-def _check_fits(name: str, kind: str, value: Any) -> None:
-    if kind == "bytes32" and len(value) != BYTES32:
-        raise LocalFault(f"{name} has {len(value)} bytes, the ledger takes {BYTES32}")
-    if not is_encodable(kind, value):
+def _check_fits(part: Mapping[str, Any], value: Any) -> None:
+    """Check a value against an input of the ABI; lists of structs member by member."""
+    name, kind = part["name"], part["type"]
+    if kind == "tuple[]":
+        for entry in value:
+            for component, member in zip(part["components"], entry, strict=True):
+                _check_fits(component, member)
+        return
+    for word in value if kind.startswith("bytes32[") else [value] if kind == "bytes32" else []:
+        if len(word) != BYTES32:
+            raise LocalFault(f"{name} has {len(word)} bytes, the ledger takes {BYTES32}")
+    if not is_encodable(_type(part), value):
         if name not in UNFIT:
             raise LocalFault(f"{name} cannot be sent to the ledger: {value!r:.80}")
-        raise RuleViolation(UNFIT[name], f"{name} does not fit {kind}")
+        raise RuleViolation(UNFIT[name], f"{name} does not fit {_type(part)}")
 
 
 def _build(kind: Any, values: Sequence[Any]) -> Any:
@@ -278,7 +323,8 @@ def _signature(item: Mapping[str, Any]) -> str:
 def _function(item: Mapping[str, Any]) -> _Function:
     return _Function(
         selector=keccak(text=_signature(item))[:4],
-        inputs=tuple(_type(part) for part in item["inputs"]),
+        inputs=item["inputs"],
+        input_types=tuple(_type(part) for part in item["inputs"]),
         outputs=tuple(_type(part) for part in item["outputs"]),
     )
 

@@ -1,4 +1,4 @@
-"""Puts the token and the ledger on a chain, from the committed artifacts."""
+"""Puts the token and the ledger, linked to its libraries, on a chain, from the committed artifacts."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ RECEIPT_POLL_S = 0.2
 CANCUN_PROBE = bytes.fromhex("5f5f5d" + "5f5f5f5e" + "00")
 """TSTORE(0, 0), MCOPY(0, 0, 0), STOP: the opcodes that the contracts need and older chains lack."""
 
+LIBRARIES = ("MatchingLib", "SettlementLib")
+"""What the ledger is linked to: parts of its code that would not fit into one contract (EIP-170)."""
+
+ADDRESS_BYTES = 20
+"""An address in a contract's code."""
+
 
 class DeployFailed(LedgerUnavailable):
     """The chain answers but does not take the contracts; the message is one sentence with the remedy."""
@@ -54,6 +60,22 @@ def artifact(name: str) -> Mapping[str, Any]:
     raise FileNotFoundError(f"The contract artifact {name}.json is missing: reinstall derelayl.")
 
 
+def creation_code(name: str, arguments: bytes = b"", libraries: Mapping[str, Address] | None = None) -> bytes:
+    """The code that creates a contract, linked to the libraries, with the constructor's ABI-encoded arguments.
+
+    Raises ValueError for a library that is needed and not given.
+    """
+    document = artifact(name)
+    code = str(document["bytecode"]).removeprefix("0x")
+    for library, places in document["linkReferences"].items():
+        if libraries is None or library not in libraries:
+            raise ValueError(f"{name} must be linked to {library}")
+        for place in places:
+            start, end = 2 * place, 2 * (place + ADDRESS_BYTES)
+            code = code[:start] + libraries[library].removeprefix("0x") + code[end:]
+    return bytes.fromhex(code) + arguments
+
+
 def deploy(
     rpc: Rpc,
     key: NodeKey,
@@ -64,7 +86,7 @@ def deploy(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> NetworkAddresses:
-    """Deploy token and ledger and return their addresses; blocks for up to some minutes.
+    """Deploy token, libraries and ledger and return the addresses; blocks for up to some minutes.
 
     `supply` (wei) of the token goes to `holder` (default: the deployer); no more can ever be minted. With `outbox`, a
     deployment that was cut off goes on where it stopped. Raises DeployFailed or LedgerUnavailable with the remedy.
@@ -76,13 +98,15 @@ def deploy(
     try:
         sender = Sender(rpc, key, store, chain_id, clock)
 
-        def create(name: str, types: list[str], arguments: list[object]) -> Receipt:
-            code = _bytecode(name) + encode(types, arguments)
+        def create(name: str, code: bytes) -> Receipt:
             intent = _submit(sender, name, code)
             return _wait(sender, intent, name, clock, sleep)
 
-        token = create("RelayToken", ["address", "uint256"], [holder or key.address, supply])
-        ledger = create("RelayLedger", ["address"], [token.contract])
+        owned = encode(["address", "uint256"], [holder or key.address, supply])
+        token = create("RelayToken", creation_code("RelayToken", owned))
+        libraries = {name: _created(create(name, creation_code(name))) for name in LIBRARIES}
+        argument = encode(["address"], [token.contract])
+        ledger = create("RelayLedger", creation_code("RelayLedger", argument, libraries))
     finally:
         store.close()
     return NetworkAddresses(
@@ -133,10 +157,6 @@ def _created(receipt: Receipt) -> Address:
     if receipt.contract is None:
         raise LedgerUnavailable("The chain's receipt of a creation names no contract: use another node.")
     return receipt.contract
-
-
-def _bytecode(name: str) -> bytes:
-    return bytes.fromhex(str(artifact(name)["bytecode"]).removeprefix("0x"))
 
 
 def _checkout() -> Path:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from dataclasses import replace
 
 import pytest
 from eth_abi.abi import encode
@@ -14,7 +15,7 @@ from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.phases import Phase, VoidReason
 from derelayl_protocol.rules import Rules
-from derelayl_protocol.types import Address, ModelId, Root, Wei
+from derelayl_protocol.types import Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .world import RULES
 
@@ -23,6 +24,12 @@ CODEC = Codec(ABI)
 MODEL, ROOT = ModelId(b"\x01" * 32), Root(b"\x02" * 32)
 SAMPLES = {int: 3, bool: True, bytes: b"\x05" * 32, Rules: RULES, Phase: Phase.COMMIT, VoidReason: VoidReason(2)}
 WHO = Address("0x" + "ab" * 20)
+SIGNATURE = b"\x0a" * 32 + b"\x0b" * 32
+BID = commands.SignedBid(WHO, 255, Wei(40), Timestamp(99), SIGNATURE)
+REVEAL = commands.SignedReveal(WHO, (Ppm(1),), bytes(32), SIGNATURE)
+REVEALS = commands.ReportReveals(
+    MODEL, 1, WHO, ((Ppm(1), Ppm(-2)), ()), (bytes(32), bytes(ROOT)), (SIGNATURE, SIGNATURE)
+)
 
 
 def _sample(hint: typing.Any) -> typing.Any:
@@ -92,8 +99,10 @@ def test_an_unknown_phase_is_named() -> None:
 
 def test_every_command_has_a_function_with_as_many_arguments() -> None:
     inputs = {item["name"]: item["inputs"] for item in ABI if item["type"] == "function"}
-    for kind in typing.get_args(commands.Command):
-        assert len(inputs[FUNCTIONS[kind]]) == len(dataclasses.fields(kind))
+    assert set(FUNCTIONS) == set(typing.get_args(commands.Command))
+    for kind, name in FUNCTIONS.items():
+        members = dataclasses.fields(kind)
+        assert len(inputs[name]) == len(members) + any(member.name == "signatures" for member in members)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +115,12 @@ def test_every_command_has_a_function_with_as_many_arguments() -> None:
         (commands.MatchRound(MODEL, 1, (256,), ()), Reason.WRONG_ORDER),
         (commands.SubmitLeg(MODEL, 1, 999, ROOT), Reason.NO_SUCH_LEG),
         (commands.RevealScores(MODEL, 1, (2**63,), bytes(32)), Reason.BAD_SCORES),
-        (commands.SettleRound(MODEL, 1, (0,), (256,)), Reason.WRONG_MEDIAN),
+        (commands.SettleRound(MODEL, 1, (0,), (256,)), Reason.WRONG_SEAT_ORDER),
+        (commands.BidBySig(MODEL, 1, (replace(BID, segment=256),)), Reason.BAD_SEGMENT),
+        (commands.BidBySig(MODEL, 1, (BID, replace(BID, amount=Wei(2**256)))), Reason.AMOUNT_TOO_LARGE),
+        (commands.RevealBySig(MODEL, 1, (replace(REVEAL, scores=(2**63,)),)), Reason.BAD_SCORES),
+        (replace(REVEALS, scores=((0,), (2**63,))), Reason.BAD_SCORES),
+        (replace(REVEALS, round=2**64), Reason.WRONG_ROUND),
         (commands.CollectRoyalty(MODEL, ROOT, 256), Reason.BAD_STEPS),
         (commands.CreateModel(dataclasses.replace(RULES, segments=256), ROOT, Wei(0)), Reason.BAD_RULES),
     ],
@@ -123,6 +137,40 @@ def test_a_number_too_large_for_the_contract_breaks_the_rule_it_belongs_to(
 def test_a_root_of_another_length_is_never_padded(length: int) -> None:
     with pytest.raises(LocalFault, match="root has"):
         CODEC.command(commands.CollectRoyalty(MODEL, Root(bytes(length)), 1))
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (commands.BidBySig(MODEL, 1, (replace(BID, signature=bytes(65)),)), "signature has 65 bytes"),
+        (replace(REVEALS, signatures=(bytes(64), bytes(63))), "signature has 63 bytes"),
+        (replace(REVEALS, salts=(bytes(32), bytes(31))), "salts has 31 bytes"),
+        (commands.RevealBySig(MODEL, 1, (replace(REVEAL, salt=bytes(33)),)), "salt has 33 bytes"),
+        (commands.BidBySig(MODEL, 1, (replace(BID, expiry=Timestamp(2**64)),)), "expiry cannot be sent"),
+    ],
+)
+def test_what_a_list_or_a_proof_holds_has_its_length(command: commands.Command, message: str) -> None:
+    with pytest.raises(LocalFault, match=message):
+        CODEC.command(command)
+
+
+def test_a_signature_is_two_words() -> None:
+    data = CODEC.command(commands.BidBySig(MODEL, 1, (BID,)))
+    assert data[4:] == encode(
+        ["bytes32", "uint64", "(address,uint8,uint256,uint64,bytes32,bytes32)[]"],
+        [MODEL, 1, [(WHO, 255, 40, 99, b"\x0a" * 32, b"\x0b" * 32)]],
+    )
+    data = CODEC.command(REVEALS)
+    kinds = ["bytes32", "uint64", "address", "int64[][2]", "bytes32[2]", "bytes32[2]", "bytes32[2]"]
+    first, second = b"\x0a" * 32, b"\x0b" * 32
+    assert data[4:] == encode(
+        kinds, [MODEL, 1, WHO, [[1, -2], []], [bytes(32), ROOT], [first, first], [second, second]]
+    )
+
+
+def test_several_results_are_a_tuple_and_one_is_itself() -> None:
+    assert CODEC.result("unbondingOf", encode(["uint256", "uint64"], [5, 6])) == (5, 6)
+    assert CODEC.result("accessOf", encode(["bool"], [True])) is True
 
 
 @pytest.mark.parametrize("reason", list(Reason))

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+import {IRelayLedger, Phase} from "../interfaces/IRelayLedger.sol";
+import {MAX_BIDS} from "./ConstantsLib.sol";
+import {ErrorsLib} from "./ErrorsLib.sol";
+import {PackedLib} from "./PackedLib.sol";
+import {RoundLib} from "./RoundLib.sol";
+import {ScoringLib} from "./ScoringLib.sol";
+import {StoredBid, StoredModel, StoredRound, StoredSeat} from "./StoredTypes.sol";
+
+/// @title Actions
+/// @notice What a call and its signed form have in common: the action itself, once it is clear who acts and that it
+/// may.
+library ActionLib {
+    using RoundLib for StoredRound;
+    using SafeCast for uint256;
+
+    /// @dev Enters a bid that is paid for. The first one starts the round's clock; in a full round the lowest one, which
+    /// must be lower, returns.
+    function placeBid(
+        bytes32 id,
+        StoredModel storage model,
+        mapping(address account => uint256) storage freeOf,
+        address trainer,
+        uint8 segment,
+        uint256 amount
+    ) internal {
+        StoredRound storage round = model.round;
+        uint256 count = round.bidCount;
+        bool full = count == MAX_BIDS;
+        uint256 place = full ? round.lowestBid() : count;
+        StoredBid memory displaced = round.bids[place];
+        round.bids[place] = StoredBid({trainer: trainer, amount: amount.toUint96()});
+        round.segments = round.segments.with(place, segment);
+        if (!full) round.bidCount = uint8(count + 1);
+
+        emit IRelayLedger.BidPlaced(id, round.number, trainer, segment, amount);
+        if (full) {
+            freeOf[displaced.trainer] += displaced.amount;
+            emit IRelayLedger.BidDisplaced(id, round.number, displaced.trainer, trainer, displaced.amount);
+        }
+        if (count == 0) round.enter(id, Phase.BID, model.rules.bidSeconds);
+    }
+
+    /// @dev Seals the scores of a seat; the last one ends the phase.
+    function commit(bytes32 id, StoredModel storage model, uint256 seat, bytes32 commitment) internal {
+        StoredRound storage round = model.round;
+        uint256 committed = uint256(round.committed) | (1 << seat);
+        round.seats[seat].commitment = commitment;
+        round.committed = uint16(committed);
+
+        emit IRelayLedger.ScoresCommitted(id, round.number, round.seats[seat].validator, commitment);
+        if (committed == PackedLib.full(round.seatCount)) round.enter(id, Phase.REVEAL, model.rules.revealSeconds);
+    }
+
+    /// @dev Opens a seal, after checking it, and stirs its salt into the next seed; the last one ends the phase.
+    function reveal(bytes32 id, StoredModel storage model, uint256 seat, int64[] calldata scores, bytes32 salt)
+        internal
+    {
+        StoredRound storage round = model.round;
+        StoredSeat storage stored = round.seats[seat];
+        uint64 number = round.number;
+        address validator = stored.validator;
+        ScoringLib.check(scores, round.legCount, round.submitted);
+        bytes32 commitment = ScoringLib.commitment(id, number, validator, salt, scores);
+        if (commitment != stored.commitment) revert ErrorsLib.CommitMismatch();
+
+        uint256 revealed = uint256(round.revealed) | (1 << seat);
+        ScoringLib.pack(stored.scores, scores);
+        model.nextSeed = sha256(abi.encode(model.nextSeed, salt));
+        round.revealed = uint16(revealed);
+
+        emit IRelayLedger.ScoresRevealed(id, number, validator, scores, salt);
+        if (revealed == round.committed) round.enter(id, Phase.SETTLE, 0);
+    }
+}
