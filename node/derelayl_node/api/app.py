@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.proof import Chain
 
-from . import accounts, lineage, node, operations, problems
+from . import accounts, lineage, node, operations, problems, statement
 from .edge import Edge
 from .problems import MEDIA_TYPE, ProblemDetails
 from .status import ApiContext, Manifests, NodeStatus
@@ -55,7 +55,7 @@ def create_app(index: LineageIndex, *, chain: Chain, manifests: Manifests, statu
     app.state.metrics = operations.metrics_of(context)
     problems.install(app)
     app.add_middleware(Edge)
-    for router in (lineage.router, accounts.router, node.router, operations.router):
+    for router in (lineage.router, accounts.router, statement.router, node.router, operations.router):
         app.include_router(router)
     _add_dashboard(app)
     return app

@@ -1,167 +1,215 @@
-"""What each ledger event means for accounts: free balances as a list of movements, stakes, royalties, counters.
+"""The statement as a projection: every account's lines, and the balances, stakes and totals that they add up to.
 
-The sum of an account's movements is its free balance in the ledger, to the wei.
+What an event moves and what is said about it decides the protocol's `statement` package; here its desk is the rows of
+the projections, so that a reorganisation undoes a line like anything else.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+from sqlalchemy import select
+
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.ledger import events as ev
-from derelayl_protocol.types import NO_ROOT, Address, ModelId, Root
+from derelayl_protocol.rules import Rules
+from derelayl_protocol.statement.places import Place, Pocket
+from derelayl_protocol.statement.story import Story, round_of
+from derelayl_protocol.statement.teller import Line, Teller
+from derelayl_protocol.statement.transfers import Kind, LogContradiction, Transfer
+from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from . import schema
+from .codec import event_from_json
 from .rows import Row, Rows
 
 
 class Accounting:
-    """Books the money of one event after the other."""
+    """Books the money of one event after the other. The `Desk` of its teller."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._seq = 0
-        self._ordinal = 0
+        self._teller = Teller(self)
+        self._stories: dict[ModelId, Story] = {}
 
     def begin(self, seq: int) -> None:
-        """Name the event that the next movements belong to."""
-        self._seq, self._ordinal = seq, 0
+        """Name the event that is read now."""
+        self._seq = seq
 
     def apply(self, event: ev.Event) -> None:
-        """Book the event, after the projections of rounds and legs have seen it."""
+        """Book the event, after the projections of rounds and legs have seen it. Raises LedgerUnavailable."""
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
+        about = round_of(event)
+        story = None if about is None else self._stories.get(about[0])
+        if story is not None and about == (story.model, story.number):
+            story.note(event)
+        try:
+            self._write(self._teller.tell(event, self._seq))
+        except LogContradiction as error:
+            raise LedgerUnavailable(f"the event log contradicts itself: {error}") from error
+
+    def end_block(self) -> None:
+        """Tell what waits for the end of a transaction that never came."""
+        self._write(self._teller.finish())
 
     def count(self, account: Address, what: str) -> None:
         """Add one to a counter of the account."""
         self._add(account, what, 1)
 
+    # --- Desk -------------------------------------------------------------------------------------------------------
+
+    def rules(self, model: ModelId) -> Rules:
+        """The rules of a model. Raises LogContradiction."""
+        row = self._rows.get(schema.models, model)
+        if row is None:
+            raise LogContradiction(f"an event of model 0x{model.hex()}, which was never created")
+        values: dict[str, Any] = {name: int(value) for name, value in json.loads(row["rules"]).items()}
+        return Rules(**values)
+
+    def owner(self, model: ModelId, root: Root) -> Address:
+        """Who owns a checkpoint. Raises LogContradiction."""
+        owner: Address = self._checkpoint(model, root)["owner"]
+        return owner
+
+    def amount(self, place: Place) -> Wei:
+        """What a free balance or a stake holds."""
+        assert place.account is not None, f"a teller asks for no {place.pocket}"
+        if place.pocket == Pocket.FREE:
+            row = self._rows.get(schema.accounts, place.account) or _account(place.account)
+            return Wei(row["free"])
+        assert place.model is not None
+        return Wei(self._validator(place.model, place.account)[_STAKES[place.pocket]])
+
+    def story(self, model: ModelId, round: int) -> Story:
+        """What the stored events up to now tell of a round; read once, then kept up by `apply`."""
+        story = self._stories.get(model)
+        if story is None or story.number != round:
+            story = self._stories[model] = Story(model, round, self.rules(model))
+            table = schema.events
+            query = select(table.c.name, table.c.payload).where(table.c.model == model, table.c.round == round)
+            for row in self._rows.connection.execute(query.where(table.c.seq <= self._seq).order_by(table.c.seq)):
+                story.note(event_from_json(row.name, row.payload))
+        return story
+
+    def move(self, transfer: Transfer) -> None:
+        """Change what the projections show of both places, and the account's total of this kind."""
+        self._change(transfer.source, -transfer.amount)
+        self._change(transfer.target, transfer.amount)
+        total = _TOTALS.get(transfer.kind)
+        if total is not None and transfer.account is not None:
+            self._add(transfer.account, total, transfer.amount)
+        model, counter = transfer.source.model, _OF_VALIDATORS.get(transfer.kind)
+        if counter is not None and transfer.account is not None and model is not None:
+            self._validate(model, transfer.account, counter, transfer.amount)
+        if transfer.kind == Kind.ROYALTY and model is not None and transfer.source.root is not None:
+            checkpoint = self._checkpoint(model, transfer.source.root)
+            collected = {"collected": checkpoint["collected"] + transfer.amount}
+            self._rows.put(schema.checkpoints, checkpoint | collected)
+
+    # --- Rows -------------------------------------------------------------------------------------------------------
+
+    def _write(self, lines: list[Line]) -> None:
+        ordinals: Counter[int] = Counter()
+        for line in lines:
+            entry = {"seq": line.event, "ordinal": ordinals[line.event], "account": line.account, "model": line.model}
+            amounts = {"amount": line.amount, "balance": line.balance}
+            text = {"round": line.round, "reason": line.kind.value, "sentence": line.sentence}
+            self._rows.add(schema.movements, entry | amounts | text)
+            ordinals[line.event] += 1
+
+    def _change(self, place: Place, amount: int) -> None:
+        if place.pocket == Pocket.FREE and place.account is not None:
+            self._add(place.account, "free", amount)
+        elif place.pocket in _STAKES and place.model is not None and place.account is not None:
+            self._validate(place.model, place.account, _STAKES[place.pocket], amount)
+        elif place.pocket == Pocket.PENDING and place.model is not None and place.root is not None:
+            checkpoint = self._checkpoint(place.model, place.root)
+            self._rows.put(schema.checkpoints, checkpoint | {"pending": checkpoint["pending"] + amount})
+            self._add(checkpoint["owner"], "royalty_pending", amount)
+
     def _add(self, account: Address, what: str, amount: int) -> None:
         row = self._rows.get(schema.accounts, account) or _account(account)
         self._rows.put(schema.accounts, row | {what: row[what] + amount})
 
-    def _move(self, account: Address, amount: int, reason: str, model: ModelId | None) -> None:
-        """Change a free balance; nothing is recorded for zero."""
-        if amount == 0:
-            return
-        entry = {"seq": self._seq, "ordinal": self._ordinal, "account": account, "model": model}
-        self._rows.add(schema.movements, entry | {"amount": amount, "reason": reason})
-        self._ordinal += 1
-        self._add(account, "free", amount)
-
-    def _deposited(self, event: ev.Deposited) -> None:
-        self._move(event.account, event.amount, "deposit", None)
-        self._add(event.account, "deposited", event.amount)
-
-    def _withdrawn(self, event: ev.Withdrawn) -> None:
-        self._move(event.account, -event.amount, "withdrawal", None)
-        self._add(event.account, "withdrawn", event.amount)
-
-    def _funded(self, event: ev.Funded) -> None:
-        self._move(event.account, -event.amount, "budget", event.model)
-
-    def _staked(self, event: ev.Staked) -> None:
-        self._move(event.account, -event.amount, "stake", event.model)
-        validator = self._validator(event.model, event.account)
-        self._rows.put(schema.validators, validator | {"stake": validator["stake"] + event.amount})
-
-    def _unstaked(self, event: ev.Unstaked) -> None:
-        self._move(event.account, event.amount, "stake returned", event.model)
-        self._rows.put(schema.validators, self._validator(event.model, event.account) | {"stake": 0})
-
-    def _bid_placed(self, event: ev.BidPlaced) -> None:
-        self._move(event.trainer, -event.amount, "bid", event.model)
-
-    def _bid_returned(self, event: ev.BidReturned) -> None:
-        self._move(event.trainer, event.amount, "bid returned", event.model)
-
-    def _tip_offered(self, event: ev.TipOffered) -> None:
-        self._move(event.owner, -event.deposit, "offer deposit", event.model)
-
-    def _deposit_returned(self, event: ev.DepositReturned) -> None:
-        self._move(event.owner, event.amount, "offer deposit returned", event.model)
-
-    def _leg_settled(self, event: ev.LegSettled) -> None:
-        leg = self._rows.get(schema.legs, event.model, event.round, event.leg)
-        if leg is None:
-            raise LedgerUnavailable("the event log contradicts itself: a leg is settled that was never leased")
-        self._move(leg["trainer"], event.bid_returned, "bid returned", event.model)
-        self._move(leg["trainer"], event.reward, "trainer reward", event.model)
-        self._add(leg["trainer"], "trainer_reward", event.reward)
-        self._royalty(event.model, leg["parent"], event.royalty)
-
-    def _royalty(self, model: ModelId, root: Root, amount: int) -> None:
-        """Let an inflow wait at a checkpoint until somebody collects it."""
-        if amount == 0:
-            return
-        checkpoint = self._checkpoint(model, root)
-        self._rows.put(schema.checkpoints, checkpoint | {"pending": checkpoint["pending"] + amount})
-        self._add(checkpoint["owner"], "royalty_pending", amount)
-
-    def _royalty_collected(self, event: ev.RoyaltyCollected) -> None:
-        checkpoint = self._checkpoint(event.model, event.root)
-        collected = {"pending": 0, "collected": checkpoint["collected"] + event.kept}
-        self._rows.put(schema.checkpoints, checkpoint | collected)
-        self._add(event.owner, "royalty_pending", -checkpoint["pending"])
-        self._add(event.owner, "royalty_collected", event.kept)
-        self._move(event.owner, event.kept, "royalty", event.model)
-        if event.parent != NO_ROOT:
-            self._royalty(event.model, event.parent, event.passed)
-
-    def _committee_seated(self, event: ev.CommitteeSeated) -> None:
-        for account in event.validators:
-            validator = self._validator(event.model, account)
-            self._rows.put(schema.validators, validator | {"seats": validator["seats"] + 1})
-
-    def _scores_revealed(self, event: ev.ScoresRevealed) -> None:
-        validator = self._validator(event.model, event.validator)
-        self._rows.put(schema.validators, validator | {"reveals": validator["reveals"] + 1})
-
-    def _validator_paid(self, event: ev.ValidatorPaid) -> None:
-        self._move(event.validator, event.amount, "validator reward", event.model)
-        self._add(event.validator, "validator_reward", event.amount)
-        validator = self._validator(event.model, event.validator)
-        earned = {"agreed": validator["agreed"] + event.agreed, "paid": validator["paid"] + event.amount}
-        self._rows.put(schema.validators, validator | earned)
-
-    def _validator_slashed(self, event: ev.ValidatorSlashed) -> None:
-        validator = self._validator(event.model, event.validator)
-        lost = {"stake": validator["stake"] - event.amount, "slashed": validator["slashed"] + event.amount}
-        self._rows.put(schema.validators, validator | lost)
-        self._add(event.validator, "slashed", event.amount)
+    def _validate(self, model: ModelId, account: Address, what: str, amount: int) -> None:
+        row = self._validator(model, account)
+        self._rows.put(schema.validators, row | {what: row[what] + amount})
 
     def _checkpoint(self, model: ModelId, root: Root) -> Row:
         row = self._rows.get(schema.checkpoints, model, root)
         if row is None:
-            raise LedgerUnavailable("the event log contradicts itself: a royalty at an unknown checkpoint")
+            raise LogContradiction(f"money at the checkpoint 0x{root.hex()}, which nobody has submitted")
         return row
 
     def _validator(self, model: ModelId, account: Address) -> Row:
-        zero = dict.fromkeys(("stake", "seats", "reveals", "agreed", "paid", "slashed"), 0)
-        return self._rows.get(schema.validators, model, account) or {"model": model, "account": account} | zero
+        found = self._rows.get(schema.validators, model, account)
+        return found or {"model": model, "account": account} | dict.fromkeys(_counters(schema.validators), 0)
+
+    # --- Beside the money -------------------------------------------------------------------------------------------
+
+    def _committee_seated(self, event: ev.CommitteeSeated) -> None:
+        for account in event.validators:
+            self._validate(event.model, account, "seats", 1)
+
+    def _scores_revealed(self, event: ev.ScoresRevealed) -> None:
+        self._validate(event.model, event.validator, "reveals", 1)
+
+    def _validator_paid(self, event: ev.ValidatorPaid) -> None:
+        self._validate(event.model, event.validator, "agreement", event.agreement)
+
+    def _validator_charged(self, event: ev.ValidatorCharged) -> None:
+        self._validate(event.model, event.validator, "agreement", -event.disagreement)
+
+    def _unstaked(self, event: ev.Unstaked) -> None:
+        row = self._validator(event.model, event.account)
+        still = event.release_time if row["unbonding"] + event.amount else 0
+        self._rows.put(schema.validators, row | {"release_time": still})
+
+    def _nothing_unbonding(self, event: ev.StakeReleased | ev.ValidatorEquivocated) -> None:
+        account = event.account if isinstance(event, ev.StakeReleased) else event.validator
+        self._rows.put(schema.validators, self._validator(event.model, account) | {"release_time": 0})
 
 
 def _account(account: Address) -> Row:
-    columns = (column.name for column in schema.accounts.columns if column.name != "account")
-    return {"account": account} | dict.fromkeys(columns, 0)
+    return {"account": account} | dict.fromkeys(_counters(schema.accounts), 0)
 
+
+def _counters(table: Any) -> list[str]:
+    return [column.name for column in table.columns if column.name not in ("model", "account")]
+
+
+_STAKES: Final = {Pocket.STAKE: "stake", Pocket.UNBONDING: "unbonding"}
+"""Columns of a validator by place."""
+
+_TOTALS: Final = {
+    Kind.DEPOSIT: "deposited",
+    Kind.WITHDRAWAL: "withdrawn",
+    Kind.TRAINER_REWARD: "trainer_reward",
+    Kind.VALIDATOR_REWARD: "validator_reward",
+    Kind.ROYALTY: "royalty_collected",
+    Kind.SLASHED: "slashed",
+    Kind.CHARGED: "charged",
+    Kind.ACCESS: "access_paid",
+    Kind.EQUIVOCATION: "equivocation_lost",
+    Kind.REPORTER_REWARD: "reporter_reward",
+}
+"""Columns of an account that add up one kind of transfer."""
+
+_OF_VALIDATORS: Final = {Kind.VALIDATOR_REWARD: "paid", Kind.CHARGED: "charged", Kind.SLASHED: "slashed"}
+"""The same for an account as validator of one model."""
 
 _HANDLERS: Final[dict[type[Any], Callable[[Accounting, Any], None]]] = {
-    ev.Deposited: Accounting._deposited,
-    ev.Withdrawn: Accounting._withdrawn,
-    ev.Funded: Accounting._funded,
-    ev.Staked: Accounting._staked,
-    ev.Unstaked: Accounting._unstaked,
-    ev.BidPlaced: Accounting._bid_placed,
-    ev.BidReturned: Accounting._bid_returned,
-    ev.TipOffered: Accounting._tip_offered,
-    ev.DepositReturned: Accounting._deposit_returned,
-    ev.LegSettled: Accounting._leg_settled,
-    ev.RoyaltyCollected: Accounting._royalty_collected,
     ev.CommitteeSeated: Accounting._committee_seated,
     ev.ScoresRevealed: Accounting._scores_revealed,
     ev.ValidatorPaid: Accounting._validator_paid,
-    ev.ValidatorSlashed: Accounting._validator_slashed,
+    ev.ValidatorCharged: Accounting._validator_charged,
+    ev.Unstaked: Accounting._unstaked,
+    ev.StakeReleased: Accounting._nothing_unbonding,
+    ev.ValidatorEquivocated: Accounting._nothing_unbonding,
 }

@@ -90,6 +90,17 @@ class LineageIndex:
             row = _stored(connection, block_hash, transaction, log_index)
         return None if row is None else event_from_json(row.name, row.payload)
 
+    def log(self) -> Iterator[Event]:
+        """Walk through every stored event in the order of the chain, a piece at a time."""
+        after = 0
+        while True:
+            with self.reading() as connection:
+                page = queries.stored_events(connection, after, REPLAY_EVENTS)
+            if not page:
+                return
+            yield from (event for _, event in page)
+            after = page[-1][0]
+
 
 def _create(connection: Connection) -> None:
     present = table_names(connection)
@@ -164,10 +175,12 @@ def _project(connection: Connection, items: Iterator[tuple[int, int, Event]], un
     block: int | None = None
     for seq, number, event in items:
         if block is not None and number != block:
+            projector.end_block()
             rows.end_block(block, keep_undo=block > undo_above)
         block = number
         projector.apply(seq, event)
     if block is not None:
+        projector.end_block()
         rows.end_block(block, keep_undo=block > undo_above)
     rows.flush()
 
@@ -245,5 +258,7 @@ def _event_row(seq: int, entry: LogEntry) -> dict[str, Any]:
         "transaction": entry.transaction,
         "log_index": entry.index,
         "name": type(entry.event).__name__,
+        "model": getattr(entry.event, "model", None),
+        "round": getattr(entry.event, "round", None),
         "payload": event_to_json(entry.event),
     }

@@ -38,6 +38,10 @@ class Projector:
             handler(self, seq, event)
         self._money.apply(event)
 
+    def end_block(self) -> None:
+        """Close the block: nothing of it is left to be told."""
+        self._money.end_block()
+
     def _need(self, table: Table, *key: Any) -> Row:
         row = self._rows.get(table, *key)
         if row is None:
@@ -70,11 +74,12 @@ class Projector:
 
     def _bid_placed(self, seq: int, event: ev.BidPlaced) -> None:
         bid = {"model": event.model, "round": event.round, "trainer": event.trainer, "segment": event.segment}
-        self._rows.add(schema.bids, bid | {"amount": event.amount, "returned": False})
+        # Who was displaced may bid again: one row for each trainer in a round.
+        self._rows.put(schema.bids, bid | {"amount": event.amount, "returned": False})
         self._count_in_round(event.model, event.round, "bids")
         self._money.count(event.trainer, "bids")
 
-    def _bid_returned(self, seq: int, event: ev.BidReturned) -> None:
+    def _bid_returned(self, seq: int, event: ev.BidReturned | ev.BidDisplaced) -> None:
         bid = self._need(schema.bids, event.model, event.round, event.trainer)
         self._rows.put(schema.bids, bid | {"returned": True})
 
@@ -199,6 +204,21 @@ class Projector:
         row = self._need(schema.rounds, event.model, event.round)
         self._rows.put(schema.rounds, row | {"slashed": row["slashed"] + event.amount})
 
+    def _access_bought(self, seq: int, event: ev.AccessBought) -> None:
+        self._add_to_carry(event.model, event.to_pot)
+
+    def _trainer_equivocated(self, seq: int, event: ev.TrainerEquivocated) -> None:
+        leg = self._need(schema.legs, event.model, event.round, event.leg)
+        self._rows.put(schema.legs, leg | {"bid": 0})
+        self._add_to_carry(event.model, event.amount - event.reward)
+
+    def _validator_equivocated(self, seq: int, event: ev.ValidatorEquivocated) -> None:
+        self._add_to_carry(event.model, event.amount - event.reward)
+
+    def _add_to_carry(self, model: ModelId, amount: int) -> None:
+        row = self._need(schema.models, model)
+        self._rows.put(schema.models, row | {"carry": row["carry"] + amount})
+
     def _count_in_round(self, model: ModelId, number: int, what: str) -> None:
         row = self._need(schema.rounds, model, number)
         self._rows.put(schema.rounds, row | {what: row[what] + 1})
@@ -239,6 +259,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Projector, int, Any], None]]] = {
     ev.PhaseChanged: Projector._phase_changed,
     ev.BidPlaced: Projector._bid_placed,
     ev.BidReturned: Projector._bid_returned,
+    ev.BidDisplaced: Projector._bid_returned,
     ev.LegLeased: Projector._leg_leased,
     ev.CommitteeSeated: Projector._committee_seated,
     ev.LegSubmitted: Projector._leg_submitted,
@@ -247,4 +268,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Projector, int, Any], None]]] = {
     ev.RoundVoided: Projector._round_voided,
     ev.Funded: Projector._funded,
     ev.ValidatorSlashed: Projector._validator_slashed,
+    ev.AccessBought: Projector._access_bought,
+    ev.TrainerEquivocated: Projector._trainer_equivocated,
+    ev.ValidatorEquivocated: Projector._validator_equivocated,
 }

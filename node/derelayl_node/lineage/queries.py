@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, Table, func, literal, or_, select, tuple_
 
+from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.phases import Phase, VoidReason
 from derelayl_protocol.lineage import Edge
 from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp
 
 from . import records
+from .codec import event_from_json
 from .schema import accounts, blocks, checkpoints, events, legs, models, movements, rounds, tips, validators
 
 Mapping = dict[str, Any]
@@ -164,7 +166,7 @@ def movements_of(
     """Return the changes of an account's free balance in the order of the log, after (event, ordinal in it)."""
     place = tuple_(movements.c.seq, movements.c.ordinal)
     query = select(movements, *_reference_columns(events, "reference")).join(events, events.c.seq == movements.c.seq)
-    query = query.where(movements.c.account == account, place > tuple_(*after))
+    query = query.where(movements.c.account == account, movements.c.amount != 0, place > tuple_(*after))
     rows = connection.execute(query.order_by(movements.c.seq, movements.c.ordinal).limit(limit)).mappings()
     return [
         records.Movement(
@@ -172,6 +174,31 @@ def movements_of(
         )
         for row in rows
     ]
+
+
+def statement(
+    connection: Connection,
+    after: tuple[int, int],
+    limit: int,
+    *,
+    account: Address | None = None,
+    model: ModelId | None = None,
+    round: int | None = None,
+) -> list[records.StatementLine]:
+    """Return lines in the order of the log, after (event, ordinal in it): an account's, a round's, or both's."""
+    query = select(movements, *_reference_columns(events, "reference")).join(events, events.c.seq == movements.c.seq)
+    query = query.where(tuple_(movements.c.seq, movements.c.ordinal) > tuple_(*after))
+    wanted = ((movements.c.account, account), (movements.c.model, model), (movements.c.round, round))
+    query = query.where(*(column == value for column, value in wanted if value is not None))
+    rows = connection.execute(query.order_by(movements.c.seq, movements.c.ordinal).limit(limit)).mappings()
+    return [_line(row) for row in rows]
+
+
+def stored_events(connection: Connection, after: int, limit: int) -> list[tuple[int, Event]]:
+    """Return events with their places in the log, in its order, after a place."""
+    query = select(events.c.seq, events.c.name, events.c.payload).where(events.c.seq > after)
+    rows = connection.execute(query.order_by(events.c.seq).limit(limit))
+    return [(row.seq, event_from_json(row.name, row.payload)) for row in rows]
 
 
 def edges(connection: Connection, model: ModelId) -> tuple[Edge, ...]:
@@ -238,6 +265,13 @@ def _checkpoint(row: Row[Any]) -> records.Checkpoint:
     values = _own(checkpoints, row._mapping, "submitted_event", "settled_event")
     settled = None if row.settled_event is None else _reference(row._mapping, "settled")
     return records.Checkpoint(**values, submitted=_reference(row._mapping, "submitted"), settled=settled)
+
+
+def _line(row: Any) -> records.StatementLine:
+    names = ("seq", "ordinal", "account", "model", "round", "amount", "balance", "sentence")
+    return records.StatementLine(
+        **{name: row[name] for name in names}, kind=row["reason"], reference=_reference(row, "reference")
+    )
 
 
 def _leg(row: Row[Any]) -> records.Leg:

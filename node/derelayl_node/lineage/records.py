@@ -145,15 +145,21 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """An account's standing as validator of one model; `stake` 0 means it has left."""
+    """An account's standing as validator of one model; `unbonding` can be released from `release_time` on.
+
+    `agreement` adds up what its payments and charges gave, in millionths of the most that each round could have given.
+    """
 
     model: ModelId
     account: Address
     stake: Wei
+    unbonding: Wei
+    release_time: Timestamp
     seats: int
     reveals: int
-    agreed: int
+    agreement: Ppm
     paid: Wei
+    charged: Wei
     slashed: Wei
 
 
@@ -170,10 +176,30 @@ class Account:
     royalty_collected: Wei
     royalty_pending: Wei
     slashed: Wei
+    charged: Wei
+    access_paid: Wei
+    equivocation_lost: Wei
+    reporter_reward: Wei
     models: int
     bids: int
     legs: int
     selected: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One line of a statement; `account` is None for a line about a round as a whole, `amount` 0 for a mere reason."""
+
+    seq: int
+    ordinal: int
+    account: Address | None
+    model: ModelId | None
+    round: int | None
+    kind: str
+    amount: Wei
+    balance: Wei
+    sentence: str
+    reference: Reference
 
 
 @dataclass(frozen=True, slots=True)

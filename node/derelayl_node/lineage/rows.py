@@ -45,6 +45,11 @@ class Rows:
         self._block: dict[Spot, Row | None] = {}
         self._undo: list[dict[str, Any]] = []
 
+    @property
+    def connection(self) -> Connection:
+        """The transaction, for reading what is not a projection."""
+        return self._connection
+
     def get(self, table: Table, *key: Any) -> Row | None:
         """Read a copy of a row, or None."""
         row = self._load((table.name, key))

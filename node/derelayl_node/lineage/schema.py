@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raise it with every change of a table or of a projection's meaning: an index of another version is dropped and read
 again from the chain. A projection therefore needs no migrations."""
 
@@ -95,9 +95,12 @@ events = Table(
     root("transaction"),
     number("log_index"),
     Column("name", String(32), nullable=False),
+    root("model", nullable=True),
+    number("round", nullable=True),
     Column("payload", Text, nullable=False),
     Index("lineage_events_identity", "block_hash", "transaction", "log_index", unique=True),
     Index("lineage_events_block", "block_number"),
+    Index("lineage_events_round", "model", "round", "seq"),
 )
 
 undo = Table(
@@ -234,6 +237,10 @@ accounts = Table(
     wei("royalty_collected"),
     wei("royalty_pending"),
     wei("slashed"),
+    wei("charged"),
+    wei("access_paid"),
+    wei("equivocation_lost"),
+    wei("reporter_reward"),
     number("models"),
     number("bids"),
     number("legs"),
@@ -245,11 +252,15 @@ movements = Table(
     metadata,
     number("seq", primary_key=True, autoincrement=False),
     number("ordinal", primary_key=True, autoincrement=False),
-    account("account"),
+    account("account", nullable=True),
     root("model", nullable=True),
+    number("round", nullable=True),
     wei("amount"),
+    wei("balance"),
     Column("reason", String(32), nullable=False),
+    Column("sentence", Text, nullable=False),
     Index("lineage_movements_account", "account", "seq"),
+    Index("lineage_movements_round", "model", "round", "seq"),
 )
 
 validators = Table(
@@ -258,10 +269,13 @@ validators = Table(
     root("model", primary_key=True),
     account("account", primary_key=True),
     wei("stake"),
+    wei("unbonding"),
+    number("release_time"),
     number("seats"),
     number("reveals"),
-    number("agreed"),
+    number("agreement"),
     wei("paid"),
+    wei("charged"),
     wei("slashed"),
     Index("lineage_validators_account", "account"),
 )

@@ -280,6 +280,8 @@ async def test_openapi_lists_every_route_with_its_answer_and_its_errors(
         "/v1/accounts/{address}/legs",
         "/v1/accounts/{address}/royalties",
         "/v1/accounts/{address}/movements",
+        "/v1/accounts/{address}/statement",
+        "/v1/models/{model}/rounds/{round}/statement",
         "/healthz",
         "/metrics",
     }

@@ -15,13 +15,20 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import LedgerState, RoundView
 from derelayl_protocol.matching import bid_order, tip_order
 from derelayl_protocol.rules import model_id
-from derelayl_protocol.scoring import commitment, median_seats
-from derelayl_protocol.settlement import leg_order
+from derelayl_protocol.scoring import commitment
+from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Wei
 
 WALLET = Wei(10**9)
 RULES_OF_PLAY = changed(
-    RULES, min_bid=Wei(7), offer_deposit=Wei(3), validator_stake=Wei(100), emission=Wei(1_001), halving_rounds=2
+    RULES,
+    min_bid=Wei(7),
+    offer_deposit=Wei(3),
+    validator_stake=Wei(100),
+    emission=Wei(1_001),
+    halving_rounds=2,
+    unbonding_seconds=0,
+    access_fee=Wei(37),
 )
 OWNER, STRANGER = person("owner"), person("stranger")
 TRAINERS = tuple(person(f"trainer {number}") for number in range(4))
@@ -101,6 +108,8 @@ class Players:
                 do.Fund(model, amount),
                 do.Stake(model, amount),
                 do.Unstake(model),
+                do.Release(model),
+                do.BuyAccess(model, root),
                 do.CollectRoyalty(model, root, rng.randrange(1, 6)),
                 do.CollectRoyalty(model, root, 32),
             ]
@@ -162,4 +171,4 @@ class Players:
 
     def _settle(self, model: ModelId, now: RoundView) -> None:
         order = leg_order(now.legs, now.seats)
-        self._try(STRANGER, do.SettleRound(model, now.number, order, median_seats(order, now.seats)))
+        self._try(STRANGER, do.SettleRound(model, now.number, order, seat_order(order, now.seats)))
