@@ -38,7 +38,7 @@ def test_the_wire_protocols_are_documented() -> None:
 def test_reasons_named_in_the_protocol_exist() -> None:
     named = set(re.findall(r"\b(?:Wrong|Too|Bad|Already|Zero|No[tA-Z])[A-Za-z]*[a-z]\b", DOCS["PROTOCOL.md"]))
     known = {reason.value for reason in Reason}
-    assert {name for name in named if name in known} >= {"WrongOrder", "WrongMedian", "TooEarly", "BadScores"}
+    assert {name for name in named if name in known} >= {"WrongOrder", "WrongSeatOrder", "TooEarly", "BadScores"}
 
 
 def test_links_between_documents_lead_somewhere() -> None:

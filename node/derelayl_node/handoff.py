@@ -28,6 +28,8 @@ from derelayl_protocol.manifest import (
 from derelayl_protocol.messages import Announcement
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Root
 
+from .chain.typed_data import compact_signature
+from .journal import SignedChild
 from .keys import NodeKey, recover_address, sign_digest
 from .network.fetch import FetchFailed, fetch_checkpoint
 from .ports import Architecture, CheckpointStore, PeerId, PeerNetwork, StoreDamaged, WeightsFile
@@ -71,16 +73,15 @@ class Taken:
     bytes_fetched: int
 
 
-def keep_checkpoint(
+def make_checkpoint(
     store: CheckpointStore, key: NodeKey, identity: LedgerIdentity, header: Callable[..., Header], weights: WeightsFile
-) -> Root:
-    """Cut weights into chunks, complete the header with their table, sign, and keep it all. Blocking: use a thread."""
+) -> SignedChild:
+    """Cut weights into chunks, keep those, complete the header with their table, and sign. Blocking: use a thread."""
     tensors, chunks = split_weights(weights, store)
     unsigned = Manifest(header(tensors=tensors), chunks)
     root = root_of(unsigned)
     signature = sign_digest(key, signed_digest(identity, unsigned.header, root))
-    store.put_manifest(root, encode_manifest(replace(unsigned, signature=signature)))
-    return root
+    return SignedChild(root, encode_manifest(replace(unsigned, signature=signature)))
 
 
 def keep_genesis(
@@ -98,7 +99,9 @@ def keep_genesis(
         parameters=architecture.parameters,
         training={},
     )
-    return keep_checkpoint(store, key, identity, header, weights)
+    genesis = make_checkpoint(store, key, identity, header, weights)
+    store.put_manifest(genesis.root, genesis.manifest)
+    return genesis.root
 
 
 def signed_digest(identity: LedgerIdentity, header: Header, root: Root) -> bytes:
@@ -179,8 +182,11 @@ class Handoff:
 
     async def hand_over(
         self, model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, weights: WeightsFile, record: Record
-    ) -> Root:
-        """Cut the child into chunks, sign its manifest, keep both and tell the peers. Returns the child's root."""
+    ) -> SignedChild:
+        """Cut the child into chunks and sign its manifest. Nobody gets either before `publish`.
+
+        Two children signed under one lease cost the bid: note this one on disk before anybody learns of it.
+        """
         header = partial(
             Header,
             model=model,
@@ -192,9 +198,27 @@ class Handoff:
             parameters=parent.header.parameters,
             training=record,
         )
-        root = await trio.to_thread.run_sync(keep_checkpoint, self._store, self._key, self._identity, header, weights)
-        await self._network.announce(Announcement(model, round_number, root, self._key.address))
-        return root
+        return await trio.to_thread.run_sync(make_checkpoint, self._store, self._key, self._identity, header, weights)
+
+    async def publish(self, model: ModelId, round_number: int, child: SignedChild) -> None:
+        """Serve this account's child from now on, and tell the peers. Raises StoreFull."""
+        await trio.to_thread.run_sync(self._store.put_manifest, child.root, child.manifest)
+        await self._network.announce(Announcement(model, round_number, child.root, self._key.address))
+
+    async def signature_of(self, root: Root, peer: PeerId) -> bytes | None:
+        """The compact signature on a checkpoint's manifest, as it lies here or as the peer shows it; None if neither.
+
+        Only the root is checked, not who has signed. Raises PeerUnreachable, PeerFault.
+        """
+        wire = await trio.to_thread.run_sync(self._store.manifest, root)
+        if wire is None:
+            wire = await self._network.request_manifest(peer, root)
+        if wire is None:
+            return None
+        manifest = await trio.to_thread.run_sync(parse_manifest, wire)
+        if root_of(manifest) != root:
+            raise PeerFault(f"the manifest has another root than 0x{root.hex()}")
+        return compact_signature(manifest.signature)
 
     async def _take(
         self, root: Root, deadline_seconds: float, hints: Sequence[PeerId], verify: Callable[[Manifest], None]

@@ -14,16 +14,19 @@ from pathlib import Path
 import trio
 from fastapi import FastAPI
 
-from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.errors import Ignored, LocalFault
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Address, ModelId, Wei
 
+from .access import Doorkeeper
 from .api.app import create_app
 from .api.server import serve
 from .api.status import NodeStatus, Work
 from .chain.client import EvmLedger, open_ledger
 from .chain.deploy import NetworkAddresses
+from .chain.typed_data import recoverer, signer
 from .files import write_json
 from .handoff import FetchFailed, Handoff, LedgerIdentity
 from .journal import Journal
@@ -32,12 +35,17 @@ from .lineage.follower import Progress, follow
 from .lineage.index import LineageIndex
 from .lineage.proof import Chain
 from .network.host import Libp2pNetwork, open_network
+from .network.serve import everybody
 from .ports import LedgerUnavailable, StoreDamaged, StoreFull, TrainingFailed
+from .roles.admission import check_entry
 from .roles.keeper import Keeper
 from .roles.owner import OwnerRole
+from .roles.relayer import RelayerRole
 from .roles.seeder import SeederRole
+from .roles.submission import DirectSubmission, RelayedSubmission, Submission
 from .roles.trainer import LegStatus, TrainerPolicy, TrainerRole
 from .roles.validator import ValidatorRole
+from .roles.watcher import WatcherRole
 from .rounds import RoundWatch
 from .settings import Network, NodeSettings
 from .signals import stop_on_signal
@@ -122,13 +130,23 @@ async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, sa
 
 
 async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network, key: NodeKey, model: ModelId) -> Peer:
-    home, activity = settings.home, Activity()
+    home, activity, clock = settings.home, Activity(), SystemClock()
     store = FileStore(home / "store")
     ledger = await open_network_ledger(network, key, home)
     stack.callback(ledger.close)
+    rules = (await ledger.model(model)).rules
+    watch = RoundWatch(ledger, clock, model, settings.poll_seconds)
     index = LineageIndex(home / "lineage.sqlite")
     stack.callback(index.close)
     trainer = await stack.enter_async_context(open_trainer(settings.data, on_progress=activity.leg_progressed))
+    doorkeeper = Doorkeeper(model, ledger, ledger, lambda: watch.latest, store, clock)
+    recover = recoverer(network.chain_id, Address(network.ledger))
+
+    def check(entry: SignedEntry) -> None:
+        if watch.latest is None:
+            raise Ignored("the round is not known yet")
+        check_entry(entry, watch.latest, rules, clock.now(), recover)
+
     peers = await stack.enter_async_context(
         open_network(
             key.secret,
@@ -138,11 +156,13 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
             host=settings.p2p_host,
             port=settings.p2p_port,
             announce=settings.announce,
+            admit=doorkeeper.admits if rules.access_fee else everybody,
+            check_entry=check,
         )
     )
     identity = LedgerIdentity(network.chain_id, Address(network.ledger))
     handoff = Handoff(peers, store, key, identity, home / "weights")
-    return Peer(settings, network, model, ledger, store, index, trainer, peers, handoff, activity)
+    return Peer(settings, network, key, model, ledger, watch, store, index, trainer, peers, handoff, activity, clock)
 
 
 @dataclass
@@ -151,15 +171,17 @@ class Peer:
 
     settings: NodeSettings
     shared: Network
+    key: NodeKey
     model: ModelId
     ledger: EvmLedger
+    watch: RoundWatch
     store: FileStore
     index: LineageIndex
     trainer: SubprocessTrainer
     network: Libp2pNetwork
     handoff: Handoff
     activity: Activity
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: SystemClock
     indexing: Progress = field(default_factory=Progress)
 
     async def join(self) -> None:
@@ -169,17 +191,25 @@ class Peer:
         state = await self.ledger.model(self.model)
         self._owner = OwnerRole(self.ledger, self.model)
         await self._owner.join(state)
+        recover = recoverer(self.shared.chain_id, Address(self.shared.ledger))
+        self._watcher = WatcherRole(self.ledger, self.handoff, self.model, recover)
+        self._relayer: RelayerRole | None = None
+        journal, submission = Journal(self.settings.home / "journal"), self._submission(state.rules)
         self._steps: dict[str, Step] = {
             "keeper": Keeper(self.ledger, self.clock, self.model).step,
             "owner": self._owner.step,
             "seeder": SeederRole(self.handoff, self.model).step,
+            "watcher": self._watcher.step,
         }
         if "validator" in self.settings.roles:
-            validator = self._validator()
+            validator = self._validator(journal, submission)
             await validator.join(state)
             self._steps["validator"] = validator.step
         if "trainer" in self.settings.roles:
-            self._steps["trainer"] = self._trainer(state.rules).step
+            self._steps["trainer"] = self._trainer(state.rules, journal, submission).step
+        if "relayer" in self.settings.roles:
+            self._relayer = RelayerRole(self.ledger, self.ledger, self.clock, self.model, state.rules)
+            self._steps["relayer"] = self._relayer.step
 
     async def _check_data(self) -> None:
         train, held = await self.trainer.samples()
@@ -190,12 +220,12 @@ class Peer:
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks of the roles."""
-        watch = RoundWatch(self.ledger, self.clock, self.model, self.settings.poll_seconds)
-        nursery.start_soon(watch.run)
+        nursery.start_soon(self.watch.run)
         nursery.start_soon(follow, self.ledger, self.index, self.clock, self.settings.poll_seconds, self.indexing)
         nursery.start_soon(self._hear)
+        nursery.start_soon(self._hear_entries)
         for name, step in self._steps.items():
-            nursery.start_soon(self._play, nursery, name, step, watch)
+            nursery.start_soon(self._play, nursery, name, step)
 
     def app(self) -> FastAPI:
         """The node's REST API."""
@@ -221,9 +251,9 @@ class Peer:
             work=work,
         )
 
-    async def _play(self, nursery: trio.Nursery, name: str, step: Step, watch: RoundWatch) -> None:
+    async def _play(self, nursery: trio.Nursery, name: str, step: Step) -> None:
         while True:
-            view = await watch.next()
+            view = await self.watch.next()
             try:
                 await step(view)
             except HOLDUPS as error:
@@ -244,13 +274,29 @@ class Peer:
         while True:
             peer, announcement = await self.network.next_announcement()
             log.info("%s announces 0x%s of round %d", peer, announcement.root.hex()[:8], announcement.round)
+            self._watcher.hear_announcement(peer, announcement)
 
-    def _validator(self) -> ValidatorRole:
-        journal = Journal(self.settings.home / "journal")
+    async def _hear_entries(self) -> None:
+        """Give signed entries, which the network has checked, to those who want them."""
+        while True:
+            _, entry = await self.network.next_entry()
+            self._watcher.hear_entry(entry)
+            if self._relayer is not None:
+                self._relayer.hear(entry)
+
+    def _submission(self, rules: Rules) -> Submission:
+        if self.settings.submission == "direct":
+            return DirectSubmission(self.ledger)
+        sign = signer(self.key, self.shared.chain_id, Address(self.shared.ledger))
+        return RelayedSubmission(self.ledger, self.ledger, self.network, self.clock, rules, sign)
+
+    def _validator(self, journal: Journal, submission: Submission) -> ValidatorRole:
         salts = partial(secrets.token_bytes, 32)
-        return ValidatorRole(self.ledger, self.trainer, self.handoff, self.clock, self.model, journal, salts)
+        return ValidatorRole(
+            self.ledger, self.trainer, self.handoff, self.clock, self.model, journal, submission, salts
+        )
 
-    def _trainer(self, rules: Rules) -> TrainerRole:
+    def _trainer(self, rules: Rules, journal: Journal, submission: Submission) -> TrainerRole:
         settings = self.settings
         policy = TrainerPolicy(
             bid=Wei(settings.bid_wei),
@@ -263,5 +309,15 @@ class Peer:
         scratch = settings.home / "scratch"
         report = self.activity.leg_changed
         return TrainerRole(
-            self.ledger, self.trainer, self.handoff, self.clock, self.model, rules, policy, scratch, report
+            self.ledger,
+            self.trainer,
+            self.handoff,
+            self.clock,
+            self.model,
+            rules,
+            policy,
+            scratch,
+            journal,
+            submission,
+            report,
         )

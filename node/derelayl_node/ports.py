@@ -1,4 +1,4 @@
-"""The ports of a node: what roles may ask of the outside, at most five methods each.
+"""The ports of a node: what roles and hand-offs may ask of the outside, at most five methods each.
 
 Each port has one in-memory fake in `fakes` and one conformance suite in `tests/node/conformance`, which the fake and
 the real adapter both pass. Async methods run under trio and can be cancelled at any checkpoint.
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.ledger.commands import Command
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView
+from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView, Unbonding
 from derelayl_protocol.messages import Announcement
 from derelayl_protocol.types import Address, Digest, ModelId, Ppm, Root, Timestamp, Wei
 
@@ -58,9 +59,22 @@ class LogBatch:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
+    """Where an account's tokens are; stakes, bonded and unbonding, by model, those of 0 left out."""
+
     wallet: Wei
     free: Wei
     stakes: Mapping[ModelId, Wei]
+    unbonding: Mapping[ModelId, Unbonding]
+
+
+class Accounts(Protocol):
+    """What the ledger tells of any account."""
+
+    async def free(self, account: Address) -> Wei:
+        """The account's withdrawable balance in the ledger. Raises LedgerUnavailable."""
+
+    async def access(self, model: ModelId, root: Root, account: Address) -> bool:
+        """Whether the account may fetch a checkpoint's weights. Raises RuleViolation(UNKNOWN_MODEL)."""
 
 
 class Ledger(Protocol):
@@ -80,7 +94,10 @@ class Ledger(Protocol):
         """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
 
     async def model(self, model: ModelId) -> ModelState:
-        """Rules, budget, stakes and the checkpoints on the ledger. Costs one call per field: not for a tight loop."""
+        """Rules, budget, stakes and the checkpoints on the ledger. Costs one call per field: not for a tight loop.
+
+        A chain cannot list who unbonds or has bought: `unbonding` has this account's own at most, `buyers` is empty.
+        """
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` (ascending, recent blocks of the caller) on the canonical chain."""
@@ -96,6 +113,10 @@ class PeerUnreachable(Failure):
     """The peer did not answer in time or hung up; nobody's fault is proven."""
 
 
+class NotForYou(Failure):
+    """The peer has the chunks, and gives them only to accounts with access to a checkpoint that they belong to."""
+
+
 class PeerNetwork(Protocol):
     """Other peers: small announcements to all, bytes from one."""
 
@@ -106,14 +127,17 @@ class PeerNetwork(Protocol):
     def peers(self) -> tuple[PeerId, ...]:
         """Peers connected now."""
 
-    async def announce(self, announcement: Announcement) -> None:
+    async def announce(self, news: Announcement | SignedEntry) -> None:
         """Tell all peers; best effort."""
 
     async def request_manifest(self, peer: PeerId, root: Root) -> bytes | None:
         """A manifest's wire bytes, unverified; None if the peer has none. Raises PeerUnreachable, PeerFault."""
 
     async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, bytes]:
-        """Chunks, their digests checked; what the peer lacks is absent. Raises PeerUnreachable, PeerFault."""
+        """Chunks, their digests checked; what the peer lacks is absent.
+
+        Raises NotForYou, PeerUnreachable, PeerFault.
+        """
 
 
 # --- CheckpointStore ------------------------------------------------------------------------------------------------
@@ -225,6 +249,7 @@ class Clock(Protocol):
 
 __all__ = [
     "AccountView",
+    "Accounts",
     "Architecture",
     "BlockRef",
     "CheckpointRecord",
@@ -236,6 +261,7 @@ __all__ = [
     "LegResult",
     "LogBatch",
     "LogEntry",
+    "NotForYou",
     "PeerId",
     "PeerNetwork",
     "PeerUnreachable",

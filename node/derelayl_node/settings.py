@@ -19,7 +19,7 @@ MAX_NETWORK_FILE_BYTES = 64 * 1024
 
 HexAddress = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{40}$")]
 HexId = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
-Role = Literal["trainer", "validator", "seeder"]
+Role = Literal["trainer", "validator", "seeder", "relayer"]
 
 
 class Network(BaseModel):
@@ -98,13 +98,14 @@ class NodeSettings(BaseSettings):
     batch: int = Field(default=32, ge=1, le=65_536)
     learning_rate: float = Field(default=0.01, gt=0, le=10)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    submission: Literal["direct", "relayed"] = "direct"
     poll_seconds: float = Field(default=1.0, ge=0.05, le=60)
 
     @field_validator("roles")
     @classmethod
     def _some_role_once(cls, value: tuple[Role, ...]) -> tuple[Role, ...]:
         if not value or len(set(value)) != len(value):
-            raise ValueError("name each role at most once, and at least one of trainer, validator, seeder")
+            raise ValueError("name each role at most once, and at least one of trainer, validator, seeder, relayer")
         return value
 
     @property

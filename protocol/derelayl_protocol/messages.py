@@ -6,7 +6,8 @@ Frames (integers big-endian):
 * `CHUNKS_PROTOCOL`: the client sends ``count u16 ‖ count × digest [32]``; the server answers ``length u32 ‖ bytes`` for
   each digest in order; then the client may send the next request or close.
 
-A length of `NOT_HERE` has no bytes after it: the server lacks what was asked for.
+A length of `NOT_HERE` has no bytes after it: the server lacks what was asked for. Nor has `NOT_FOR_YOU`, which answers
+for a chunk that the server gives only to accounts that have paid for a checkpoint with it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ LENGTH_BYTES = 4
 
 NOT_HERE = 0xFFFFFFFF
 """The length that says: I lack it."""
+
+NOT_FOR_YOU = 0xFFFFFFFE
+"""The length that says: I have the chunk, but your account has no access to it. No answer to a manifest's request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,16 @@ def encode_answer_length(length: int | None, most: int) -> bytes:
     if not 1 <= length <= most:
         raise LocalFault(f"answer of {length} bytes, allowed is 1 … {most}")
     return length.to_bytes(LENGTH_BYTES, "big")
+
+
+def encode_refusal() -> bytes:
+    """Write the answer for a chunk that the asker may not have."""
+    return NOT_FOR_YOU.to_bytes(LENGTH_BYTES, "big")
+
+
+def is_refusal(prefix: bytes) -> bool:
+    """Tell whether the bytes in front of a chunk's answer refuse it."""
+    return prefix == encode_refusal()
 
 
 def parse_answer_length(prefix: bytes, most: int) -> int | None:

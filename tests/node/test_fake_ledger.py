@@ -10,8 +10,10 @@ import pytest
 import trio
 import trio.testing
 
+from derelayl_node.chain.typed_data import recoverer
 from derelayl_node.fakes.clock import START_SECONDS, FakeClock
 from derelayl_node.fakes.ledger import FakeChain
+from derelayl_node.keys import NodeKey
 from derelayl_node.ports import Clock, Ledger, LedgerUnavailable
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
@@ -21,12 +23,15 @@ from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from .conformance.ledger import FUNDS, GENESIS, RULES, LedgerWorld, check_ledger
 
-ALICE, BOB, CAROL = (Address(f"0x{number:040x}") for number in (1, 2, 3))
+KEYS = tuple(NodeKey(bytes([number]) * 32) for number in (1, 2, 3))
+ALICE, BOB, CAROL = (key.address for key in KEYS)
+IDENTITY = (1, Address("0x" + "1e" * 20))
 
 
 def new_chain(clock: FakeClock | None = None, *, blocks_per_batch: int = 256) -> FakeChain:
     wallets = dict.fromkeys((ALICE, BOB, CAROL), FUNDS)
-    return FakeChain(wallets, clock or FakeClock(), blocks_per_batch=blocks_per_batch)
+    recover = recoverer(*IDENTITY)
+    return FakeChain(wallets, clock or FakeClock(), blocks_per_batch=blocks_per_batch, recover=recover)
 
 
 @asynccontextmanager
@@ -37,7 +42,7 @@ async def fake_world(blocks_per_batch: int) -> AsyncIterator[LedgerWorld]:
     async def reorg(depth: int) -> None:
         chain.reorg(depth)
 
-    yield LedgerWorld([chain.account(account) for account in (ALICE, BOB, CAROL)], clock.advance, reorg)
+    yield LedgerWorld([chain.account(key.address) for key in KEYS], KEYS, IDENTITY, clock.advance, reorg)
 
 
 # --- ledger -----------------------------------------------------------------------------------------------------------

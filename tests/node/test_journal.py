@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from derelayl_node.journal import MAX_JOURNAL_ENTRIES, Journal, SealedScores
+from derelayl_node.journal import MAX_JOURNAL_ENTRIES, Journal, SealedScores, SignedChild
 from derelayl_node.ports import StoreDamaged, StoreFull
-from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm
+from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root
 
 MODEL = ModelId(b"m" * 32)
 SEALED = SealedScores((Ppm(5), UNAVAILABLE), b"s" * 32)
@@ -47,3 +47,20 @@ def test_old_rounds_are_forgotten(tmp_path: Path) -> None:
         journal.write(MODEL, number, SEALED)
     assert len(list(tmp_path.iterdir())) == MAX_JOURNAL_ENTRIES
     assert journal.read(MODEL, MAX_JOURNAL_ENTRIES + 2) == SEALED
+
+
+def test_a_child_reads_back_after_a_restart_and_belongs_to_its_lease(tmp_path: Path) -> None:
+    parent, child = Root(b"p" * 32), SignedChild(Root(b"c" * 32), b"a manifest")
+    Journal(tmp_path).write_child(MODEL, 3, parent, child)
+    assert Journal(tmp_path).child(MODEL, 3, parent) == child
+    assert Journal(tmp_path).child(MODEL, 3, child.root) is None
+    assert Journal(tmp_path).child(MODEL, 4, parent) is None
+    assert Journal(tmp_path).read(MODEL, 3) is None
+
+
+def test_a_damaged_child_stops_the_leg_instead_of_signing_a_second_one(tmp_path: Path) -> None:
+    Journal(tmp_path).write_child(MODEL, 3, Root(b"p" * 32), SignedChild(Root(b"c" * 32), b"a manifest"))
+    path = next(tmp_path.iterdir())
+    path.write_text("{}")
+    with pytest.raises(StoreDamaged, match="when round 3 is over"):
+        Journal(tmp_path).child(MODEL, 3, Root(b"p" * 32))

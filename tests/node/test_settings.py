@@ -80,6 +80,7 @@ def test_a_network_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
         ("segment", "third", "segment"),
         ("steps", 0, "steps"),
         ("bid_wei", -1, "bid-wei"),
+        ("submission", "by pigeon", "submission"),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, value: object, named: str) -> None:
@@ -92,6 +93,12 @@ def test_what_the_command_line_does_not_say_comes_from_the_environment(monkeypat
     monkeypatch.setenv("DERELAYL_BATCH", "9")
     settings = node_settings({"home": "h", "network": "n", "steps": None, "batch": 5})
     assert (settings.steps, settings.batch) == (7, 5)
+
+
+def test_a_relayer_needs_no_data_and_entries_go_directly_by_default() -> None:
+    settings = node_settings({"home": "h", "network": "n", "roles": ("seeder", "relayer")})
+    assert not settings.works_with_data
+    assert settings.submission == "direct"
 
 
 def test_no_password_is_an_error_with_both_remedies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,13 @@ def test_frames_have_the_bytes_of_the_specification():
     assert messages.encode_answer_length(None, 1000) == b"\xff\xff\xff\xff"
 
 
+def test_a_refusal_is_no_length_and_no_absence():
+    assert messages.encode_refusal() == b"\xff\xff\xff\xfe"
+    assert messages.is_refusal(messages.encode_refusal())
+    assert not messages.is_refusal(messages.encode_answer_length(None, 1000))
+    assert not messages.is_refusal(messages.encode_answer_length(limits.MAX_CHUNK_BYTES, limits.MAX_CHUNK_BYTES))
+
+
 @given(st.lists(HASHES, min_size=1, max_size=limits.MAX_DIGESTS_PER_REQUEST))
 def test_a_request_is_read_back(digests):
     assert messages.parse_manifest_request(messages.encode_manifest_request(digests[0])) == digests[0]

@@ -29,6 +29,10 @@ _AMOUNTS = (
     "royalty_collected",
     "royalty_pending",
     "slashed",
+    "charged",
+    "access_paid",
+    "equivocation_lost",
+    "reporter_reward",
 )
 
 

@@ -77,7 +77,7 @@ class RulesView(View):
     committee_size: int = Field(description="Validators seated for a round")
     quorum: int = Field(description="Fewer answers than this void the round")
     margin_ppm: int = Field(description="A leg below this gain is never selected, ppm")
-    agreement_ppm: int = Field(description="A score this near to the median counts as agreeing, ppm")
+    agreement_ppm: int = Field(description="From this distance on, a score is of no worth to the committee, ppm")
     gamma_bps: int = Field(description="Share of a royalty that climbs one step to the parent, basis points")
     trainer_bps: int = Field(description="Trainers' share of the pot, basis points")
     royalty_bps: int = Field(description="Royalties' share of the pot, basis points")
@@ -85,9 +85,13 @@ class RulesView(View):
     slash_bps: int = Field(description="Share of its stake that a silent seat loses, basis points")
     min_bid: Wei = Field(description="wei")
     offer_deposit: Wei = Field(description="wei for each leg that may continue an offered tip")
-    validator_stake: Wei = Field(description="wei, the least that makes an account eligible for a seat")
+    validator_stake: Wei = Field(description="wei, the least to stake; below half of it a stake gets no seat")
     emission: Wei = Field(description="wei from the budget per settled round with a selected leg")
     halving_rounds: int = Field(description="Rounds after which the emission halves")
+    unbonding_seconds: int = Field(description="From unstaking to release")
+    reporter_bps: int = Field(description="Share of an equivocator's loss that its reporter gets, basis points")
+    access_fee: Wei = Field(description="wei for one account's access to one checkpoint; 0: the model is open")
+    access_pot_bps: int = Field(description="Share of the fee that goes to the pot, basis points")
 
 
 class ModelView(View):
@@ -127,6 +131,7 @@ class CheckpointView(View):
     score_ppm: int | None = Field(validation_alias="score", description="Sum of the gains since genesis if accepted")
     reward_wei: Wei = Field(validation_alias="reward", description="Paid to the trainer for the leg")
     royalty_wei: Wei = Field(validation_alias="royalty", description="Paid by the leg to the parent's royalty account")
+    pending_wei: Wei = Field(validation_alias="pending", description="Royalties and fees that wait here for collection")
     submitted: EventPlace = Field(description="The event that tied it to its parent")
     settled: EventPlace | None = Field(description="The event that decided on it; null while it waits")
 
@@ -187,11 +192,16 @@ class SeatView(View):
     """An account's standing as validator of one model."""
 
     model: Hex32
-    stake_wei: Wei = Field(validation_alias="stake", description="0: it has left")
+    stake_wei: Wei = Field(validation_alias="stake", description="0: it has left, or has lost it")
+    unbonding_wei: Wei = Field(validation_alias="unbonding", description="On its way out; can still be lost")
+    release_time: int = Field(description="Unix seconds from which on it can be released; 0 if nothing is unbonding")
     seats: int = Field(description="Rounds it was seated in")
     reveals: int = Field(description="Rounds it revealed scores in")
-    agreed: int = Field(description="Legs on which it was near the median")
+    agreement_ppm: int = Field(
+        validation_alias="agreement", description="Sum over its rounds of the share of the most that it could earn"
+    )
     paid_wei: Wei = Field(validation_alias="paid")
+    charged_wei: Wei = Field(validation_alias="charged", description="Taken from its stake for disagreeing")
     slashed_wei: Wei = Field(validation_alias="slashed")
 
 
@@ -209,7 +219,11 @@ class AccountView(View):
     royalty_pending_wei: Wei = Field(
         description="Waits at its checkpoints; collecting passes a share on to the parents"
     )
-    slashed_wei: Wei
+    slashed_wei: Wei = Field(description="Taken from stakes for silence")
+    charged_wei: Wei = Field(description="Taken from stakes for disagreeing")
+    access_paid_wei: Wei = Field(description="Fees paid for access to checkpoints")
+    equivocation_lost_wei: Wei = Field(description="Bids and stakes lost for signing two contradicting messages")
+    reporter_reward_wei: Wei = Field(description="Earned by proving others' equivocation")
     models_created: int
     bids: int
     legs: int

@@ -16,8 +16,8 @@ from eth_utils.crypto import keccak
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import Command, Deposit
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView
-from derelayl_protocol.types import Address, ModelId, Root, Wei
+from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView, Unbonding
+from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 from ..keys import NodeKey
 from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
@@ -48,7 +48,10 @@ FIRST_POLL_S, LAST_POLL_S = 0.02, 1.0
 
 
 class EvmLedger:
-    """The ledger as one account sees it, on any EVM chain. Implements `ports.Ledger`; use it from one trio run."""
+    """The ledger as one account sees it, on any EVM chain. Implements `ports.Ledger` and `ports.Accounts`.
+
+    Use it from one trio run.
+    """
 
     def __init__(
         self,
@@ -101,7 +104,7 @@ class EvmLedger:
         return self._codec.round_view(await self._view("roundOf", model))
 
     async def model(self, model: ModelId) -> ModelState:
-        """Rules, budget, stakes and the checkpoints on the ledger, all of the same block."""
+        """Rules, budget, stakes, the checkpoints and what this account has unbonding, all of the same block."""
         return await self._thread(self._model, model)
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
@@ -111,6 +114,14 @@ class EvmLedger:
             partial(next_batch, start=start), self._rpc, self._codec, self._addresses.ledger, known
         )
 
+    async def free(self, account: Address) -> Wei:
+        """An account's withdrawable balance in the ledger."""
+        return Wei(await self._view("freeOf", account))
+
+    async def access(self, model: ModelId, root: Root, account: Address) -> bool:
+        """Whether the account may fetch a checkpoint's weights. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return bool(await self._view("accessOf", model, root, account))
+
     # --- beyond the port --------------------------------------------------------------------------------------------
 
     async def catch_up(self) -> None:
@@ -118,12 +129,24 @@ class EvmLedger:
         await self._thread(self._sender.catch_up)
 
     async def account_view(self, address: Address) -> AccountView:
-        """An account's tokens in the wallet, free balance and stakes, in wei."""
+        """An account's tokens: in the wallet, free in the ledger, staked and unbonding."""
         return await self._thread(self._account_view, address)
 
     async def checkpoint(self, model: ModelId, root: Root) -> CheckpointRecord | None:
         """A checkpoint of the ledger, None if it has no such root. Raises RuleViolation(UNKNOWN_MODEL)."""
         return self._codec.checkpoint(await self._view("checkpointOf", model, root))
+
+    async def model_at(self, model: ModelId, block: int) -> ModelState:
+        """What `model` gave at the end of a block."""
+        return await self._thread(self._model, model, block)
+
+    async def view_at(self, block: int, name: str, *arguments: Any) -> Any:
+        """What a view of the contract gave at the end of a block."""
+        return await self._thread(self._read, name, arguments, block)
+
+    async def tokens_at(self, block: int) -> Wei:
+        """Tokens in the ledger's own wallet at the end of a block: all that it owes, and what was sent to it astray."""
+        return await self._thread(self._wallet, self._addresses.ledger, block)
 
     async def models(self) -> tuple[ModelId, ...]:
         """Models of the ledger in the order of their creation."""
@@ -226,8 +249,8 @@ class EvmLedger:
             raise self._refusal(error) from error
         return self._codec.result(name, data)
 
-    def _model(self, model: ModelId) -> ModelState:
-        block = self._rpc.head().ref.number
+    def _model(self, model: ModelId, at: int | None = None) -> ModelState:
+        block = self._rpc.head().ref.number if at is None else at
         rules, creator, genesis, budget, carry, settled_rounds, next_seed = self._read("modelOf", (model,), block)
         self._names.update(block)
         validators = tuple(Address(account.lower()) for account in self._read("validatorsOf", (model,), block))
@@ -247,7 +270,12 @@ class EvmLedger:
             checkpoints={root: record for root, record in records.items() if record is not None},
             stakes={account: Wei(self._read("stakeOf", (model, account), block)) for account in validators},
             validators=validators,
+            unbonding={self.account: own} if (own := self._unbonding(model, self.account, block)) else {},
         )
+
+    def _unbonding(self, model: ModelId, account: Address, block: int) -> Unbonding | None:
+        amount, release_time = self._read("unbondingOf", (model, account), block)
+        return Unbonding(Wei(amount), Timestamp(release_time)) if amount else None
 
     def _models(self) -> tuple[ModelId, ...]:
         self._names.update(self._rpc.head().ref.number)
@@ -256,15 +284,19 @@ class EvmLedger:
     def _account_view(self, address: Address) -> AccountView:
         block = self._rpc.head().ref.number
         self._names.update(block)
-        stakes = {model: Wei(self._read("stakeOf", (model, address), block)) for model in self._names.staked(address)}
+        models = self._names.staked(address)
+        stakes = {model: Wei(self._read("stakeOf", (model, address), block)) for model in models}
+        unbonding = {model: self._unbonding(model, address, block) for model in models}
         return AccountView(
             wallet=self._wallet(address),
             free=Wei(self._read("freeOf", (address,), block)),
             stakes={model: stake for model, stake in stakes.items() if stake},
+            unbonding={model: entry for model, entry in unbonding.items() if entry},
         )
 
-    def _wallet(self, address: Address) -> Wei:
-        return Wei(_uint(self._rpc.call(self._addresses.token, _token_call("balanceOf(address)", address))))
+    def _wallet(self, address: Address, block: int | None = None) -> Wei:
+        balance = _token_call("balanceOf(address)", address)
+        return Wei(_uint(self._rpc.call(self._addresses.token, balance, block=block)))
 
     async def _thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a blocking call in a thread; cancelling abandons it, which the outbox makes safe."""

@@ -39,10 +39,22 @@ def _model(app: typer.Typer) -> None:
     app.add_typer(model.app, name="model")
 
 
+def _stake(app: typer.Typer) -> None:
+    from . import stake
+
+    app.add_typer(stake.app, name="stake")
+
+
 def _lineage(app: typer.Typer) -> None:
     from . import lineage
 
     app.add_typer(lineage.app, name="lineage")
+
+
+def _rewards(app: typer.Typer) -> None:
+    from . import rewards
+
+    app.add_typer(rewards.app, name="rewards")
 
 
 def _api(app: typer.Typer) -> None:
@@ -79,7 +91,9 @@ COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "demo": _demo,
     "node": _node,
     "model": _model,
+    "stake": _stake,
     "lineage": _lineage,
+    "rewards": _rewards,
     "api": _api,
     "sim": _sim,
     "key": _key,

@@ -1,9 +1,10 @@
-"""`derelayl model`: create a relay, list what there is, take a checkpoint home."""
+"""`derelayl model`: create a relay, list what there is, buy access to a checkpoint, take it home."""
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,14 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.ledger.commands import CreateModel
+from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
+from derelayl_protocol.ledger.commands import BuyAccess, CreateModel
 from derelayl_protocol.ledger.events import ModelCreated
+from derelayl_protocol.ledger.state import ModelState
 from derelayl_protocol.rules import Rules
-from derelayl_protocol.types import Address, Wei
+from derelayl_protocol.types import Address, ModelId, Root, Wei
 
+from ..chain.client import EvmLedger
 from ..demo.founding import devnet_rules
 from ..demo.report import WEI_PER_TOKEN, short
 from ..handoff import Handoff, LedgerIdentity, keep_genesis
@@ -35,9 +38,9 @@ from ..training.process import open_trainer
 from .console import out, show, show_json
 from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
-from .reading import model_of, reading, root_of
+from .reading import model_of, reading, reading_ledger, root_of
 
-app = typer.Typer(help="Relays: create, list, show, pull a checkpoint.", no_args_is_help=True)
+app = typer.Typer(help="Relays: create, list, show; buy and pull a checkpoint.", no_args_is_help=True)
 
 PULL_SECONDS = 600.0
 """The longest a whole checkpoint may take."""
@@ -140,6 +143,28 @@ def show_model(
         show(f"{name:<11} {value}")
 
 
+@app.command("buy")
+def buy(
+    root: Annotated[str, typer.Argument(help="Root of the checkpoint, or `best` for the best tip.")],
+    network: NetworkOption,
+    home: HomeOption = DEFAULT_HOME,
+    password_file: PasswordFileOption = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pay the model's fee for HOME's account to fetch one checkpoint; buying twice pays once."""
+    shared = Network.read(network)
+    key = load_key_file(home / "key.json", keystore_password(password_file))
+    document = trio.run(partial(_buy, shared, home, key, model_of(model, shared), root))
+    if as_json:
+        show_json(document)
+    elif document["fee_wei"] == "0":
+        show(f"{document['root']} is open to {key.address} already")
+    else:
+        paid = int(document["fee_wei"]) / WEI_PER_TOKEN
+        show(f"{key.address} may fetch {document['root']}, paid {paid:g} tokens; next: derelayl model pull")
+
+
 @app.command("pull")
 def pull(
     root: Annotated[str, typer.Argument(help="Root of the checkpoint, or `best` for the best tip.")],
@@ -149,9 +174,18 @@ def pull(
     cache: Annotated[Path, typer.Option("--cache", help="Chunks already fetched; a second try resumes.")] = Path(
         ".derelayl/pull"
     ),
+    home: HomeOption = DEFAULT_HOME,
+    password_file: PasswordFileOption = None,
 ) -> None:
-    """Fetch an accepted checkpoint from peers, every byte checked, and write one safetensors file."""
-    trio.run(partial(_pull, Network.read(network), root, model, target, cache))
+    """Fetch an accepted checkpoint from peers, every byte checked, and write one safetensors file.
+
+    A paid model's peers give it to the account that has bought it: the key in HOME. An open one needs no key.
+    """
+
+    def buyer() -> NodeKey:
+        return load_key_file(home / "key.json", keystore_password(password_file))
+
+    trio.run(partial(_pull, Network.read(network), root, model, target, cache, buyer))
     show(f"{target} ({target.stat().st_size} bytes)")
 
 
@@ -172,19 +206,50 @@ async def _create(
     return next(event for event in events if isinstance(event, ModelCreated))
 
 
-async def _pull(shared: Network, wanted: str, model: str | None, target: Path, cache: Path) -> None:
-    model_id, key = model_of(model, shared), NodeKey.generate()
-    async with reading(shared) as (ledger, _):
+async def _buy(shared: Network, home: Path, key: NodeKey, model_id: ModelId, wanted: str) -> dict[str, str]:
+    ledger = await open_network_ledger(shared, key, home)
+    try:
         state = await ledger.model(model_id)
-    root = max(state.current.tips, key=lambda tip: tip.score).root if wanted == "best" else root_of(wanted)
-    if root not in state.checkpoints:
-        raise LocalFault(f"0x{root.hex()} is not an accepted checkpoint of model 0x{short(model_id.hex())}")
+        root = _accepted(state, model_id, wanted)
+        paid = 0 if await ledger.access(model_id, root, key.address) else await _pay(ledger, model_id, root, state)
+    finally:
+        ledger.close()
+    return {"model": "0x" + model_id.hex(), "root": "0x" + root.hex(), "fee_wei": str(paid)}
+
+
+async def _pay(ledger: EvmLedger, model_id: ModelId, root: Root, state: ModelState) -> int:
+    fee = state.rules.access_fee
+    try:
+        await send_paid(ledger, BuyAccess(model_id, root), fee)
+    except RuleViolation as refusal:
+        if refusal.reason is Reason.INSUFFICIENT_BALANCE:
+            raise LocalFault(f"the fee is {fee / WEI_PER_TOKEN:g} tokens, more than {ledger.account} holds") from None
+        raise
+    return fee
+
+
+async def _pull(
+    shared: Network, wanted: str, model: str | None, target: Path, cache: Path, buyer: Callable[[], NodeKey]
+) -> None:
+    model_id = model_of(model, shared)
+    async with reading_ledger(shared) as ledger:
+        state = await ledger.model(model_id)
+    root = _accepted(state, model_id, wanted)
+    key = await trio.to_thread.run_sync(buyer) if state.rules.access_fee else NodeKey.generate()
     store = FileStore(cache / "store")
     identity = LedgerIdentity(shared.chain_id, Address(shared.ledger))
     async with open_network(key.secret, store=store, models=[model_id], bootstrap=shared.bootstrap) as peers:
         handoff = Handoff(peers, store, key, identity, cache / "weights")
         await handoff.take(root, PULL_SECONDS)
         os.replace(await handoff.weights(root), target)
+
+
+def _accepted(state: ModelState, model_id: ModelId, wanted: str) -> Root:
+    """The accepted checkpoint that the command line names. Raises LocalFault."""
+    root = max(state.current.tips, key=lambda tip: tip.score).root if wanted == "best" else root_of(wanted)
+    if root not in state.checkpoints:
+        raise LocalFault(f"0x{root.hex()} is not an accepted checkpoint of model 0x{short(model_id.hex())}")
+    return root
 
 
 def _read_rules(path: Path) -> Rules:

@@ -31,7 +31,7 @@ def run(
     network: NetworkOption,
     home: HomeOption = DEFAULT_HOME,
     role: Annotated[
-        str, typer.Option("--role", help="trainer, validator, seeder; separate several by commas.")
+        str, typer.Option("--role", help="trainer, validator, seeder, relayer; separate several by commas.")
     ] = "trainer",
     data: Annotated[str, typer.Option("--data", help="shard:PATH, mnist-5k or fashion-mnist[:FOLDER].")] = "",
     model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
@@ -49,6 +49,9 @@ def run(
     batch: Annotated[int | None, typer.Option("--batch", help="Samples in one step.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Step size of SGD.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the legs' batches.")] = None,
+    submission: Annotated[
+        str | None, typer.Option("--submission", help="direct, or relayed: signed entries that a relayer sends.")
+    ] = None,
     tied: Annotated[bool, typer.Option("--lifeline", help="Stop when standard input closes.")] = False,
 ) -> None:
     """Join the network and take part until stopped; HOME/ready.json then holds the addresses."""
@@ -70,6 +73,7 @@ def run(
             "batch": batch,
             "learning_rate": learning_rate,
             "seed": seed,
+            "submission": submission,
         }
     )
     shared = Network.read(network)

@@ -37,14 +37,14 @@ async def _read(ledger: EvmLedger, model: ModelId, accounts: tuple[Address, ...]
     return WeiAudit(
         minted=minted,
         balances=sum(view.wallet + view.free for view in views),
-        locked=locked_wei(state),
+        locked=locked_wei(state) + sum(view.unbonding[model].amount for view in views if model in view.unbonding),
         pending=sum(record.pending for record in state.checkpoints.values()),
         burned=minted - await ledger.token_supply(),
     )
 
 
 def locked_wei(state: ModelState) -> int:
-    """What a model holds: budget, carried pot, stakes, and the bids and offers of the running round."""
+    """What a model holds: budget, carried pot, stakes, bids and offers of the running round; not what unbonds."""
     view = state.current
     held = state.budget + state.carry + sum(state.stakes.values())
     if view.phase == Phase.BID:

@@ -16,6 +16,7 @@ from derelayl_protocol.ledger.events import (
     RoundSettled,
     RoundVoided,
     RoyaltyCollected,
+    ValidatorCharged,
     ValidatorPaid,
     ValidatorSlashed,
 )
@@ -140,7 +141,13 @@ class Chronicle:
     @_take.register
     def _(self, event: ValidatorPaid) -> str:
         tokens = f"{event.amount / WEI_PER_TOKEN:.2f}"
-        return f"round {event.round}: {self._name(event.validator)} agreed on {event.agreed} legs and earns {tokens}"
+        agreed = f"agrees at {event.agreement / 10_000:.0f} % of the most possible"
+        return f"round {event.round}: {self._name(event.validator)} {agreed} and earns {tokens}"
+
+    @_take.register
+    def _(self, event: ValidatorCharged) -> str:
+        tokens = f"{event.amount / WEI_PER_TOKEN:.2f}"
+        return f"round {event.round}: {self._name(event.validator)} contradicts the others and is charged {tokens}"
 
     @_take.register
     def _(self, event: ValidatorSlashed) -> str:

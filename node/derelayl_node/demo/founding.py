@@ -48,6 +48,10 @@ def devnet_rules(train_seconds: int = 30) -> Rules:
         validator_stake=Wei(50 * TOKEN),
         emission=Wei(100 * TOKEN),
         halving_rounds=10_000,
+        unbonding_seconds=60,
+        reporter_bps=2_000,
+        access_fee=Wei(0),
+        access_pot_bps=1_000,
     )
 
 

@@ -42,6 +42,10 @@ RULES = Rules(
     validator_stake=Wei(TOKEN),
     emission=Wei(10 * TOKEN),
     halving_rounds=100,
+    unbonding_seconds=3600,
+    reporter_bps=1_000,
+    access_fee=Wei(0),
+    access_pot_bps=1_000,
 )
 
 
@@ -161,7 +165,7 @@ class Relay:
         )
         selected = sum(attempt.selected for attempt in attempts)
         settled = [self._settled(i, attempt) for i, attempt in enumerate(attempts)]
-        paid = [ev.ValidatorPaid(m, r, person(who), len(attempts), Wei(TOKEN)) for who in self.validators[:-1]]
+        paid = [ev.ValidatorPaid(m, r, person(who), Ppm(500_000), Wei(TOKEN)) for who in self.validators[:-1]]
         slashed = ev.ValidatorSlashed(m, r, person(self.validators[-1]), Wei(TOKEN // 100))
         total = ev.RoundSettled(m, r, selected, Wei(10 * TOKEN), Wei(8 * TOKEN if selected else 0), Wei(TOKEN))
         self.round += 1

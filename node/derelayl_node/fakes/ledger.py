@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from derelayl_node.ports import BlockRef, Clock, LedgerUnavailable, LogBatch, LogEntry
 from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.ledger.access import has_access
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.commands import REPEATABLE, Command
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.signed import Recover, no_signatures
 from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
-from derelayl_protocol.types import Address, ModelId, Timestamp, Wei
+from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 MAX_BLOCKS_PER_BATCH = 256
 """Blocks in one answer of `logs`, as many as the adapter of a real chain gives."""
@@ -41,12 +43,18 @@ class FakeChain:
     """
 
     def __init__(
-        self, wallets: Mapping[Address, Wei], clock: Clock, *, blocks_per_batch: int = MAX_BLOCKS_PER_BATCH
+        self,
+        wallets: Mapping[Address, Wei],
+        clock: Clock,
+        *,
+        blocks_per_batch: int = MAX_BLOCKS_PER_BATCH,
+        recover: Recover = no_signatures,
     ) -> None:
-        """Begin with block 0, empty, and tokens in these wallets."""
+        """Begin with block 0, empty, and tokens in these wallets; `recover` names the signers of signed calls."""
         self.silent = False
         self._clock = clock
         self._blocks_per_batch = blocks_per_batch
+        self._recover = recover
         self._mined = 0  # blocks ever, those rolled back too: makes every block's hash new
         self._blocks: list[_Block] = []
         self._append(None, (), LedgerState(wallets=dict(wallets)))
@@ -67,7 +75,7 @@ class FakeChain:
 
     def execute(self, sender: Address, command: Command) -> tuple[Event, ...]:
         """Mine a block with the command. Raises RuleViolation, then no block is mined."""
-        state, events = apply(self.state, command, sender, self._block_time())
+        state, events = apply(self.state, command, sender, self._block_time(), self._recover)
         self._append((sender, command), events, state)
         return self._blocks[-1].events
 
@@ -114,7 +122,7 @@ class FakeChain:
 
 
 class FakeLedger:
-    """A `FakeChain` as one account sees it. Implements `ports.Ledger`."""
+    """A `FakeChain` as one account sees it. Implements `ports.Ledger` and `ports.Accounts`."""
 
     def __init__(self, chain: FakeChain, account: Address) -> None:
         self._chain = chain
@@ -139,17 +147,31 @@ class FakeLedger:
         return (await self.model(model)).current
 
     async def model(self, model: ModelId) -> ModelState:
-        """Everything the ledger holds of a model. Raises RuleViolation(UNKNOWN_MODEL)."""
-        await self._reach()
-        found = self._chain.state.models.get(model)
-        if found is None:
-            raise RuleViolation(Reason.UNKNOWN_MODEL, f"0x{model.hex()}")
-        return found
+        """What a chain tells of a model: its own `unbonding`, no `buyers`. Raises RuleViolation(UNKNOWN_MODEL)."""
+        found = await self._find(model)
+        own = {account: amount for account, amount in found.unbonding.items() if account == self._account}
+        return replace(found, unbonding=own, buyers={})
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` on the canonical chain."""
         await self._reach()
         return self._chain.logs(known)
+
+    async def free(self, account: Address) -> Wei:
+        """An account's withdrawable balance in the ledger."""
+        await self._reach()
+        return self._chain.state.free.get(account, Wei(0))
+
+    async def access(self, model: ModelId, root: Root, account: Address) -> bool:
+        """Whether the account may fetch a checkpoint's weights. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return has_access(await self._find(model), root, account)
+
+    async def _find(self, model: ModelId) -> ModelState:
+        await self._reach()
+        found = self._chain.state.models.get(model)
+        if found is None:
+            raise RuleViolation(Reason.UNKNOWN_MODEL, f"0x{model.hex()}")
+        return found
 
     async def _reach(self) -> None:
         await trio.lowlevel.checkpoint()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
 from blake3 import blake3
 
-from derelayl_node.ports import CheckpointStore, PeerId, PeerUnreachable, StoreDamaged
+from derelayl_node.ports import CheckpointStore, NotForYou, PeerId, PeerUnreachable, StoreDamaged
+from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.limits import MAX_DIGESTS_PER_REQUEST, MAX_MANIFEST_BYTES
 from derelayl_protocol.messages import Announcement
@@ -42,7 +43,8 @@ class FakeHub:
 class FakeNetwork:
     """One node on a hub.
 
-    `requests` records its chunk requests as (peer, digests), in order; `lies` is what it sends instead of a chunk.
+    `requests` records its chunk requests as (peer, digests), in order; `lies` is what it sends instead of a chunk;
+    `admit` says which peer may have which chunk.
     """
 
     def __init__(self, hub: FakeHub, peer: PeerId, store: CheckpointStore) -> None:
@@ -50,9 +52,11 @@ class FakeNetwork:
         self._peer = peer
         self._followed: set[ModelId] = set()
         self._send, self._receive = trio.open_memory_channel[tuple[PeerId, Announcement]](math.inf)
+        self._send_entry, self._receive_entry = trio.open_memory_channel[tuple[PeerId, SignedEntry]](math.inf)
         self.store = store
         self.requests: list[tuple[PeerId, tuple[Digest, ...]]] = []
         self.lies: dict[Digest, bytes] = {}
+        self.admit: Callable[[PeerId, Digest], bool] = lambda peer, digest: True
 
     @property
     def peer_id(self) -> PeerId:
@@ -66,19 +70,28 @@ class FakeNetwork:
         )
 
     async def follow(self, model: ModelId) -> None:
-        """Collect announcements of a model from now on."""
+        """Collect announcements and signed entries of a model from now on."""
         await trio.lowlevel.checkpoint()
         self._followed.add(model)
 
-    async def announce(self, announcement: Announcement) -> None:
+    async def announce(self, news: Announcement | SignedEntry) -> None:
         """Tell all nodes that follow the model."""
-        await self.follow(announcement.model)
+        await self.follow(news.model)
         for peer in self.peers():
-            self._hub.nodes[peer]._hear(self._peer, announcement)
+            self._hub.nodes[peer]._hear(self._peer, news)
 
     async def next_announcement(self) -> tuple[PeerId, Announcement]:
         """Wait for an announcement of another node."""
         return await self._receive.receive()
+
+    async def next_entry(self) -> tuple[PeerId, SignedEntry]:
+        """Wait for a signed entry from another node; nothing in it is checked."""
+        return await self._receive_entry.receive()
+
+    def entries_heard(self) -> list[tuple[PeerId, SignedEntry]]:
+        """Take the signed entries that have come so far, without waiting."""
+        count = self._receive_entry.statistics().current_buffer_used
+        return [self._receive_entry.receive_nowait() for _ in range(count)]
 
     async def request_manifest(self, peer: PeerId, root: Root) -> bytes | None:
         """Ask another node. Raises PeerUnreachable, PeerFault for more bytes than a manifest has."""
@@ -89,12 +102,14 @@ class FakeNetwork:
         return wire
 
     async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, bytes]:
-        """Ask another node. Raises PeerUnreachable, PeerFault for a chunk with another digest."""
+        """Ask another node. Raises NotForYou, PeerUnreachable, PeerFault for a chunk with another digest."""
         if not 1 <= len(digests) <= MAX_DIGESTS_PER_REQUEST:
             raise LocalFault(f"{len(digests)} digests in one request, allowed is 1 … {MAX_DIGESTS_PER_REQUEST}")
         node = await self._reach(peer)
         self.requests.append((peer, tuple(digests)))
         found = {digest: node._serve(digest) for digest in digests}
+        if any(data is not None and not node.admit(self._peer, digest) for digest, data in found.items()):
+            raise NotForYou(f"peer {peer} gives these chunks to accounts with access only")
         for digest, data in found.items():
             if data is not None and blake3(data).digest() != digest:
                 raise PeerFault(f"chunk {digest.hex()} has other bytes than its name says")
@@ -107,9 +122,13 @@ class FakeNetwork:
         except StoreDamaged:
             return None
 
-    def _hear(self, author: PeerId, announcement: Announcement) -> None:
-        if announcement.model in self._followed:
-            self._send.send_nowait((author, announcement))
+    def _hear(self, author: PeerId, news: Announcement | SignedEntry) -> None:
+        if news.model not in self._followed:
+            return
+        if isinstance(news, Announcement):
+            self._send.send_nowait((author, news))
+        else:
+            self._send_entry.send_nowait((author, news))
 
     async def _reach(self, peer: PeerId) -> FakeNetwork:
         await trio.lowlevel.checkpoint()

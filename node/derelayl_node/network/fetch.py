@@ -7,6 +7,7 @@ last, so a fetch that was killed goes on where it was: only what is not in the s
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import trio
 
 from derelayl_node.failures import Failure
 from derelayl_node.network.groups import ungrouped
-from derelayl_node.ports import CheckpointStore, PeerId, PeerNetwork, PeerUnreachable, StoreDamaged
+from derelayl_node.ports import CheckpointStore, NotForYou, PeerId, PeerNetwork, PeerUnreachable, StoreDamaged
 from derelayl_protocol.errors import Ignored, PeerFault
 from derelayl_protocol.fetching import FetchPlan
 from derelayl_protocol.manifest import Manifest, ManifestRejected, parse_manifest, root_of
@@ -31,6 +32,9 @@ HEAD_START_SECONDS = 1.0
 
 RETRY_SECONDS = 2.0
 """Before a peer that did not answer, or lacked something, is asked again."""
+
+REFUSALS = 2
+"""How often a peer may refuse the chunks before it is not asked again: its view of the ledger may be a little old."""
 
 STALL_SECONDS = 90.0
 """A fetch that gets nothing for this long has failed; longer than one peer may stall within its own deadlines."""
@@ -89,12 +93,18 @@ async def fetch_checkpoint(
             return await fetch.run(verify)
     except trio.TooSlowError:
         raise FetchFailed(fetch.describe(f"it took longer than {deadline_seconds:g} s")) from None
+    except _AllRefuse:
+        raise FetchFailed(fetch.describe("every peer refuses it")) from None
     except _Stalled:
         raise FetchFailed(fetch.describe(f"nothing came for {STALL_SECONDS:g} s")) from None
 
 
 class _Stalled(Exception):
     """Nothing came for STALL_SECONDS."""
+
+
+class _AllRefuse(Exception):
+    """Every peer there is gives the chunks to others only."""
 
 
 class _Fetch:
@@ -116,6 +126,7 @@ class _Fetch:
         self._plan: FetchPlan | None = None
         self._failures: dict[PeerId, str] = {}
         self._bad: dict[PeerId, None] = {}
+        self._refusals: Counter[PeerId] = Counter()
         self._asking: set[PeerId] = set()
         self._ask_again: dict[PeerId, float] = {}
         self._changed = trio.Event()
@@ -141,7 +152,8 @@ class _Fetch:
             f"; and {len(asked) - MAX_NAMED} more" if len(asked) > MAX_NAMED else ""
         )
         tried = f"asked: {named}" if asked else "no peer was connected" if not self._candidates() else "nobody refused"
-        return f"checkpoint {self._root.hex()} is not complete, {missing} is missing: {why}; {tried}"
+        hint = f"; buy access with `derelayl model buy 0x{self._root.hex()}`" if self._refusals else ""
+        return f"checkpoint {self._root.hex()} is not complete, {missing} is missing: {why}; {tried}{hint}"
 
     # --- manifest -----------------------------------------------------------------------------------------------------
 
@@ -254,6 +266,9 @@ class _Fetch:
             await ask(peer)
         except PeerUnreachable as error:
             self._failures[peer] = str(error)
+        except NotForYou:
+            self._failures[peer] = "it gives the chunks to accounts with access only"
+            self._refusals[peer] += 1
         except PeerFault as error:
             _log.warning("peer %s sent something wrong: %s", peer, error)
             self._failures[peer] = f"it sent something wrong: {error}"
@@ -267,7 +282,11 @@ class _Fetch:
 
     def _candidates(self) -> tuple[PeerId, ...]:
         every = dict.fromkeys((*self._hints, *self._network.peers()))
-        return tuple(peer for peer in every if peer not in self._bad and peer != self._network.peer_id)
+        return tuple(
+            peer
+            for peer in every
+            if peer not in self._bad and self._refusals[peer] < REFUSALS and peer != self._network.peer_id
+        )
 
     def _progress(self, *, advanced: bool = True) -> None:
         if advanced:
@@ -278,5 +297,7 @@ class _Fetch:
     async def _wait_for_change(self) -> None:
         with trio.move_on_after(RETRY_SECONDS / 2):
             await self._changed.wait()
+        if self._refusals and not self._asking and not self._candidates():
+            raise _AllRefuse
         if trio.current_time() - self._last_progress > STALL_SECONDS:
             raise _Stalled

@@ -1,4 +1,4 @@
-"""Announcements over gossipsub: one topic per model, signed, checked before they are passed on."""
+"""News over gossipsub: per model a topic for announcements and one for signed entries, checked before passed on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import trio
 from libp2p.abc import IHost
@@ -17,8 +18,8 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
 from derelayl_node.ports import PeerId
-from derelayl_protocol.errors import ProtocolError
-from derelayl_protocol.limits import MAX_ANNOUNCEMENT_BYTES
+from derelayl_protocol.entries import SignedEntry, encode_entry, parse_entry
+from derelayl_protocol.errors import Ignored, PeerFault
 from derelayl_protocol.messages import Announcement, encode_announcement, parse_announcement
 from derelayl_protocol.types import ModelId
 
@@ -31,41 +32,57 @@ MAX_MESSAGES_PER_SECOND = 100.0
 MAX_RPC_BYTES = 512 * 1024
 """One gossip frame: many announcements, far below the 1 MiB at which frames vanish without an error."""
 
-MAX_WAITING_ANNOUNCEMENTS = 1024
-"""Announcements not yet asked for; above it the oldest goes. They are hints: the ledger has every root."""
+MAX_WAITING = 1024
+"""News of one kind not yet asked for; above it the oldest goes. What counts is on the ledger, or will be sent to it."""
 
 MESH_DEGREE, MESH_LOW, MESH_HIGH = 8, 6, 12
 """Peers that each message is sent to directly: a network of nine or fewer is a full mesh."""
 
-TOPIC_PREFIX = "/derelayl/announcements/1/"
+ANNOUNCEMENTS_PREFIX = "/derelayl/announcements/1/"
+ENTRIES_PREFIX = "/derelayl/entries/1/"
+
+CheckEntry = Callable[[SignedEntry], None]
+"""Raises PeerFault for an entry that no honest account signs, Ignored for one that is of no use now."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 
 def topic_of(model: ModelId) -> str:
-    """The gossip topic of a model."""
-    return TOPIC_PREFIX + model.hex()
+    """The gossip topic of a model's announcements."""
+    return ANNOUNCEMENTS_PREFIX + model.hex()
 
 
-class AnnouncementQueue:
+def entries_topic_of(model: ModelId) -> str:
+    """The gossip topic of a model's signed entries."""
+    return ENTRIES_PREFIX + model.hex()
+
+
+def nothing_is_of_use(entry: SignedEntry) -> None:
+    """A `CheckEntry` for a node that knows no running round."""
+    raise Ignored("this node follows no round")
+
+
+class NewsQueue(Generic[T]):
     """A bounded queue that drops its oldest entry, and counts it, when it is full."""
 
-    def __init__(self, limit: int = MAX_WAITING_ANNOUNCEMENTS) -> None:
-        self._waiting: deque[tuple[PeerId, Announcement]] = deque()
+    def __init__(self, limit: int = MAX_WAITING) -> None:
+        self._waiting: deque[tuple[PeerId, T]] = deque()
         self._limit = limit
         self._arrived = trio.Event()
         self.dropped = 0
 
-    def put(self, peer: PeerId, announcement: Announcement) -> None:
-        """Add an announcement; never waits."""
+    def put(self, peer: PeerId, news: T) -> None:
+        """Add what a peer told; never waits."""
         if len(self._waiting) >= self._limit:
             self._waiting.popleft()
             self.dropped += 1
-        self._waiting.append((peer, announcement))
+        self._waiting.append((peer, news))
         self._arrived.set()
 
-    async def get(self) -> tuple[PeerId, Announcement]:
-        """Wait for the oldest announcement and take it."""
+    async def get(self) -> tuple[PeerId, T]:
+        """Wait for the oldest entry and take it."""
         await trio.lowlevel.checkpoint()
         while not self._waiting:
             self._arrived = trio.Event() if self._arrived.is_set() else self._arrived
@@ -74,9 +91,15 @@ class AnnouncementQueue:
 
 
 class Gossip:
-    """Publishes and collects announcements of the followed models."""
+    """Publishes and collects news of the followed models."""
 
-    def __init__(self, host: IHost, is_refused: Callable[[PeerId], bool], blame: Callable[[PeerId, str], None]) -> None:
+    def __init__(
+        self,
+        host: IHost,
+        is_refused: Callable[[PeerId], bool],
+        blame: Callable[[PeerId, str], None],
+        check_entry: CheckEntry = nothing_is_of_use,
+    ) -> None:
         self._router = GossipSub(
             protocols=[PROTOCOL_ID_V12, PROTOCOL_ID_V11],
             degree=MESH_DEGREE,
@@ -96,9 +119,11 @@ class Gossip:
         self._own_id = host.get_id()
         self._is_refused = is_refused
         self._blame = blame
+        self._check_entry = check_entry
         self._followed: set[ModelId] = set()
         self._nursery: trio.Nursery | None = None
-        self.queue = AnnouncementQueue()
+        self.announcements: NewsQueue[Announcement] = NewsQueue()
+        self.entries: NewsQueue[SignedEntry] = NewsQueue()
         self.malformed = 0
 
     @asynccontextmanager
@@ -122,39 +147,64 @@ class Gossip:
         self._pubsub.seen_messages.stop()
 
     async def follow(self, model: ModelId) -> None:
-        """Collect the announcements of a model from now on; idempotent."""
+        """Collect the news of a model from now on; idempotent."""
         if model in self._followed or self._nursery is None:
             return
         self._followed.add(model)
-        topic = topic_of(model)
-        self._pubsub.set_topic_validator(topic, self._check, is_async_validator=False)
+        await self._collect(self._nursery, topic_of(model), self._read_announcement, self.announcements)
+        await self._collect(self._nursery, entries_topic_of(model), self._read_entry, self.entries)
+
+    async def publish(self, news: Announcement | SignedEntry) -> None:
+        """Send news to all peers that follow its model."""
+        await self.follow(news.model)
+        if isinstance(news, Announcement):
+            await self._pubsub.publish(topic_of(news.model), encode_announcement(news))
+        else:
+            await self._pubsub.publish(entries_topic_of(news.model), encode_entry(news))
+
+    async def _collect(self, nursery: trio.Nursery, topic: str, read: Callable[[Any], T], queue: NewsQueue[T]) -> None:
+        self._pubsub.set_topic_validator(topic, partial(self._check, read), is_async_validator=False)
         subscription = await self._pubsub.subscribe(topic)
-        self._nursery.start_soon(self._drain, subscription)
+        nursery.start_soon(self._drain, subscription, read, queue)
 
-    async def publish(self, announcement: Announcement) -> None:
-        """Send an announcement to all peers that follow its model."""
-        await self.follow(announcement.model)
-        await self._pubsub.publish(topic_of(announcement.model), encode_announcement(announcement))
-
-    async def _drain(self, subscription: Any) -> None:
+    async def _drain(self, subscription: Any, read: Callable[[Any], T], queue: NewsQueue[T]) -> None:
         async for message in subscription:
             author = ID(message.from_id)
-            if author != self._own_id:
-                self.queue.put(str(author), parse_announcement(message.data))
+            if author == self._own_id:
+                continue
+            try:
+                queue.put(str(author), read(message))
+            except Ignored as error:  # the round went on since the message was checked
+                _log.debug("news of %s came too late: %s", author, error)
 
-    def _check(self, forwarder: ID, message: Any) -> bool:
+    def _read_announcement(self, message: Any) -> Announcement:
+        announcement = parse_announcement(message.data)
+        _check_topic(message, topic_of(announcement.model))
+        return announcement
+
+    def _read_entry(self, message: Any) -> SignedEntry:
+        entry = parse_entry(message.data)
+        _check_topic(message, entries_topic_of(entry.model))
+        self._check_entry(entry)
+        return entry
+
+    def _check(self, read: Callable[[Any], object], forwarder: ID, message: Any) -> bool:
         """Say whether a message is passed on; a malformed one counts against its author, who has signed it."""
         author = str(ID(message.from_id))
         if self._is_refused(author) or self._is_refused(str(forwarder)):
             return False
         try:
-            if len(message.data) > MAX_ANNOUNCEMENT_BYTES:
-                raise ValueError(f"{len(message.data)} bytes, at most {MAX_ANNOUNCEMENT_BYTES} are allowed")
-            announcement = parse_announcement(message.data)
-            if list(message.topicIDs) != [topic_of(announcement.model)]:
-                raise ValueError("it is on another model's topic")
-        except (ProtocolError, ValueError) as error:
+            read(message)
+        except Ignored as error:
+            _log.debug("news of %s is not passed on: %s", author, error)
+            return False
+        except PeerFault as error:
             self.malformed += 1
-            self._blame(author, f"malformed announcement: {error}")
+            self._blame(author, f"malformed news: {error}")
             return False
         return True
+
+
+def _check_topic(message: Any, expected: str) -> None:
+    if list(message.topicIDs) != [expected]:
+        raise PeerFault("it is on another model's topic")

@@ -26,12 +26,13 @@ from derelayl_node.failures import Failure
 from derelayl_node.network import libp2p_fixes
 from derelayl_node.network.discovery import PEERS_PROTOCOL, Discovery
 from derelayl_node.network.faults import FaultLedger
-from derelayl_node.network.gossip import Gossip
+from derelayl_node.network.gossip import CheckEntry, Gossip, nothing_is_of_use
 from derelayl_node.network.groups import single, ungrouped
 from derelayl_node.network.identity import key_pair_of, parse_peer_id
-from derelayl_node.network.serve import Server
+from derelayl_node.network.serve import Admit, Server, everybody
 from derelayl_node.network.wire import STREAM_ERRORS, StreamFailed, closing, read_exactly, write
-from derelayl_node.ports import CheckpointStore, PeerId, PeerUnreachable
+from derelayl_node.ports import CheckpointStore, NotForYou, PeerId, PeerUnreachable
+from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.messages import (
@@ -41,6 +42,7 @@ from derelayl_protocol.messages import (
     Announcement,
     encode_chunks_request,
     encode_manifest_request,
+    is_refusal,
     parse_answer_length,
 )
 from derelayl_protocol.types import Digest, ModelId, Root
@@ -91,7 +93,8 @@ class Libp2pNetwork:
         return {
             "peers": len(self.peers()),
             "bytes_served": self._server.bytes_served,
-            "announcements_dropped": self._gossip.queue.dropped,
+            "announcements_dropped": self._gossip.announcements.dropped,
+            "entries_dropped": self._gossip.entries.dropped,
             "announcements_malformed": self._gossip.malformed,
         }
 
@@ -104,16 +107,20 @@ class Libp2pNetwork:
         return self._faults.count(peer)
 
     async def follow(self, model: ModelId) -> None:
-        """Collect announcements of a model from now on; idempotent."""
+        """Collect announcements and signed entries of a model from now on; idempotent."""
         await self._gossip.follow(model)
 
-    async def announce(self, announcement: Announcement) -> None:
+    async def announce(self, news: Announcement | SignedEntry) -> None:
         """Tell all peers; best effort."""
-        await self._gossip.publish(announcement)
+        await self._gossip.publish(news)
 
     async def next_announcement(self) -> tuple[PeerId, Announcement]:
         """Wait for an announcement of another peer; the peer is its author, proven by its signature."""
-        return await self._gossip.queue.get()
+        return await self._gossip.announcements.get()
+
+    async def next_entry(self) -> tuple[PeerId, SignedEntry]:
+        """Wait for a signed entry from another peer; it has passed the check that `open_network` was given."""
+        return await self._gossip.entries.get()
 
     async def request_manifest(self, peer: PeerId, root: Root) -> bytes | None:
         """Ask one peer for a manifest. Raises PeerUnreachable, PeerFault."""
@@ -123,14 +130,14 @@ class Libp2pNetwork:
             return await _read_answer(stream, MAX_MANIFEST_BYTES)
 
     async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, bytes]:
-        """Ask one peer for chunks and check them. Raises PeerUnreachable, PeerFault."""
+        """Ask one peer for chunks and check them. Raises NotForYou, PeerUnreachable, PeerFault."""
         wanted = tuple(dict.fromkeys(digests))
         request = encode_chunks_request(wanted)
         chunks: dict[Digest, bytes] = {}
         async with self._stream(peer, CHUNKS_PROTOCOL) as stream:
             await write(stream, request)
             for digest in wanted:
-                data = await _read_answer(stream, MAX_CHUNK_BYTES)
+                data = await _read_chunk(stream, peer)
                 if data is not None:
                     chunks[digest] = data
             await trio.to_thread.run_sync(_check, chunks)
@@ -173,18 +180,21 @@ async def open_network(
     host: str = "127.0.0.1",
     port: int = 0,
     announce: Sequence[str] = (),
+    admit: Admit = everybody,
+    check_entry: CheckEntry = nothing_is_of_use,
 ) -> AsyncIterator[Libp2pNetwork]:
     """Join the network as the owner of the ledger key `secret` and serve `store`; leave it with the context.
 
     `host` and `port` are what to listen on (port 0: any free one); `bootstrap` are multiaddresses ending in
     ``/p2p/PEER``; `announce` are multiaddresses without it that others shall dial, for a node behind a port mapping.
+    `admit` says who may have a chunk, `check_entry` which signed entries are kept and passed on.
     Raises LocalFault for a bad key or address and when the port is in use, NetworkDown when libp2p ends by itself.
     """
     libp2p_fixes.apply()
     _check_port_is_free(host, port)
     listen = Multiaddr(f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}")
     engine = _make_host(secret, listen, announce)
-    network = _assemble(engine, store, bootstrap)
+    network = _assemble(engine, store, bootstrap, admit, check_entry)
     stop = trio.Event()
     try:
         with ungrouped():
@@ -277,12 +287,14 @@ def _make_host(secret: bytes, listen: Multiaddr, announce: Sequence[str]) -> IHo
     return host
 
 
-def _assemble(host: IHost, store: CheckpointStore, bootstrap: Iterable[str]) -> Libp2pNetwork:
+def _assemble(
+    host: IHost, store: CheckpointStore, bootstrap: Iterable[str], admit: Admit, check_entry: CheckEntry
+) -> Libp2pNetwork:
     """Make the parts and register their handlers: before the first connection, or peers do not learn of them."""
     faults = FaultLedger(trio.current_time)
-    server = Server(store, faults.is_refused, faults.blame)
+    server = Server(store, faults.is_refused, faults.blame, admit)
     discovery = Discovery(host, lambda: [str(address) for address in host.get_addrs()], bootstrap, faults.is_refused)
-    gossip = Gossip(host, faults.is_refused, faults.blame)
+    gossip = Gossip(host, faults.is_refused, faults.blame, check_entry)
     host.set_stream_handler(TProtocol(MANIFEST_PROTOCOL), server.handle_manifest)
     host.set_stream_handler(TProtocol(CHUNKS_PROTOCOL), server.handle_chunks)
     host.set_stream_handler(PEERS_PROTOCOL, discovery.handle)
@@ -312,8 +324,19 @@ def _check_port_is_free(host: str, port: int) -> None:
             raise LocalFault(f"cannot listen on {host} port {port}: {error}; choose another address or port") from None
 
 
+async def _read_chunk(stream: INetStream, peer: PeerId) -> bytes | None:
+    prefix = await read_exactly(stream, LENGTH_BYTES)
+    if is_refusal(prefix):
+        raise NotForYou(f"peer {peer} gives these chunks to accounts with access only")
+    return await _read_body(stream, prefix, MAX_CHUNK_BYTES)
+
+
 async def _read_answer(stream: INetStream, most: int) -> bytes | None:
-    length = parse_answer_length(await read_exactly(stream, LENGTH_BYTES), most)
+    return await _read_body(stream, await read_exactly(stream, LENGTH_BYTES), most)
+
+
+async def _read_body(stream: INetStream, prefix: bytes, most: int) -> bytes | None:
+    length = parse_answer_length(prefix, most)
     return None if length is None else await read_exactly(stream, length)
 
 

@@ -9,18 +9,21 @@ from collections.abc import Awaitable, Callable
 import trio
 from libp2p.abc import INetStream
 
+from derelayl_node.network.identity import address_of
 from derelayl_node.network.wire import StreamFailed, closing, read_exactly, write
-from derelayl_node.ports import CheckpointStore, PeerId, StoreDamaged
+from derelayl_node.ports import CheckpointStore, LedgerUnavailable, PeerId, StoreDamaged
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.messages import (
     COUNT_BYTES,
     HASH_BYTES,
     encode_answer_length,
+    encode_refusal,
     parse_chunks_count,
     parse_digests,
     parse_manifest_request,
 )
+from derelayl_protocol.types import Address, Digest
 
 MAX_STREAMS_PER_PEER = 8
 """Streams that one peer may hold open here; our own client opens at most four to a peer."""
@@ -31,6 +34,15 @@ MAX_STREAMS = 256
 MAX_DISK_READS = 4
 """Threads that read the store for strangers."""
 
+Admit = Callable[[Address, Digest], Awaitable[bool]]
+"""Whether an account may have a chunk. Raises LedgerUnavailable when that cannot be told now."""
+
+
+async def everybody(account: Address, digest: Digest) -> bool:
+    """An `Admit` for open models."""
+    return True
+
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,9 +50,14 @@ class Server:
     """The stream handlers of the two request protocols. A handler ends within its deadlines and raises for no peer."""
 
     def __init__(
-        self, store: CheckpointStore, is_refused: Callable[[PeerId], bool], blame: Callable[[PeerId, str], None]
+        self,
+        store: CheckpointStore,
+        is_refused: Callable[[PeerId], bool],
+        blame: Callable[[PeerId, str], None],
+        admit: Admit = everybody,
     ) -> None:
         self._store = store
+        self._admit = admit
         self._is_refused = is_refused
         self._blame = blame
         self._open: Counter[PeerId] = Counter()
@@ -68,7 +85,7 @@ class Server:
             _log.debug("peer %s was not served: %s", peer, error)
         except PeerFault as error:
             self._blame(peer, str(error))
-        except LocalFault as error:
+        except (LocalFault, LedgerUnavailable) as error:
             _log.warning("peer %s was not served: %s", peer, error)
         finally:
             self._open[peer] -= 1
@@ -82,9 +99,13 @@ class Server:
     async def _answer_chunks(self, stream: INetStream) -> None:
         while prefix := await read_exactly(stream, COUNT_BYTES, or_end=True):
             count = parse_chunks_count(prefix)
+            account = address_of(str(stream.muxed_conn.peer_id))  # proven by the handshake of the connection
             for digest in parse_digests(await read_exactly(stream, count * HASH_BYTES), count):
                 data = await self._read(lambda digest=digest: self._store.chunk(digest))  # type: ignore[misc]
-                await self._send(stream, data, MAX_CHUNK_BYTES)
+                if data is not None and not await self._admit(account, digest):
+                    await write(stream, encode_refusal())
+                else:
+                    await self._send(stream, data, MAX_CHUNK_BYTES)
 
     async def _read(self, read: Callable[[], bytes | None]) -> bytes | None:
         """Read the store in a thread; what our disk has damaged is simply not here, the store keeps the details."""

@@ -12,7 +12,7 @@ from derelayl_protocol.ledger.commands import Advance, Command, MatchRound, Sett
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import LegEntry, RoundView, SeatEntry
 from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.settlement import leg_order, median_seats
+from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Root
 
 KEEPER_SPREAD_SECONDS = 3.0
@@ -29,7 +29,7 @@ def overdue(model: ModelId, view: RoundView, now: float) -> Command | None:
             return Advance(model, view.number)
         case Phase.SETTLE:
             order = leg_order(view.legs, view.seats)
-            return SettleRound(model, view.number, order, median_seats(order, view.seats))
+            return SettleRound(model, view.number, order, seat_order(order, view.seats))
         case _:
             return None
 

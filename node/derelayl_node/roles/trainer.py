@@ -11,14 +11,18 @@ import trio
 
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import OfferTip, PlaceBid, SubmitLeg
+from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import LegEntry, RoundView
+from derelayl_protocol.manifest import Manifest
 from derelayl_protocol.rules import Rules
-from derelayl_protocol.types import ModelId, Wei
+from derelayl_protocol.types import ModelId, Root, Wei
 
 from ..handoff import Handoff, Record
+from ..journal import Journal, SignedChild
 from ..ports import Architecture, Clock, Ledger, LegJob, Trainer
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
 from .purse import send_paid
+from .submission import Submission
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,8 @@ class TrainerRole:
         rules: Rules,
         policy: TrainerPolicy,
         scratch: Path,
+        journal: Journal,
+        submission: Submission,
         report: Callable[[LegStatus], None],
     ) -> None:
         self._ledger = ledger
@@ -70,7 +76,10 @@ class TrainerRole:
         self._rules = rules
         self._policy = policy
         self._scratch = scratch
+        self._journal = journal
+        self._submission = submission
         self._report = report
+        self._published: Root | None = None
         scratch.mkdir(parents=True, exist_ok=True)
 
     async def step(self, view: RoundView) -> None:
@@ -79,6 +88,7 @@ class TrainerRole:
         Raises LedgerUnavailable, TrainingFailed, FetchFailed and the store's errors: the leg is lost, the peer goes on.
         """
         now = self._clock.now()
+        await self._publish(view)
         if may_still_enter(view, now):
             await self._enter(view)
         lease = open_lease(view, self._ledger.account, now)
@@ -95,36 +105,50 @@ class TrainerRole:
                 await send_paid(self._ledger, OfferTip(self._model, view.number, tip), deposit)
             if not has_bid(view, self._ledger.account):
                 segment = segment_for_round(self._policy.segment, view.number, self._rules.segments)
-                bid = PlaceBid(self._model, view.number, segment, self._policy.bid)
-                await send_paid(self._ledger, bid, self._policy.bid)
+                await self._submission.submit(view, PlaceBid(self._model, view.number, segment, self._policy.bid))
         except RuleViolation as refusal:
             # The round moved on while we were entering it, or the purse is empty: sit this one out.
             log.warning("round %d: not entered: %s", view.number, refusal)
 
     async def _run(self, view: RoundView, number: int, leg: LegEntry) -> None:
+        child = self._journal.child(self._model, view.number, leg.parent)
+        if child is not None:
+            log.info("round %d leg %d: going on with the child 0x%s", view.number, number, child.root.hex()[:8])
+        else:
+            child = await self._make_child(view, number, leg)
+        if child is None:
+            return
+        self._report(LegStatus(view.number, number, "submitting"))
+        try:
+            await self._ledger.send(SubmitLeg(self._model, view.number, number, child.root))
+        except RuleViolation as refusal:
+            log.warning("round %d leg %d: not submitted: %s", view.number, number, refusal)
+            return
+        log.info("round %d leg %d: submitted 0x%s", view.number, number, child.root.hex())
+
+    async def _publish(self, view: RoundView) -> None:
+        """Give the child to the peers from COMMIT on: until then another trainer could hand it in a little improved."""
+        own = next((leg for leg in view.legs if leg.trainer == self._ledger.account and leg.submitted), None)
+        if own is None or view.phase == Phase.TRAIN or own.child == self._published:
+            return
+        child = self._journal.child(self._model, view.number, own.parent)
+        if child is not None and child.root == own.child:
+            await self._handoff.publish(self._model, view.number, child)
+            self._published = child.root
+
+    async def _make_child(self, view: RoundView, number: int, leg: LegEntry) -> SignedChild | None:
+        """Train, sign and note the child of a lease; None when the time does not suffice."""
         remaining = view.deadline - self._clock.now() - SUBMIT_RESERVE_SECONDS
         if remaining <= 0:
             log.warning("round %d leg %d: %.0f s left, too few to train", view.number, number, remaining)
-            return
+            return None
         with trio.fail_after(remaining):
             self._report(LegStatus(view.number, number, "fetching"))
             taken = await self._handoff.take(leg.parent, remaining)
             log.info("round %d leg %d: parent taken, %d bytes fetched", view.number, number, taken.bytes_fetched)
             self._report(LegStatus(view.number, number, "training"))
-            header = taken.manifest.header
-            child = self._scratch / f"child-{view.number}-{number}.safetensors"
-            job = LegJob(
-                architecture=Architecture(header.architecture, header.parameters),
-                parent=await self._handoff.weights(leg.parent),
-                child=child,
-                segment=leg.segment,
-                steps=self._policy.steps,
-                batch=self._policy.batch,
-                learning_rate=self._policy.learning_rate,
-                seed=self._policy.seed + view.number,
-            )
+            job = await self._job(view, number, leg, taken.manifest)
             result = await self._trainer.train(job)
-        self._report(LegStatus(view.number, number, "submitting"))
         record: Record = {
             "method": "backprop",
             "steps": result.steps,
@@ -132,11 +156,19 @@ class TrainerRole:
             "batch": job.batch,
             "bytes_fetched": taken.bytes_fetched,
         }
-        root = await self._handoff.hand_over(self._model, view.number, leg, taken.manifest, result.weights, record)
-        child.unlink(missing_ok=True)
-        try:
-            await self._ledger.send(SubmitLeg(self._model, view.number, number, root))
-        except RuleViolation as refusal:
-            log.warning("round %d leg %d: not submitted: %s", view.number, number, refusal)
-            return
-        log.info("round %d leg %d: submitted 0x%s", view.number, number, root.hex())
+        child = await self._handoff.hand_over(self._model, view.number, leg, taken.manifest, result.weights, record)
+        self._journal.write_child(self._model, view.number, leg.parent, child)  # before anybody else knows the root
+        job.child.unlink(missing_ok=True)
+        return child
+
+    async def _job(self, view: RoundView, number: int, leg: LegEntry, parent: Manifest) -> LegJob:
+        return LegJob(
+            architecture=Architecture(parent.header.architecture, parent.header.parameters),
+            parent=await self._handoff.weights(leg.parent),
+            child=self._scratch / f"child-{view.number}-{number}.safetensors",
+            segment=leg.segment,
+            steps=self._policy.steps,
+            batch=self._policy.batch,
+            learning_rate=self._policy.learning_rate,
+            seed=self._policy.seed + view.number,
+        )

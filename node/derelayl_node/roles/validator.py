@@ -19,6 +19,7 @@ from ..journal import Journal, SealedScores
 from ..ports import Architecture, Clock, Ledger, Trainer
 from .duties import seat_of
 from .purse import send_paid
+from .submission import Submission
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,11 @@ class ValidatorRole:
         clock: Clock,
         model: ModelId,
         journal: Journal,
+        submission: Submission,
         salts: Callable[[], bytes],
     ) -> None:
         self._ledger = ledger
+        self._submission = submission
         self._trainer = trainer
         self._handoff = handoff
         self._clock = clock
@@ -74,16 +77,16 @@ class ValidatorRole:
         if sealed is None:
             sealed = SealedScores(await self._judge(view), self._salts())
             self._journal.write(self._model, view.number, sealed)
+            log.info("round %d: sealed %s", view.number, list(sealed.scores))
         seal = commitment(self._model, view.number, self._ledger.account, sealed.salt, sealed.scores)
-        await self._ledger.send(CommitScores(self._model, view.number, seal))
-        log.info("round %d: committed %s", view.number, list(sealed.scores))
+        await self._submission.submit(view, CommitScores(self._model, view.number, seal))
 
     async def _reveal(self, view: RoundView) -> None:
         sealed = self._journal.read(self._model, view.number)
         if sealed is None:
             log.error("round %d: no journal entry to reveal; the stake will be slashed", view.number)
             return
-        await self._ledger.send(RevealScores(self._model, view.number, sealed.scores, sealed.salt))
+        await self._submission.submit(view, RevealScores(self._model, view.number, sealed.scores, sealed.salt))
 
     async def _judge(self, view: RoundView) -> tuple[Ppm, ...]:
         """One score for each leg of the round; what is not known when the time is over is UNAVAILABLE."""

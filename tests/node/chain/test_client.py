@@ -9,16 +9,16 @@ import pytest
 import trio
 
 from derelayl_node.chain.client import EvmLedger, open_ledger
-from derelayl_node.chain.deploy import artifact, check_opcodes, deploy
+from derelayl_node.chain.deploy import LIBRARIES, artifact, check_opcodes, deploy
 from derelayl_node.chain.provider import CallReverted, Rpc
 from derelayl_node.chain.server import ChainServer
 from derelayl_node.keys import NodeKey
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.errors import Reason, RuleViolation
-from derelayl_protocol.ledger.commands import CreateModel, Deposit, Fund, PlaceBid, Stake, Unstake, Withdraw
-from derelayl_protocol.ledger.events import BidPlaced, Deposited, ModelCreated, Staked
+from derelayl_protocol.ledger.commands import CreateModel, Deposit, Fund, PlaceBid, Release, Stake, Unstake, Withdraw
+from derelayl_protocol.ledger.events import BidPlaced, Deposited, ModelCreated, Staked, Unstaked
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry
+from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry, Unbonding
 from derelayl_protocol.rules import model_id
 from derelayl_protocol.types import NO_ROOT, Address, ModelId, Ppm, Root, Wei
 
@@ -127,15 +127,21 @@ async def test_an_unknown_model_is_a_rule_violation_everywhere(alice: EvmLedger)
         assert refusal.value.reason is Reason.UNKNOWN_MODEL
 
 
-async def test_a_stake_shows_in_model_and_account_and_goes_back(alice: EvmLedger) -> None:
+async def test_a_stake_shows_in_model_and_account_and_goes_back(alice: EvmLedger, world: World) -> None:
     await alice.send(Deposit(Wei(1_000)))
     await alice.send(CreateModel(RULES, GENESIS, Wei(0)))
     assert await alice.send(Stake(MODEL, Wei(40))) == (Staked(MODEL, ALICE.address, Wei(40)),)
     state = await alice.model(MODEL)
     assert (state.validators, dict(state.stakes)) == ((ALICE.address,), {ALICE.address: 40})
     assert dict((await alice.account_view(ALICE.address)).stakes) == {MODEL: 40}
-    await alice.send(Unstake(MODEL))
-    assert dict((await alice.account_view(ALICE.address)).stakes) == {}
+    (left,) = await alice.send(Unstake(MODEL))
+    assert isinstance(left, Unstaked)
+    view = await alice.account_view(ALICE.address)
+    assert (dict(view.stakes), dict(view.unbonding)) == ({}, {MODEL: Unbonding(Wei(40), left.release_time)})
+    assert dict((await alice.model(MODEL)).unbonding) == {ALICE.address: Unbonding(Wei(40), left.release_time)}
+    world.clock.now += RULES.unbonding_seconds
+    await alice.send(Release(MODEL))
+    assert dict((await alice.account_view(ALICE.address)).unbonding) == {}
     await alice.send(Withdraw(Wei(1_000)))
     assert await free(alice) == 0
 
@@ -231,7 +237,7 @@ def test_a_deployment_that_was_cut_off_goes_on_where_it_stopped(world: World, tm
     before = world.rpc.nonce(BOB.address)
     first = deploy(world.rpc, BOB, supply=Wei(5), outbox=outbox)
     assert deploy(world.rpc, BOB, supply=Wei(5), outbox=outbox).ledger == first.ledger
-    assert world.rpc.nonce(BOB.address) == before + 2
+    assert world.rpc.nonce(BOB.address) == before + 2 + len(LIBRARIES)
 
 
 def test_the_ledger_knows_its_token(world: World) -> None:

@@ -32,7 +32,8 @@ async def test_the_evm_ledger_conforms(world: World) -> None:
             world.clock.now += seconds
 
         try:
-            yield LedgerWorld(ledgers, advance)
+            identity = (world.addresses.chain_id, world.addresses.ledger)
+            yield LedgerWorld(ledgers, PLAYERS, identity, advance)
         finally:
             for ledger in (treasury, *ledgers):
                 ledger.close()

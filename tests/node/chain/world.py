@@ -51,6 +51,10 @@ RULES = Rules(
     validator_stake=Wei(10),
     emission=Wei(1_000),
     halving_rounds=10,
+    unbonding_seconds=60,
+    reporter_bps=2_000,
+    access_fee=Wei(0),
+    access_pot_bps=1_000,
 )
 
 

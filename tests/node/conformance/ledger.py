@@ -9,17 +9,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import pytest
 
-from derelayl_node.ports import BlockRef, Ledger, LogBatch, LogEntry
+from derelayl_node.chain.typed_data import recoverer, sign_message
+from derelayl_node.keys import NodeKey
+from derelayl_node.ports import Accounts, BlockRef, Ledger, LogBatch, LogEntry
 from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.ledger.access import has_access
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.commands import (
     Advance,
+    BidBySig,
+    BuyAccess,
     CollectRoyalty,
     Command,
+    CommitBySig,
     CommitScores,
     CreateModel,
     Deposit,
@@ -27,8 +34,15 @@ from derelayl_protocol.ledger.commands import (
     MatchRound,
     OfferTip,
     PlaceBid,
+    Release,
+    ReportManifests,
+    ReportReveals,
+    RevealBySig,
     RevealScores,
     SettleRound,
+    SignedBid,
+    SignedCommit,
+    SignedReveal,
     Stake,
     SubmitLeg,
     Unstake,
@@ -36,12 +50,13 @@ from derelayl_protocol.ledger.commands import (
 )
 from derelayl_protocol.ledger.events import BidPlaced, Event, PhaseChanged
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, RoundView
 from derelayl_protocol.matching import bid_order, tip_order
 from derelayl_protocol.rules import Rules, model_id
 from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, median_seats
-from derelayl_protocol.types import WHOLE_MODEL, ModelId, Ppm, Root, Timestamp, Wei
+from derelayl_protocol.settlement import leg_order, seat_order
+from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 FUNDS = Wei(10**6)
 """Wei in each account's wallet at the beginning."""
@@ -71,24 +86,40 @@ RULES = Rules(
     validator_stake=Wei(100),
     emission=Wei(1_000),
     halving_rounds=1,
+    unbonding_seconds=PHASE_SECONDS,
+    reporter_bps=2_000,
+    access_fee=Wei(40),
+    access_pot_bps=1_000,
 )
 
-GENESIS, CHILD, SALT = (hashlib.sha256(name).digest() for name in (b"genesis", b"child", b"salt"))
+GENESIS, CHILD, OTHER, SALT = (hashlib.sha256(name).digest() for name in (b"genesis", b"child", b"other", b"salt"))
 MAX_BATCHES = 100
 """Answers of `logs` in a row that may say `more`."""
+
+
+class FullLedger(Ledger, Accounts, Protocol):
+    """Both ports of the ledger, as its adapters have them."""
 
 
 @dataclass(frozen=True)
 class LedgerWorld:
     """A fresh ledger: three accounts or more, each with exactly FUNDS wei in its wallet, nothing deposited.
 
+    `keys` are those of the accounts; `identity` is the chain id and the ledger's address that signatures are for.
+
     `advance` makes the next block at least so many seconds later. `reorg` drops as many of the newest blocks as it is
     told, and what was in them is not mined again by itself; None where the chain cannot.
     """
 
-    ledgers: Sequence[Ledger]
+    ledgers: Sequence[FullLedger]
+    keys: Sequence[NodeKey]
+    identity: tuple[int, Address]
     advance: Callable[[float], Awaitable[None]]
     reorg: Callable[[int], Awaitable[None]] | None = None
+
+    def sign(self, number: int, message: SignedMessage) -> bytes:
+        """Sign as one of the accounts."""
+        return sign_message(self.keys[number], message, *self.identity)
 
 
 @dataclass
@@ -129,7 +160,8 @@ class History:
         new = await self.follow()
         assert tuple(entry.event for entry in new) == events, f"{command} returned what the log does not show"
         assert len({(entry.block, entry.transaction) for entry in new}) == 1
-        self.state, expected = apply(self.state, command, ledger.account, new[0].block.time)
+        recover = recoverer(*self.world.identity)
+        self.state, expected = apply(self.state, command, ledger.account, new[0].block.time, recover)
         assert events == expected
         return events
 
@@ -143,9 +175,20 @@ class History:
     async def compare(self, model: ModelId) -> RoundView:
         """Check that every account sees the model as the reference has it."""
         for ledger in self.world.ledgers:
-            assert await ledger.model(model) == self.state.models[model]
-            assert await ledger.round(model) == self.state.models[model].current
+            expected = self.state.models[model]
+            own = {account: entry for account, entry in expected.unbonding.items() if account == ledger.account}
+            assert await ledger.model(model) == replace(expected, unbonding=own, buyers={})
+            assert await ledger.round(model) == expected.current
+            await self._compare_accounts(model)
         return self.state.models[model].current
+
+    async def _compare_accounts(self, model: ModelId) -> None:
+        """Check that an account sees of every other what the reference has."""
+        asked, state = self.world.ledgers[0], self.state.models[model]
+        for ledger in self.world.ledgers:
+            assert await asked.free(ledger.account) == self.state.free.get(ledger.account, 0)
+            for root in state.checkpoints:
+                assert await asked.access(model, root, ledger.account) == has_access(state, root, ledger.account)
 
 
 Make = Callable[[], AbstractAsyncContextManager[LedgerWorld]]
@@ -162,6 +205,8 @@ async def check_ledger(make: Make) -> None:
         model = await _check_beginnings(history)
         await _check_a_settled_round(history, model)
         await _check_a_voided_round(history, model)
+        await _check_a_round_by_signature(history, model)
+        await _check_who_leaves(history, model)
         await _check_the_log(history)
         if world.reorg is not None:
             await _check_a_reorganisation(history, world.reorg, model)
@@ -222,7 +267,8 @@ async def _check_a_settled_round(history: History, model: ModelId) -> None:
     round = await history.compare(model)
     order = leg_order(round.legs, round.seats)
     await history.refuse(Reason.WRONG_ORDER, owner, SettleRound(model, 1, (), ()))
-    await history.do(owner, SettleRound(model, 1, order, median_seats(order, round.seats)))
+    await history.refuse(Reason.WRONG_SEAT_ORDER, owner, SettleRound(model, 1, order, ()))
+    await history.do(owner, SettleRound(model, 1, order, seat_order(order, round.seats)))
     round = await history.compare(model)
     assert (round.number, [tip.root for tip in round.tips]) == (2, [CHILD])
     assert await history.do(owner, CollectRoyalty(model, Root(CHILD), 2))
@@ -230,7 +276,7 @@ async def _check_a_settled_round(history: History, model: ModelId) -> None:
 
 
 async def _check_a_voided_round(history: History, model: ModelId) -> None:
-    owner, trainer, judge = history.world.ledgers[:3]
+    owner, _, judge = history.world.ledgers[:3]
     await history.do(owner, PlaceBid(model, 2, 1, Wei(70)))
     round = await history.compare(model)
     await history.world.advance(PHASE_SECONDS)
@@ -240,8 +286,74 @@ async def _check_a_voided_round(history: History, model: ModelId) -> None:
     await history.refuse(Reason.TOO_LATE, owner, SubmitLeg(model, 2, 0, Root(SALT)))
     events = await history.do(judge, Advance(model, 2))
     assert events[-1] == PhaseChanged(model, 3, Phase.BID, Timestamp(0))
+    await history.compare(model)
+
+
+async def _check_a_round_by_signature(history: History, model: ModelId) -> None:
+    """One relayer sends what others have signed; who signs two things where one was due is reported."""
+    world, (owner, trainer, judge) = history.world, history.world.ledgers[:3]
+    expiry = Timestamp(history.blocks[-1].time + 10 * PHASE_SECONDS)
+    signature = world.sign(1, BidMessage(model, 3, WHOLE_MODEL, Wei(60), expiry))
+    bid = SignedBid(trainer.account, WHOLE_MODEL, Wei(60), expiry, signature)
+    await history.refuse(Reason.BAD_SIGNATURE, owner, BidBySig(model, 3, (replace(bid, amount=Wei(61)),)))
+    await history.do(owner, BidBySig(model, 3, (bid,)))
+    round = await history.compare(model)
+    await world.advance(PHASE_SECONDS)
+    await history.do(owner, MatchRound(model, 3, bid_order(round.seed, round.bids), tip_order(round.seed, round.tips)))
+    await _check_two_children(history, model)
+    await history.do(trainer, SubmitLeg(model, 3, 0, Root(OTHER)))
+    scores = (Ppm(77),)
+    seal = commitment(model, 3, judge.account, SALT, scores)
+    commit = SignedCommit(judge.account, seal, world.sign(2, CommitMessage(model, 3, seal)))
+    await history.refuse(Reason.BAD_SIGNATURE, owner, CommitBySig(model, 3, (replace(commit, commitment=SALT),)))
+    await history.do(owner, CommitBySig(model, 3, (commit,)))
+    signature = world.sign(2, RevealMessage(model, 3, scores, SALT))
+    reveal = SignedReveal(judge.account, scores, SALT, signature)
+    await history.refuse(Reason.BAD_SIGNATURE, owner, RevealBySig(model, 3, (replace(reveal, salt=CHILD),)))
+    await history.do(owner, RevealBySig(model, 3, (reveal,)))
+    await _check_two_reveals(history, model, reveal)
+    round = await history.compare(model)
+    order = leg_order(round.legs, round.seats)
+    await history.do(owner, SettleRound(model, 3, order, seat_order(order, round.seats)))
+    await history.compare(model)
+
+
+async def _check_two_children(history: History, model: ModelId) -> None:
+    world, owner = history.world, history.world.ledgers[0]
+    parent = history.state.models[model].current.legs[0].parent
+    children = (Root(OTHER), Root(SALT))
+    one, other = (world.sign(1, HandOverMessage(model, 3, parent, child)) for child in children)
+    await history.refuse(Reason.BAD_SIGNATURE, owner, ReportManifests(model, 3, 0, children, (other, one)))
+    await history.refuse(Reason.SAME_MESSAGE, owner, ReportManifests(model, 3, 0, (children[0],) * 2, (one, one)))
+    await history.do(owner, ReportManifests(model, 3, 0, children, (one, other)))
+    await history.refuse(Reason.NOTHING_TO_SLASH, owner, ReportManifests(model, 3, 0, children[::-1], (other, one)))
+    await history.compare(model)
+
+
+async def _check_two_reveals(history: History, model: ModelId, reveal: SignedReveal) -> None:
+    world, owner, account = history.world, history.world.ledgers[0], reveal.validator
+    lie = (Ppm(78),)
+    signatures = (reveal.signature, world.sign(2, RevealMessage(model, 3, lie, SALT)))
+    report = ReportReveals(model, 3, account, (reveal.scores, lie), (SALT, SALT), signatures)
+    await history.refuse(Reason.BAD_SIGNATURE, owner, replace(report, signatures=signatures[::-1]))
+    await history.do(owner, report)
+    await history.compare(model)
+
+
+async def _check_who_leaves(history: History, model: ModelId) -> None:
+    """Access for a fee; a stake that unbonds."""
+    owner, trainer, judge = history.world.ledgers[:3]
+    await history.refuse(Reason.UNKNOWN_CHECKPOINT, judge, BuyAccess(model, Root(SALT)))
+    await history.do(judge, BuyAccess(model, Root(GENESIS)))
     await history.do(judge, Unstake(model))
     await history.refuse(Reason.NO_STAKE, trainer, Unstake(model))
+    await history.do(trainer, Stake(model, Wei(150)))
+    await history.do(trainer, Unstake(model))
+    await history.refuse(Reason.TOO_EARLY, trainer, Release(model))
+    await history.refuse(Reason.NOTHING_UNBONDING, owner, Release(model))
+    await history.compare(model)
+    await history.world.advance(PHASE_SECONDS)
+    await history.do(trainer, Release(model))
     await history.compare(model)
 
 
@@ -266,7 +378,7 @@ async def _check_the_log(history: History) -> None:
 
 async def _check_a_reorganisation(history: History, reorg: Callable[[int], Awaitable[None]], model: ModelId) -> None:
     trainer = history.world.ledgers[1]
-    bid = PlaceBid(model, 3, 0, Wei(40))
+    bid = PlaceBid(model, 4, 0, Wei(40))
     before, state = list(history.blocks), history.state
     await history.do(trainer, bid)
     await reorg(len(history.blocks) - len(before))

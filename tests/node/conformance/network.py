@@ -12,7 +12,9 @@ from blake3 import blake3
 
 from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.ports import CheckpointStore, PeerUnreachable
+from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.ledger.commands import SignedCommit
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_DIGESTS_PER_REQUEST
 from derelayl_protocol.manifest import Chunk, Header, Manifest, TensorSpec, encode_manifest, root_of
 from derelayl_protocol.messages import Announcement
@@ -25,6 +27,7 @@ ABSENT = Digest(bytes(32))
 TRAINER = Address("0x" + "ab" * 20)
 STRANGER = "16Uiu2HAmEWQnHq2jLKJypwVnVoQeFCULuyop6atvq2eWjYSUjzNi"  # a valid id of nobody
 SIGNATURE = b"\x01" * 64 + b"\x00"
+ENTRY = SignedEntry(MODEL, 3, SignedCommit(TRAINER, b"\x08" * 32, b"\x09" * 64))
 
 DEADLINE_SECONDS = 30.0
 
@@ -128,6 +131,13 @@ class PeerNetworkConformance:
             for other in others:
                 with trio.fail_after(DEADLINE_SECONDS):
                     assert await other.next_announcement() == (author.peer_id, announcement)
+
+    async def test_a_signed_entry_reaches_the_others(self) -> None:
+        async with self.open_nodes([MemoryStore() for _ in range(3)]) as (author, *others):
+            await author.announce(ENTRY)
+            for other in others:
+                with trio.fail_after(DEADLINE_SECONDS):
+                    assert await other.next_entry() == (author.peer_id, ENTRY)
 
     async def test_a_node_hears_nothing_of_models_it_does_not_follow_and_nothing_of_itself(self) -> None:
         async with self.open_nodes([MemoryStore(), MemoryStore()]) as (author, other):

@@ -2,7 +2,7 @@ import trio
 from tests.node.conformance.network import MODEL, ROOT, TRAINER
 from trio.testing import wait_all_tasks_blocked
 
-from derelayl_node.network.gossip import AnnouncementQueue
+from derelayl_node.network.gossip import NewsQueue
 from derelayl_protocol.messages import Announcement
 
 
@@ -11,7 +11,7 @@ def announcement(number: int) -> Announcement:
 
 
 async def test_a_full_queue_drops_its_oldest_and_counts_it() -> None:
-    queue = AnnouncementQueue(limit=2)
+    queue = NewsQueue(limit=2)
     for number in range(5):
         queue.put("peer", announcement(number))
     assert queue.dropped == 3
@@ -19,7 +19,7 @@ async def test_a_full_queue_drops_its_oldest_and_counts_it() -> None:
 
 
 async def test_two_that_wait_get_one_each() -> None:
-    queue = AnnouncementQueue()
+    queue = NewsQueue()
     got: list[int] = []
 
     async def take() -> None:

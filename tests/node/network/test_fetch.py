@@ -56,6 +56,35 @@ def complete(store: CheckpointStore, root: Root, manifest: Manifest) -> bool:
     return here and store.manifest(root) == encode_manifest(manifest)
 
 
+# --- paid models ------------------------------------------------------------------------------------------------------
+
+
+async def test_who_has_no_access_is_told_where_to_buy_it_and_need_not_wait(clock: MockClock) -> None:
+    network = Network(2)
+    for seeder in network.seeders:
+        seeder.admit = lambda peer, digest: False
+    with pytest.raises(FetchFailed, match=rf"every peer refuses it.*derelayl model buy 0x{network.root.hex()}"):
+        await network.fetch()
+    assert clock.current_time() < STALL_SECONDS / 2
+    assert network.store.roots() == ()
+
+
+async def test_a_peer_that_learns_of_the_access_a_little_late_serves_after_all(clock: MockClock) -> None:
+    network = Network(1)
+    answers = [False]
+    network.seeders[0].admit = lambda peer, digest: answers.pop() if answers else True
+    await network.fetch()
+    assert complete(network.store, network.root, network.manifest)
+
+
+async def test_one_peer_s_refusal_does_not_end_a_fetch_from_others(clock: MockClock) -> None:
+    network = Network(2)
+    network.seeders[0].admit = lambda peer, digest: False
+    result = await network.fetch(hints=["seeder0"])
+    assert result.bad_peers == ()
+    assert complete(network.store, network.root, network.manifest)
+
+
 # --- failures ---------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import trio
@@ -11,6 +13,7 @@ from eth_account import Account
 from libp2p.custom_types import TProtocol
 from tests.node.conformance.network import (
     DEADLINE_SECONDS,
+    ENTRY,
     MODEL,
     ROOT,
     STRANGER,
@@ -22,13 +25,15 @@ from tests.node.conformance.network import (
 
 from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.network.faults import MAX_FAULTS
-from derelayl_node.network.gossip import topic_of
+from derelayl_node.network.gossip import entries_topic_of, topic_of
 from derelayl_node.network.host import Libp2pNetwork, open_network
 from derelayl_node.network.identity import address_of, parse_peer_id, peer_id_of
-from derelayl_node.ports import CheckpointStore, PeerUnreachable
-from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_node.ports import CheckpointStore, LedgerUnavailable, NotForYou, PeerUnreachable
+from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.errors import Ignored, LocalFault, PeerFault
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
 from derelayl_protocol.messages import CHUNKS_PROTOCOL, MANIFEST_PROTOCOL, Announcement
+from derelayl_protocol.types import Address, Digest
 
 
 def secret(number: int) -> bytes:
@@ -36,17 +41,19 @@ def secret(number: int) -> bytes:
 
 
 def all_know_topic(nodes: Sequence[Libp2pNetwork]) -> bool:
-    """Whether every node is ready to send announcements of MODEL to every other."""
-    return all(len(node._gossip._pubsub.peer_topics.get(topic_of(MODEL), ())) == len(nodes) - 1 for node in nodes)
+    """Whether every node sends news of MODEL to every other at once, and not only when gossip tells of it later."""
+    topics = (topic_of(MODEL), entries_topic_of(MODEL))
+    meshes = (node._gossip._router.mesh.get(topic, ()) for node in nodes for topic in topics)
+    return all(len(peers) == len(nodes) - 1 for peers in meshes)
 
 
 @asynccontextmanager
-async def open_nodes(stores: Sequence[CheckpointStore]) -> AsyncIterator[list[Libp2pNetwork]]:
+async def open_nodes(stores: Sequence[CheckpointStore], **options: Any) -> AsyncIterator[list[Libp2pNetwork]]:
     async with AsyncExitStack() as stack:
         nodes: list[Libp2pNetwork] = []
         for number, store in enumerate(stores):
             bootstrap = nodes[0].addresses if nodes else ()
-            opening = open_network(secret(number), store=store, models=[MODEL], bootstrap=bootstrap)
+            opening = open_network(secret(number), store=store, models=[MODEL], bootstrap=bootstrap, **options)
             nodes.append(await stack.enter_async_context(opening))
         await eventually(lambda: all(len(node.peers()) == len(nodes) - 1 for node in nodes), "all connected")
         await eventually(lambda: len(nodes) == 1 or all_know_topic(nodes), "all subscribed")
@@ -55,7 +62,71 @@ async def open_nodes(stores: Sequence[CheckpointStore]) -> AsyncIterator[list[Li
 
 class TestLibp2pNetwork(PeerNetworkConformance):
     def open_nodes(self, stores: Sequence[CheckpointStore]):
-        return open_nodes(stores)
+        return open_nodes(stores, check_entry=lambda entry: None)
+
+
+# --- paid chunks and signed entries -----------------------------------------------------------------------------------
+
+
+async def test_chunks_are_given_to_the_account_that_the_door_admits_and_manifests_to_all() -> None:
+    asked: list[tuple[Address, Digest]] = []
+
+    async def admit(account: Address, digest: Digest) -> bool:
+        asked.append((account, digest))
+        return account == address_of(peer_id_of(secret(1)))
+
+    store = MemoryStore()
+    digest = store.put_chunk(b"weights")
+    store.put_manifest(ROOT, b"any bytes")
+    async with open_nodes([store, MemoryStore(), MemoryStore()], admit=admit) as (server, buyer, stranger):
+        assert await buyer.request_chunks(server.peer_id, [digest]) == {digest: b"weights"}
+        with pytest.raises(NotForYou):
+            await stranger.request_chunks(server.peer_id, [digest])
+        assert await stranger.request_manifest(server.peer_id, ROOT) == b"any bytes"
+        assert stranger.faults_of(server.peer_id) == server.faults_of(stranger.peer_id) == 0
+        missing = Digest(bytes(32))
+        assert await stranger.request_chunks(server.peer_id, [missing]) == {}
+    assert asked == [(address_of(peer_id_of(secret(number))), digest) for number in (1, 2)]
+
+
+async def test_a_door_that_cannot_tell_now_serves_nobody_and_blames_nobody() -> None:
+    async def admit(account: Address, digest: Digest) -> bool:
+        raise LedgerUnavailable("the chain is silent")
+
+    store = MemoryStore()
+    digest = store.put_chunk(b"weights")
+    async with open_nodes([store, MemoryStore()], admit=admit) as (server, node):
+        with pytest.raises(PeerUnreachable):
+            await node.request_chunks(server.peer_id, [digest])
+        assert node.faults_of(server.peer_id) == 0
+
+
+async def test_entries_that_break_a_rule_are_not_passed_on_and_count_against_their_author() -> None:
+    def check(entry: SignedEntry) -> None:
+        if entry.round == 1:
+            raise PeerFault("a wrong signature")
+        if entry.round == 2:
+            raise Ignored("not the running round")
+
+    async with open_nodes([MemoryStore(), MemoryStore()], check_entry=check) as (author, node):
+        author._gossip._check_entry = lambda entry: None
+        for number in (1, 2, 3):
+            await author.announce(replace(ENTRY, round=number))
+        with trio.fail_after(DEADLINE_SECONDS):
+            assert (await node.next_entry())[1].round == 3
+        assert node.faults_of(author.peer_id) == node.counters["announcements_malformed"] == 1
+
+
+async def test_a_node_that_follows_no_round_passes_no_entry_on() -> None:
+    async with open_nodes([MemoryStore(), MemoryStore()]) as (author, node):
+        author._gossip._check_entry = lambda entry: None
+        await author.announce(ENTRY)
+        await author.announce(Announcement(MODEL, 1, ROOT, TRAINER))
+        with trio.fail_after(DEADLINE_SECONDS):
+            await node.next_announcement()
+        assert node.faults_of(author.peer_id) == 0
+        with trio.move_on_after(0.2):
+            pytest.fail(f"heard {await node.next_entry()}")
 
 
 # --- opening and closing ----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from derelayl_node.chain.typed_data import recoverer, signer
 from derelayl_node.fakes.clock import FakeClock
 from derelayl_node.fakes.ledger import FakeChain, FakeLedger
 from derelayl_node.fakes.network import FakeHub, FakeNetwork
@@ -13,12 +14,17 @@ from derelayl_node.fakes.trainer import FAKE_ARCHITECTURE, FakeTrainer
 from derelayl_node.handoff import Handoff, LedgerIdentity, keep_genesis
 from derelayl_node.journal import Journal
 from derelayl_node.keys import NodeKey
+from derelayl_node.roles.admission import check_entry
 from derelayl_node.roles.keeper import Keeper
 from derelayl_node.roles.owner import OwnerRole
+from derelayl_node.roles.relayer import RelayerRole
 from derelayl_node.roles.seeder import SeederRole
+from derelayl_node.roles.submission import DirectSubmission, RelayedSubmission, Submission
 from derelayl_node.roles.trainer import LegStatus, TrainerPolicy, TrainerRole
 from derelayl_node.roles.validator import ValidatorRole
-from derelayl_protocol.ledger.commands import CreateModel, Deposit
+from derelayl_node.roles.watcher import WatcherRole
+from derelayl_protocol.errors import Ignored
+from derelayl_protocol.ledger.commands import Command, CreateModel, Deposit
 from derelayl_protocol.ledger.events import Event, ModelCreated
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
@@ -52,6 +58,10 @@ RULES = Rules(
     validator_stake=Wei(1_000),
     emission=Wei(500),
     halving_rounds=100,
+    unbonding_seconds=60,
+    reporter_bps=2_000,
+    access_fee=Wei(0),
+    access_pot_bps=1_000,
 )
 
 
@@ -72,24 +82,32 @@ class Player:
     keeper: Keeper
     trainer_role: TrainerRole
     validator: ValidatorRole
+    relayer: RelayerRole
+    watcher: WatcherRole
     stages: list[str] = field(default_factory=list)
 
 
 class Relay:
     """A world of players on one fake chain; the first one owns the genesis checkpoint."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, relayed: bool = False) -> None:
+        """With `relayed`, bids, commits and reveals are signed and told, and sent by whoever does."""
         self.folder = folder
+        self.relayed = relayed
+        self.recover = recoverer(IDENTITY.chain_id, IDENTITY.address)
         self.clock = FakeClock()
         self.hub = FakeHub()
         self.keys = {name: NodeKey(bytes([number]) * 32) for number, name in enumerate(NAMES, start=1)}
-        self.chain = FakeChain({key.address: WALLET for key in self.keys.values()}, self.clock)
+        wallets = {key.address: WALLET for key in self.keys.values()}
+        self.chain = FakeChain(wallets, self.clock, recover=self.recover)
         self.players: dict[str, Player] = {}
         self.model = ModelId(bytes(32))
         self.genesis = Root(bytes(32))
+        self.rules = RULES
 
     async def begin(self, rules: Rules = RULES) -> None:
         """Create the model and let everybody join; the validators stake."""
+        self.rules = rules
         maker = self.keys["founder"]
         store = MemoryStore()
         weights = await FakeTrainer().genesis(FAKE_ARCHITECTURE, 1, self.folder / "genesis.safetensors")
@@ -99,6 +117,7 @@ class Relay:
         self.model = next(event.model for event in events if isinstance(event, ModelCreated))
         for name, key in self.keys.items():
             self.players[name] = self._player(name, key, store if name == "founder" else MemoryStore(), rules)
+            await self.players[name].network.follow(self.model)
         for player in self.validators:
             await player.validator.join(await player.ledger.model(self.model))
 
@@ -107,6 +126,10 @@ class Relay:
         trainer, home = FakeTrainer(), self.folder / name
         handoff = Handoff(network, store, key, IDENTITY, home / "weights")
         journal = Journal(home / "journal")
+        sign = signer(key, IDENTITY.chain_id, IDENTITY.address)
+        submission: Submission = DirectSubmission(ledger)
+        if self.relayed:
+            submission = RelayedSubmission(ledger, ledger, network, self.clock, rules, sign)
         policy = TrainerPolicy(bid=BID, segment="whole", steps=5, batch=1, learning_rate=0.1, seed=key.secret[0])
         stages: list[str] = []
 
@@ -126,11 +149,30 @@ class Relay:
             seeder=SeederRole(handoff, self.model),
             keeper=Keeper(ledger, self.clock, self.model),
             trainer_role=TrainerRole(
-                ledger, trainer, handoff, self.clock, self.model, rules, policy, home / "scratch", report
+                ledger,
+                trainer,
+                handoff,
+                self.clock,
+                self.model,
+                rules,
+                policy,
+                home / "scratch",
+                journal,
+                submission,
+                report,
             ),
             validator=ValidatorRole(
-                ledger, trainer, handoff, self.clock, self.model, journal, lambda: bytes([key.secret[0]]) * 32
+                ledger,
+                trainer,
+                handoff,
+                self.clock,
+                self.model,
+                journal,
+                submission,
+                lambda: bytes([key.secret[0]]) * 32,
             ),
+            relayer=RelayerRole(ledger, ledger, self.clock, self.model, rules),
+            watcher=WatcherRole(ledger, handoff, self.model, self.recover),
             stages=stages,
         )
 
@@ -145,6 +187,24 @@ class Relay:
     @property
     def view(self) -> RoundView:
         return self.chain.state.models[self.model].current
+
+    def deliver(self, name: str) -> int:
+        """Let a player's relayer and watcher hear the signed entries that reached it; returns how many counted."""
+        player, counted = self.players[name], 0
+        for _, entry in player.network.entries_heard():
+            try:
+                check_entry(entry, self.view, self.rules, self.clock.now(), self.recover)
+            except Ignored:
+                continue
+            player.relayer.hear(entry)
+            player.watcher.hear_entry(entry)
+            counted += 1
+        return counted
+
+    def commands(self, kind: type[Command]) -> list[tuple[Address, Command]]:
+        """Who has sent which commands of a kind, oldest first."""
+        sent = (block.sent for block in self.chain._blocks)
+        return [pair for pair in sent if pair is not None and isinstance(pair[1], kind)]
 
     async def bid_and_match(self) -> None:
         """Everybody enters the round; then its bidding is closed."""
@@ -161,11 +221,20 @@ class Relay:
         await keeper.step(self.view)
 
     async def train(self) -> None:
+        """Submit; whose child is the last one before COMMIT sees that at the next look, see `show`."""
         for player in self.trainers:
             await player.trainer_role.step(self.view)
+        await self.show()
+
+    async def show(self) -> None:
+        """Let the trainers look at the round once more: in COMMIT they give their children away."""
+        if self.view.phase == Phase.COMMIT:
+            for player in self.trainers:
+                await player.trainer_role.step(self.view)
 
     async def judge(self) -> None:
         """Commit and reveal."""
+        await self.show()
         for _ in (Phase.COMMIT, Phase.REVEAL):
             for player in self.validators:
                 await player.validator.step(self.view)

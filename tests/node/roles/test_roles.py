@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from derelayl_node.handoff import FetchFailed
+from derelayl_node.journal import SignedChild
 from derelayl_node.ports import LedgerUnavailable, TrainingFailed
 from derelayl_node.roles.trainer import SUBMIT_RESERVE_SECONDS
 from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS
@@ -106,7 +107,7 @@ async def test_a_child_that_names_another_parent_is_unavailable(relay: Relay) ->
     ann = relay.players["ann"]
     honest = ann.handoff.hand_over
 
-    async def lie(*arguments: object) -> Root:
+    async def lie(*arguments: object) -> SignedChild:
         model, round_number, leg, parent, weights, record = arguments
         return await honest(model, round_number, replace(leg, parent=Root(b"\x07" * 32)), parent, weights, record)  # type: ignore[type-var,arg-type]
 
@@ -122,9 +123,11 @@ async def test_a_copy_of_a_rival_s_child_is_unavailable(relay: Relay) -> None:
     number = leg_of(relay, "bob")
     ann, bob = relay.trainers
     await ann.trainer_role.step(relay.view)
-    stolen = relay.view.legs[1 - number].child
+    leg = relay.view.legs[1 - number]
+    stolen = ann.journal.child(relay.model, 1, leg.parent)
+    assert stolen is not None
 
-    async def copy(*arguments: object) -> Root:
+    async def copy(*arguments: object) -> SignedChild:
         return stolen
 
     bob.handoff.hand_over = copy  # type: ignore[method-assign,assignment]

@@ -1,0 +1,78 @@
+"""Which signed entries of a round count: for passing them on, and for sending them to the ledger. Pure functions.
+
+What is wrong however the round stands is its author's fault. What only our view of the round speaks against is ignored:
+the view may be a little old.
+"""
+
+from __future__ import annotations
+
+from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.errors import Ignored, PeerFault, RuleViolation
+from derelayl_protocol.ledger.commands import SignedBid, SignedCommit
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.signed import Recover
+from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.limits import MAX_BIDS
+from derelayl_protocol.rules import Rules
+from derelayl_protocol.scoring import check_scores, commitment
+from derelayl_protocol.types import WHOLE_MODEL
+
+from .duties import has_bid, may_still_enter, seat_of
+
+NO_COMMITMENT = bytes(32)
+"""What the ledger takes for no commitment."""
+
+
+def check_entry(entry: SignedEntry, view: RoundView, rules: Rules, now: float, recover: Recover) -> None:
+    """Raise PeerFault for what no honest account signs, Ignored for what the running round has no use for.
+
+    An entry may be a phase early: its author saw the round go on before we did. Reveals are taken until the round ends,
+    also a second one of a seat, which proves equivocation.
+    """
+    if entry.round != view.number:
+        raise Ignored(f"it is about round {entry.round}, running is {view.number}")
+    if isinstance(entry.content, SignedBid):
+        _check_bid(entry.content, rules)
+        useful = may_still_enter(view, now) and _bid_is_open(entry.content, view, now)
+    elif isinstance(entry.content, SignedCommit):
+        if entry.content.commitment == NO_COMMITMENT:
+            raise PeerFault("it commits to nothing")
+        seat = seat_of(view, entry.account)
+        useful = view.phase in (Phase.TRAIN, Phase.COMMIT) and seat is not None and seat.commitment is None
+    else:
+        useful = view.phase in (Phase.COMMIT, Phase.REVEAL, Phase.SETTLE) and seat_of(view, entry.account) is not None
+    if not useful:
+        raise Ignored(f"round {view.number} has no use for it from {entry.account}")
+    if recover(entry.message, entry.content.signature) != entry.account:
+        raise PeerFault(f"the signature is not that of {entry.account}")
+
+
+def may_be_posted(entry: SignedEntry, view: RoundView, now: float) -> bool:
+    """Whether the ledger takes an entry that has passed `check_entry` now: one that it refuses spoils a whole batch."""
+    if isinstance(entry.content, SignedBid):
+        return may_still_enter(view, now) and _bid_is_open(entry.content, view, now)
+    seat = seat_of(view, entry.account)
+    if seat is None or now >= view.deadline:
+        return False
+    if isinstance(entry.content, SignedCommit):
+        return view.phase == Phase.COMMIT and seat.commitment is None
+    if view.phase != Phase.REVEAL or seat.commitment is None or seat.scores is not None:
+        return False
+    try:
+        check_scores(entry.content.scores, view.legs)
+    except RuleViolation:
+        return False
+    scores, salt = entry.content.scores, entry.content.salt
+    return commitment(entry.model, entry.round, entry.account, salt, scores) == seat.commitment
+
+
+def _check_bid(bid: SignedBid, rules: Rules) -> None:
+    if bid.segment >= rules.segments and bid.segment != WHOLE_MODEL:
+        raise PeerFault(f"it bids for segment {bid.segment}, the model has {rules.segments}")
+    if bid.amount < rules.min_bid:
+        raise PeerFault(f"it bids {bid.amount} wei, the least is {rules.min_bid}")
+
+
+def _bid_is_open(bid: SignedBid, view: RoundView, now: float) -> bool:
+    has_a_place = len(view.bids) < MAX_BIDS or bid.amount > min(other.amount for other in view.bids)
+    return now < bid.expiry and has_a_place and not has_bid(view, bid.trainer)

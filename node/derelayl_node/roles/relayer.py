@@ -1,0 +1,129 @@
+"""The relayer: collects the signed entries of the running round and sends them in one transaction, at its own cost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.errors import RuleViolation
+from derelayl_protocol.ledger.commands import (
+    BidBySig,
+    Command,
+    CommitBySig,
+    RevealBySig,
+    SignedBid,
+    SignedCommit,
+    SignedReveal,
+)
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.limits import MAX_BIDS
+from derelayl_protocol.rules import Rules
+from derelayl_protocol.types import Address, ModelId
+
+from ..ports import Accounts, Clock, Ledger
+from .admission import may_be_posted
+from .submission import RELAY_SHARE, share_passed
+
+log = logging.getLogger(__name__)
+
+KIND_OF: Mapping[Phase, type[SignedBid] | type[SignedCommit] | type[SignedReveal]] = {
+    Phase.BID: SignedBid,
+    Phase.COMMIT: SignedCommit,
+    Phase.REVEAL: SignedReveal,
+}
+"""What the ledger takes in each phase."""
+
+COMMAND_FOR: Mapping[type[object], Callable[[ModelId, int, tuple[Any, ...]], Command]] = {
+    SignedBid: BidBySig,
+    SignedCommit: CommitBySig,
+    SignedReveal: RevealBySig,
+}
+"""The command that sends entries of a kind."""
+
+Key = tuple[type[object], Address]
+
+
+class RelayerRole:
+    """Holds at most one entry of each kind and account, MAX_BIDS bids, and nothing of other rounds."""
+
+    def __init__(self, ledger: Ledger, accounts: Accounts, clock: Clock, model: ModelId, rules: Rules) -> None:
+        self._ledger = ledger
+        self._accounts = accounts
+        self._clock = clock
+        self._model = model
+        self._rules = rules
+        self._round = 0
+        self._entries: dict[Key, SignedEntry] = {}
+        self._sent: set[Key] = set()
+        self._since = 0.0
+
+    def hear(self, entry: SignedEntry) -> None:
+        """Keep an entry that has passed `admission.check_entry`; the first of its kind and account counts."""
+        if entry.round > self._round:
+            self._begin(entry.round)
+        key = (type(entry.content), entry.account)
+        if entry.round != self._round or key in self._entries or key in self._sent:
+            return
+        if not self._entries:
+            self._since = self._clock.now()
+        self._entries[key] = entry
+        self._drop_the_lowest_bid_too_many()
+
+    async def step(self, view: RoundView) -> None:
+        """Act on one look at the round. Raises LedgerUnavailable; then the entries are sent at the next look."""
+        if view.number > self._round:
+            self._begin(view.number)
+        kind = KIND_OF.get(view.phase)
+        if kind is None or view.number != self._round:
+            return
+        ready = [entry for entry in self._entries.values() if await self._is_ready(entry, kind, view)]
+        if ready and (self._is_complete(ready, view) or self._is_time(view)):
+            await self._post(view, kind, ready)
+
+    async def _is_ready(self, entry: SignedEntry, kind: type[object], view: RoundView) -> bool:
+        if not isinstance(entry.content, kind) or not may_be_posted(entry, view, self._clock.now()):
+            return False
+        # The ledger would pass over a bid that is not covered; so do we, before it costs gas.
+        return not isinstance(entry.content, SignedBid) or (
+            await self._accounts.free(entry.account) >= entry.content.amount
+        )
+
+    def _is_complete(self, ready: Sequence[SignedEntry], view: RoundView) -> bool:
+        """Whether everybody who is to commit, or to reveal, is in the batch; who will bid is not known."""
+        kind = KIND_OF[view.phase]
+        there = {entry.account for entry in ready} | {account for sent, account in self._sent if sent is kind}
+        if view.phase == Phase.COMMIT:
+            return there >= {seat.validator for seat in view.seats if seat.commitment is None}
+        committed = {seat.validator for seat in view.seats if seat.commitment is not None and seat.scores is None}
+        return view.phase == Phase.REVEAL and there >= committed
+
+    def _is_time(self, view: RoundView) -> bool:
+        return share_passed(view, self._rules, self._since, RELAY_SHARE, self._clock.now())
+
+    async def _post(self, view: RoundView, kind: type[object], ready: Sequence[SignedEntry]) -> None:
+        contents = tuple(entry.content for entry in sorted(ready, key=lambda entry: entry.account))
+        command = COMMAND_FOR[kind](self._model, view.number, contents)
+        try:
+            await self._ledger.send(command)
+            log.info("round %d: sent %d entries of others: %s", view.number, len(ready), type(command).__name__)
+        except RuleViolation as refusal:
+            # Our look at the round was old; whoever signed falls back to an own transaction.
+            log.warning("round %d: %s refused: %s", view.number, type(command).__name__, refusal)
+        for entry in ready:
+            key = (kind, entry.account)
+            self._sent.add(key)
+            self._entries.pop(key, None)
+
+    def _begin(self, number: int) -> None:
+        self._round = number
+        self._entries.clear()
+        self._sent.clear()
+
+    def _drop_the_lowest_bid_too_many(self) -> None:
+        bids = [entry.content for entry in self._entries.values() if isinstance(entry.content, SignedBid)]
+        if len(bids) > MAX_BIDS:
+            lowest = min(bids, key=lambda bid: bid.amount)
+            del self._entries[SignedBid, lowest.trainer]

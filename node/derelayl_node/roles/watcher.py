@@ -1,0 +1,119 @@
+"""The watcher: proves to the ledger that somebody has signed two things where one was due. Every peer is one."""
+
+from __future__ import annotations
+
+import logging
+
+from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.errors import PeerFault, RuleViolation
+from derelayl_protocol.ledger.commands import ReportManifests, ReportReveals, SignedReveal
+from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.signed import HandOverMessage, Recover
+from derelayl_protocol.ledger.state import LegEntry, RoundView
+from derelayl_protocol.limits import MAX_COMMITTEE
+from derelayl_protocol.messages import Announcement
+from derelayl_protocol.types import Address, ModelId, Root
+
+from ..handoff import Handoff
+from ..ports import Ledger, PeerId, PeerUnreachable
+
+log = logging.getLogger(__name__)
+
+MAX_CLAIMS = 4
+"""Children that are remembered as said to be one trainer's in a round; what proves false makes room again."""
+
+MAX_TRAINERS = 64
+"""Accounts of whom such children are remembered in a round; twice MAX_BIDS."""
+
+
+class WatcherRole:
+    """Remembers what was told of the running round and reports contradictions that carry signatures."""
+
+    def __init__(self, ledger: Ledger, handoff: Handoff, model: ModelId, recover: Recover) -> None:
+        self._ledger = ledger
+        self._handoff = handoff
+        self._model = model
+        self._recover = recover
+        self._round = 0
+        self._reveals: dict[Address, tuple[SignedReveal, ...]] = {}
+        self._claims: dict[Address, dict[Root, PeerId]] = {}
+        self._reported: set[Address] = set()
+
+    def hear_entry(self, entry: SignedEntry) -> None:
+        """Remember a reveal that has passed `admission.check_entry`: the first and the first other one of a seat."""
+        if not isinstance(entry.content, SignedReveal) or not self._is_of_the_round(entry.round):
+            return
+        known = self._reveals.get(entry.account, ())
+        if any(_same(entry.content, other) for other in known) or len(known) == 2:
+            return
+        if known or len(self._reveals) < MAX_COMMITTEE:
+            self._reveals[entry.account] = (*known, entry.content)
+
+    def hear_announcement(self, peer: PeerId, announcement: Announcement) -> None:
+        """Remember what a trainer is said to have handed over, and who says so; nothing of it is proven."""
+        if announcement.round != self._round:  # anybody may write any number: the ledger's word alone moves us on
+            return
+        if announcement.trainer in self._claims or len(self._claims) < MAX_TRAINERS:
+            claims = self._claims.setdefault(announcement.trainer, {})
+            if len(claims) < MAX_CLAIMS:
+                claims.setdefault(announcement.root, peer)
+
+    async def step(self, view: RoundView) -> None:
+        """Report what is proven. Raises LedgerUnavailable."""
+        self._is_of_the_round(view.number)
+        for validator, reveals in tuple(self._reveals.items()):
+            if len(reveals) == 2:
+                await self._report(validator, _two_reveals(self._model, self._round, reveals[0], reveals[1]))
+        if view.number != self._round or view.phase == Phase.BID:
+            return
+        for number, leg in enumerate(view.legs):
+            if len(self._claims.get(leg.trainer, ())) > 1 and not leg.disqualified:
+                await self._compare_children(view.number, number, leg)
+
+    async def _compare_children(self, round_number: int, number: int, leg: LegEntry) -> None:
+        proven: list[tuple[Root, bytes]] = []
+        for root, peer in tuple(self._claims[leg.trainer].items()):
+            try:
+                signature = await self._handoff.signature_of(root, peer)
+            except PeerUnreachable:
+                continue  # the next look asks again
+            except PeerFault as error:
+                log.info("%s announced 0x%s and shows something else: %s", peer, root.hex()[:8], error)
+                signature = None
+            message = HandOverMessage(self._model, round_number, leg.parent, root)
+            if signature is None or self._recover(message, signature) != leg.trainer:
+                del self._claims[leg.trainer][root]
+            else:
+                proven.append((root, signature))
+        if len(proven) > 1:
+            (first, one), (second, other) = proven[:2]
+            report = ReportManifests(self._model, round_number, number, (first, second), (one, other))
+            await self._report(leg.trainer, report)
+
+    async def _report(self, culprit: Address, report: ReportReveals | ReportManifests) -> None:
+        if culprit in self._reported:
+            return
+        try:
+            await self._ledger.send(report)
+            log.warning("round %d: reported %s: %s", report.round, culprit, type(report).__name__)
+        except RuleViolation as refusal:
+            log.info("round %d: %s was reported already: %s", report.round, culprit, refusal)
+        self._reported.add(culprit)
+
+    def _is_of_the_round(self, number: int) -> bool:
+        """Whether this is the newest round heard of; a newer one begins afresh."""
+        if number > self._round:
+            self._round = number
+            self._reveals.clear()
+            self._claims.clear()
+            self._reported.clear()
+        return number == self._round
+
+
+def _same(one: SignedReveal, other: SignedReveal) -> bool:
+    return (one.scores, one.salt) == (other.scores, other.salt)
+
+
+def _two_reveals(model: ModelId, number: int, one: SignedReveal, other: SignedReveal) -> ReportReveals:
+    scores, salts = (one.scores, other.scores), (one.salt, other.salt)
+    return ReportReveals(model, number, one.validator, scores, salts, (one.signature, other.signature))

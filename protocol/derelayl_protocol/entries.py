@@ -1,0 +1,136 @@
+"""Signed entries of a round on the wire: bids, commits and reveals that their signers hand to whoever will send them.
+
+Canonical JSON on a gossip topic of the model's own; docs/PROTOCOL.md section 5. Amounts are decimal text, because wei
+exceed the integers of canonical JSON; a score that is UNAVAILABLE is null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import limits
+from .encoding import (
+    MAX_INTEGER,
+    EncodingError,
+    Value,
+    decode,
+    encode,
+    read_address,
+    read_hex,
+    read_integer,
+    read_list,
+    read_object,
+    shown,
+)
+from .ledger.commands import SignedBid, SignedCommit, SignedReveal
+from .ledger.signed import COMPACT_SIGNATURE_BYTES, BidMessage, CommitMessage, RevealMessage
+from .types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Timestamp, Wei
+
+HASH_BYTES = 32
+"""A model id, a commitment or a salt."""
+
+AMOUNT_DIGITS = len(str(limits.MAX_AMOUNT_WEI))
+
+_PLACE = ("kind", "model", "round", "account", "signature")
+
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "bid": ("segment", "amount", "expiry"),
+    "commit": ("commitment",),
+    "reveal": ("scores", "salt"),
+}
+"""The keys of each kind of entry besides _PLACE."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEntry:
+    """What one account does in a round, signed for anyone to send."""
+
+    model: ModelId
+    round: int
+    content: SignedBid | SignedCommit | SignedReveal
+
+    @property
+    def account(self) -> Address:
+        """Who is said to have signed it."""
+        return self.content.trainer if isinstance(self.content, SignedBid) else self.content.validator
+
+    @property
+    def message(self) -> BidMessage | CommitMessage | RevealMessage:
+        """What the signature is over."""
+        match self.content:
+            case SignedBid(segment=segment, amount=amount, expiry=expiry):
+                return BidMessage(self.model, self.round, segment, amount, expiry)
+            case SignedCommit(commitment=commitment):
+                return CommitMessage(self.model, self.round, commitment)
+        return RevealMessage(self.model, self.round, self.content.scores, self.content.salt)
+
+
+def encode_entry(entry: SignedEntry) -> bytes:
+    """Write the entry as canonical JSON."""
+    kind, fields = _content(entry.content)
+    place: dict[str, Value] = {
+        "kind": kind,
+        "model": entry.model.hex(),
+        "round": entry.round,
+        "account": entry.account,
+        "signature": entry.content.signature.hex(),
+    }
+    return encode(place | fields)
+
+
+def parse_entry(data: bytes) -> SignedEntry:
+    """Read an entry; its signature is not checked. Raises PeerFault (EncodingError) naming what is wrong with it."""
+    value = decode(data, limits.MAX_ANNOUNCEMENT_BYTES)
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in _FIELDS:
+        raise EncodingError(f"{shown(value)} is no bid, commit or reveal")
+    found = read_object(value, (*_PLACE, *_FIELDS[kind]), kind)
+    account = read_address(found["account"], "account")
+    signature = read_hex(found["signature"], COMPACT_SIGNATURE_BYTES, "signature")
+    return SignedEntry(
+        model=ModelId(read_hex(found["model"], HASH_BYTES, "model")),
+        round=read_integer(found["round"], 1, MAX_INTEGER, "round"),
+        content=_read_content(kind, found, account, signature),
+    )
+
+
+# --- Inside -----------------------------------------------------------------------------------------------------------
+
+
+def _content(content: SignedBid | SignedCommit | SignedReveal) -> tuple[str, dict[str, Value]]:
+    match content:
+        case SignedBid(segment=segment, amount=amount, expiry=expiry):
+            return "bid", {"segment": segment, "amount": str(amount), "expiry": expiry}
+        case SignedCommit(commitment=commitment):
+            return "commit", {"commitment": commitment.hex()}
+    plain: list[Value] = [None if score == UNAVAILABLE else score for score in content.scores]
+    return "reveal", {"scores": plain, "salt": content.salt.hex()}
+
+
+def _read_content(
+    kind: str, found: Mapping[str, Value], account: Address, signature: bytes
+) -> SignedBid | SignedCommit | SignedReveal:
+    if kind == "bid":
+        segment = read_integer(found["segment"], 0, WHOLE_MODEL, "segment")
+        expiry = Timestamp(read_integer(found["expiry"], 0, MAX_INTEGER, "expiry"))
+        return SignedBid(account, segment, _read_amount(found["amount"]), expiry, signature)
+    if kind == "commit":
+        return SignedCommit(account, read_hex(found["commitment"], HASH_BYTES, "commitment"), signature)
+    scores = tuple(_read_score(score) for score in read_list(found["scores"], limits.MAX_BIDS, "scores"))
+    return SignedReveal(account, scores, read_hex(found["salt"], HASH_BYTES, "salt"), signature)
+
+
+def _read_amount(value: Value) -> Wei:
+    if not isinstance(value, str) or re.fullmatch(rf"[1-9][0-9]{{0,{AMOUNT_DIGITS - 1}}}", value) is None:
+        raise EncodingError(f"amount is {shown(value)}, expected are 1 to {AMOUNT_DIGITS} decimal digits")
+    if int(value) > limits.MAX_AMOUNT_WEI:
+        raise EncodingError(f"amount is {value}, allowed is at most {limits.MAX_AMOUNT_WEI}")
+    return Wei(int(value))
+
+
+def _read_score(value: Value) -> Ppm:
+    if value is None:
+        return UNAVAILABLE
+    return Ppm(read_integer(value, -limits.MAX_SCORE_PPM, limits.MAX_SCORE_PPM, "score"))

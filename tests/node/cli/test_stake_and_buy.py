@@ -1,0 +1,125 @@
+"""`derelayl stake` and `derelayl model buy` on a real chain with the real contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import trio
+import typer
+from typer.testing import CliRunner, Result
+
+from derelayl_node.chain.client import open_ledger
+from derelayl_node.cli import model, stake
+from derelayl_node.cli.stake import StakeRefused, wei_of
+from derelayl_node.keys import create_key_file
+from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.commands import CreateModel, Deposit
+from derelayl_protocol.rules import Rules, model_id
+from derelayl_protocol.types import Root, Wei
+
+from ..chain.conftest import template, world
+from ..chain.world import ALICE, BOB, COIN, RULES, World
+from .test_reading import network_of
+
+__all__ = ["template", "world"]
+
+PAID: Rules = replace(RULES, access_fee=Wei(COIN), validator_stake=Wei(2 * COIN), unbonding_seconds=100)
+GENESIS = Root(b"\x07" * 32)
+MODEL = model_id(ALICE.address, GENESIS, PAID)
+
+
+async def _found(world: World) -> None:
+    """Alice founds a paid model and gives Bob tokens in his wallet."""
+    ledger = await open_ledger(world.url, ALICE, world.addresses, world.folder / "alice.sqlite")
+    await ledger.give(BOB.address, Wei(10 * COIN), COIN)
+    await ledger.send(Deposit(Wei(COIN)))
+    await ledger.send(CreateModel(PAID, GENESIS, Wei(0)))
+    ledger.close()
+
+
+@pytest.fixture
+def bob(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The options of Bob's commands on a network with a paid model."""
+    trio.run(_found, world)
+    network_of(world).model_copy(update={"model": "0x" + MODEL.hex()}).write(world.folder / "network.toml")
+    home = world.folder / "bob"
+    create_key_file(home / "key.json", "secret", key=BOB, iterations=2)
+    monkeypatch.setenv("DERELAYL_PASSWORD", "secret")
+    return ["--network", str(world.folder / "network.toml"), "--home", str(home)]
+
+
+def run(app: typer.Typer, *arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def told(app: typer.Typer, *arguments: str) -> dict[str, object]:
+    result = run(app, *arguments, "--json")
+    assert result.exit_code == 0, result.output or result.exception
+    document: dict[str, object] = json.loads(result.stdout)
+    return document
+
+
+def refused(app: typer.Typer, *arguments: str) -> str:
+    result = run(app, *arguments)
+    assert isinstance(result.exception, StakeRefused | LocalFault), result.exception
+    return str(result.exception)
+
+
+@pytest.mark.parametrize("tokens", ["", "many", "0", "-1", "nan", "inf", "1e-19", "1e12"])
+def test_what_is_no_amount_of_tokens_is_refused(tokens: str) -> None:
+    with pytest.raises(LocalFault, match="not an amount of tokens"):
+        wei_of(tokens)
+
+
+def test_tokens_are_read_to_the_wei() -> None:
+    assert wei_of("50000.000000000000000001") == 50_000 * 10**18 + 1
+
+
+def test_a_stake_s_way_in_and_out_is_told_and_each_refusal_names_the_remedy(world: World, bob: list[str]) -> None:
+    assert "nothing is unbonding: unstake first" in refused(stake.app, "release", *bob)
+    assert "is no validator" in refused(stake.app, "unstake", *bob)
+    assert "add more" in refused(stake.app, "add", "1", *bob)
+    assert "neither the free balance nor the wallet" in refused(stake.app, "add", "50", *bob)
+    assert told(stake.app, "add", *bob) == {"done": "staked", "amount_wei": str(2 * COIN)}
+    assert told(stake.app, "add", *bob)["done"] == "nothing is missing"
+    assert told(stake.app, "add", "0.5", *bob)["amount_wei"] == str(COIN // 2)
+    standing = told(stake.app, "show", *bob)
+    assert (standing["stake_wei"], standing["validator"], standing["seated"]) == (str(5 * COIN // 2), True, False)
+    left = told(stake.app, "unstake", *bob)
+    standing = told(stake.app, "show", *bob)
+    assert standing["unbonding_wei"] == left["amount_wei"] == str(5 * COIN // 2)
+    assert standing["release_time"] == left["release_time"]
+    assert standing["stake_wei"] == "0"
+    assert "has not unbonded yet" in refused(stake.app, "release", *bob)
+    world.clock.now += PAID.unbonding_seconds
+    assert told(stake.app, "release", *bob)["amount_wei"] == str(5 * COIN // 2)
+    assert told(stake.app, "show", *bob)["unbonding_wei"] == "0"
+
+
+def test_the_words_for_people_have_tokens_and_a_time(bob: list[str]) -> None:
+    assert run(stake.app, "add", *bob).stdout == "staked: 2 tokens\n"
+    shown = run(stake.app, "show", *bob).stdout
+    assert "stake_wei" in shown
+    assert "UTC on" in run(stake.app, "unstake", *bob).stdout
+
+
+def test_access_is_bought_once_and_of_an_accepted_checkpoint_only(bob: list[str]) -> None:
+    root = "0x" + GENESIS.hex()
+    assert "not an accepted checkpoint" in refused(model.app, "buy", "0x" + "01" * 32, *bob)
+    assert told(model.app, "buy", root, *bob)["fee_wei"] == str(COIN)
+    assert told(model.app, "buy", "best", *bob)["fee_wei"] == "0"
+    assert "is open to" in run(model.app, "buy", root, *bob).stdout
+
+
+def test_a_purse_that_is_too_small_is_told_the_fee(world: World, bob: list[str]) -> None:
+    told(stake.app, "add", "9.5", *bob)
+    assert "the fee is 1 tokens" in refused(model.app, "buy", "best", *bob)
+
+
+def test_a_paid_checkpoint_is_pulled_with_the_buyer_s_key_which_must_be_there(world: World, bob: list[str]) -> None:
+    home = world.folder / "nobody"
+    arguments = ("pull", "best", *bob[:2], "--home", str(home), "--out", str(world.folder / "w.safetensors"))
+    assert "key" in refused(model.app, *arguments)
