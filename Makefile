@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test check types lint contracts-setup artifacts vectors clean
+.PHONY: help setup demo test check types lint contracts-setup artifacts contracts-check gas-snapshot vectors clean
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -32,15 +32,24 @@ lint: $(STAMP)
 types: $(STAMP)
 	@$(BIN)/mypy
 
-contracts-setup:  ## install the Solidity compiler (needs Node); only to change contracts
+NPM_STAMP := contracts/node_modules/.ready
+contracts-setup: $(NPM_STAMP)  ## install the Solidity compiler and forge (needs Node); only to change contracts
+$(NPM_STAMP): contracts/package.json contracts/package-lock.json
+	@command -v npm >/dev/null || { echo "derelayl: the contracts' tools come from npm: install Node 20 or newer" >&2; exit 1; }
 	@cd contracts && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 artifacts: contracts-setup  ## recompile the contracts into contracts/artifacts
 	@node contracts/tools/compile.mjs
+contracts-check: $(STAMP) contracts-setup  ## forge tests and invariants, gas snapshot, slither, halmos
+	@bash scripts/contracts-check.sh
+gas-snapshot: $(STAMP) contracts-setup  ## accept today's gas: rewrite contracts/gas-snapshot.json
+	@$(BIN)/python benchmarks/gas.py --accept
 vectors: $(STAMP)  ## regenerate tests/vectors
-	@$(BIN)/python tests/vectors/generate.py && $(BIN)/python tests/vectors/generate_ledger.py
+	@for part in generate generate_ledger generate_calls; do $(BIN)/python -m tests.vectors.$$part || exit 1; done
 
+bench-gas: contracts-setup
 bench-%: $(STAMP)  ## one benchmark, e.g. make bench-simulator ARGS=--quick
 	@$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .derelayl contracts/node_modules
+	rm -rf $(VENV) .derelayl $(addprefix contracts/,node_modules .venv out cache)
