@@ -19,7 +19,7 @@ from .models import SegmentedModel
 from .weights import load_weights
 
 EVAL_BATCH = 256
-"""Images in one forward pass: large enough to be fast, small enough to stay under 100 MB."""
+"""Images in one forward pass: large enough to be fast; `models.blocks.MAX_ACTIVATIONS` bounds what they become."""
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,13 @@ from derelayl_protocol.types import WHOLE_MODEL
 
 from .tiny import ARCHITECTURE
 
-MNIST = {"channels": 1, "height": 28, "width": 28, "classes": 10, "stem": 16}
+IMAGES = {"channels": 1, "height": 28, "width": 28, "classes": 10}
+MNIST = {**IMAGES, "stem": 16}
+NETWORKS = {
+    "resnet": {**IMAGES, "depth": 8, "base": 8, "segments": 2},
+    "small-cnn": MNIST,
+    "vit": {**IMAGES, "patch": 7, "dimension": 16, "depth": 2, "heads": 2, "segments": 2},
+}
 
 
 def test_an_unknown_architecture_is_refused_by_name() -> None:
@@ -50,7 +56,7 @@ def test_a_segment_that_does_not_exist_is_refused() -> None:
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_tensor_of_the_state_belongs_to_exactly_one_segment(name: str) -> None:
-    model = build(Architecture(name, MNIST))
+    model = build(Architecture(name, NETWORKS[name]))
     named = [tensor for segment in model.segments for tensor in segment]
     assert sorted(named) == sorted(model.state_dict())
     assert model.names_of(WHOLE_MODEL) == set(named)
@@ -59,7 +65,7 @@ def test_every_tensor_of_the_state_belongs_to_exactly_one_segment(name: str) -> 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_sample_is_classified_alike_alone_and_in_a_batch(name: str) -> None:
-    model = build(Architecture(name, MNIST)).train()
+    model = build(Architecture(name, NETWORKS[name])).train()
     images = torch.rand(4, 1, 28, 28)
     torch.testing.assert_close(model(images)[:1], model(images[:1]))
 

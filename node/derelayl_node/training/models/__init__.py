@@ -9,11 +9,13 @@ import torch
 from derelayl_node.ports import Architecture
 from derelayl_protocol.errors import LocalFault
 
-from . import small_cnn
+from . import resnet, small_cnn, vit
 from .segmented import SegmentedModel
 
 REGISTRY: Mapping[str, Callable[[Mapping[str, int | str | bool]], SegmentedModel]] = {
+    resnet.NAME: resnet.build_resnet,
     small_cnn.NAME: small_cnn.build_small_cnn,
+    vit.NAME: vit.build_vit,
 }
 
 
