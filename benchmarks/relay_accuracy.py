@@ -24,6 +24,7 @@ from rows import RESULTS, Row, row, write
 
 from derelayl_node.ports import Architecture, LegJob
 from derelayl_node.training import data
+from derelayl_node.training.dealing import Dirichlet
 from derelayl_node.training.judge import losses_of_files, mean_loss, share_correct
 from derelayl_node.training.models import build
 from derelayl_node.training.partition import write_shards
@@ -115,7 +116,7 @@ def deal(digits: data.Split, alpha: float, seed: int, folder: Path) -> tuple[lis
         labels,
         folder,
         parts=PEERS,
-        alpha=alpha,
+        partition=Dirichlet(alpha),
         held_fraction=HELD_FRACTION,
         test_size=TEST_SIZE,
         seed=seed,

@@ -25,7 +25,10 @@ def demo(
     trainers: Annotated[int, typer.Option("--trainers", min=2, max=12, help="Peers that train.")] = 3,
     validators: Annotated[int, typer.Option("--validators", min=2, max=12, help="Peers that judge.")] = 3,
     rounds: Annotated[int, typer.Option("--rounds", min=4, max=100, help="Rounds of the relay.")] = 5,
-    data: Annotated[str, typer.Option("--data", help="mnist-5k or fashion-mnist[:FOLDER].")] = "mnist-5k",
+    data: Annotated[str, typer.Option("--data", help="mnist-5k, fashion-mnist[:FOLDER], images:FOLDER.")] = "mnist-5k",
+    partition: Annotated[
+        str, typer.Option("--partition", help="How peers share it: iid, dirichlet:ALPHA or by-label.")
+    ] = "dirichlet:0.5",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Optimiser steps of one leg.")] = 100,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of shards, weights and batches.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the network up until Ctrl-C.")] = False,
@@ -38,6 +41,7 @@ def demo(
         validators=validators,
         rounds=rounds,
         data=data,
+        partition=partition,
         steps=steps,
         seed=seed,
         keep=keep,

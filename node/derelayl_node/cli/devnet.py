@@ -22,7 +22,10 @@ def prepare_devnet(
     folder: FolderArgument,
     trainers: Annotated[int, typer.Option("--trainers", min=1, max=16)] = 3,
     validators: Annotated[int, typer.Option("--validators", min=1, max=16)] = 3,
-    data: Annotated[str, typer.Option("--data", help="mnist-5k or fashion-mnist[:FOLDER].")] = "mnist-5k",
+    data: Annotated[str, typer.Option("--data", help="mnist-5k, fashion-mnist[:FOLDER], images:FOLDER.")] = "mnist-5k",
+    partition: Annotated[
+        str, typer.Option("--partition", help="How peers share it: iid, dirichlet:ALPHA or by-label.")
+    ] = "dirichlet:0.5",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the shards and of the genesis weights.")] = 1,
     p2p_port: Annotated[int | None, typer.Option("--p2p-port", help="One port for every peer (own hosts).")] = None,
     api_port: Annotated[int | None, typer.Option("--api-port", help="One port for every API (own hosts).")] = None,
@@ -33,6 +36,7 @@ def prepare_devnet(
         trainers=trainers,
         validators=validators,
         data=data,
+        partition=partition,
         seed=seed,
         p2p_ports=None if p2p_port is None else (p2p_port,) * members,
         api_ports=None if api_port is None else (api_port,) * members,

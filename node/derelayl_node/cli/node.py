@@ -33,7 +33,10 @@ def run(
     role: Annotated[
         str, typer.Option("--role", help="trainer, validator, seeder, relayer; separate several by commas.")
     ] = "trainer",
-    data: Annotated[str, typer.Option("--data", help="shard:PATH, mnist-5k or fashion-mnist[:FOLDER].")] = "",
+    data: Annotated[
+        str,
+        typer.Option("--data", help="shard:PATH, images:FOLDER[,size=HxW][,gray], mnist-5k, fashion-mnist[:FOLDER]."),
+    ] = "",
     model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
     password_file: PasswordFileOption = None,
     p2p_host: Annotated[str | None, typer.Option("--p2p-host", help="Address to listen on for peers.")] = None,

@@ -15,6 +15,7 @@ class DemoOptions:
     validators: int = 3
     rounds: int = 5
     data: str = "mnist-5k"
+    partition: str = "dirichlet:0.5"  # of the data over the peers
     steps: int = 100  # optimiser steps of one leg
     batch: int = 32
     learning_rate: float = 0.01

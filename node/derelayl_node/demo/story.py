@@ -59,7 +59,13 @@ async def run_demo(options: DemoOptions, say: Say, conclude: Callable[[Report], 
     started = time.monotonic()
     _clear(options.out)
     say(f"preparing keys, shards of {options.data} and a chain in {options.out}")
-    plan = Plan(trainers=options.trainers, validators=options.validators, data=options.data, seed=options.seed)
+    plan = Plan(
+        trainers=options.trainers,
+        validators=options.validators,
+        data=options.data,
+        partition=options.partition,
+        seed=options.seed,
+    )
     world = await trio.to_thread.run_sync(prepare, options.out, plan)
     children: list[Child] = []
     try:

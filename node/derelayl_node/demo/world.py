@@ -22,6 +22,7 @@ from ..files import write_json, write_private
 from ..keys import NodeKey, create_key_file, load_key_file
 from ..ports import Architecture
 from ..training.data import load
+from ..training.dealing import parse_partition
 from ..training.partition import write_shards, write_union
 
 TOKEN = 10**18
@@ -125,12 +126,12 @@ def read_world(folder: Path) -> World:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to prepare: who, on which data. `data` is mnist-5k or fashion-mnist[:FOLDER]."""
+    """What to prepare: who, on which data. `data` is any data spec."""
 
     trainers: int = 3
     validators: int = 3
     data: str = "mnist-5k"
-    alpha: float = 0.5  # Dirichlet concentration of the labels over the peers
+    partition: str = "dirichlet:0.5"  # how the images are dealt out: iid, dirichlet:ALPHA or by-label
     held_fraction: float = 0.25  # of each peer's data, for judging
     test_size: int = 1000  # images that no peer holds
     stem: int = 16  # width of the network
@@ -158,6 +159,7 @@ def prepare(folder: Path, plan: Plan) -> World:
 
 
 def _lay_out(folder: Path, plan: Plan) -> World:
+    partition = parse_partition(plan.partition)
     whole = load(plan.data)
     images = np.concatenate([whole.train_x, whole.held_x])
     labels = np.concatenate([whole.train_y, whole.held_y])
@@ -167,7 +169,7 @@ def _lay_out(folder: Path, plan: Plan) -> World:
         labels,
         folder / "data",
         parts=workers,
-        alpha=plan.alpha,
+        partition=partition,
         held_fraction=plan.held_fraction,
         test_size=plan.test_size,
         seed=plan.seed,

@@ -16,9 +16,10 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MIB
 
 from .idx import read_idx
+from .images import parse_image_folder, read_image_folder
 
 MAX_SHARD_BYTES = 2048 * MIB
-"""One shard file; a peer holds it in memory."""
+"""One shard file, or the decoded images of a folder; a peer holds it in memory."""
 
 MAX_CLASSES = 1000
 """Labels are 0 … MAX_CLASSES - 1, the most that an architecture of the registry tells apart."""
@@ -37,7 +38,7 @@ SHARD_TENSORS = {
 }
 """The tensors of a shard file: safetensors type and number of axes."""
 
-SPECS = "shard:PATH, mnist-5k or fashion-mnist[:FOLDER]"
+SPECS = "shard:PATH, images:FOLDER[,size=HxW][,gray], mnist-5k or fashion-mnist[:FOLDER]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,12 @@ class Split:
 
 
 def load(spec: str) -> Split:
-    """Load what a data spec names: `shard:PATH`, `mnist-5k` or `fashion-mnist[:FOLDER]`. Raises LocalFault."""
+    """Load what a data spec names, one of SPECS. Raises LocalFault."""
     kind, _, argument = spec.partition(":")
     if kind == "shard" and argument:
         return load_shard(Path(argument))
+    if kind == "images" and argument:
+        return load_images(argument)
     if kind == "fashion-mnist":
         return load_fashion_mnist(Path(argument) if argument else FASHION_FOLDER)
     if spec == "mnist-5k":
@@ -75,6 +78,15 @@ def load_shard(path: Path) -> Split:
     tensors = _read_shard(path)
     split = Split(tensors["train_images"], tensors["train_labels"], tensors["held_images"], tensors["held_labels"])
     _check(str(path), split)
+    return split
+
+
+def load_images(argument: str) -> Split:
+    """Read a folder of images as `images.parse_image_folder` takes it. Raises LocalFault naming the file."""
+    folder = parse_image_folder(argument)
+    (train_x, train_y), (held_x, held_y) = read_image_folder(folder, MAX_SHARD_BYTES)
+    split = Split(train_x, train_y, held_x, held_y)
+    _check(str(folder.path), split)
     return split
 
 

@@ -1,4 +1,4 @@
-"""Cut one labelled set into shards of differing label mixes, as peers who never shared data would hold them."""
+"""Cut one labelled set into shards, as peers who never shared data would hold them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from safetensors.numpy import save_file
 from derelayl_protocol.errors import LocalFault
 
 from .data import load_shard
-
-MIN_SHARD_SAMPLES = 64
-"""Samples that every part gets: two batches of 32, so that nobody trains on, or judges with, a handful."""
+from .dealing import MIN_SHARD_SAMPLES, Partition
 
 TEST_SHARD = "test.safetensors"
 
@@ -34,23 +32,24 @@ def write_shards(
     out_dir: Path,
     *,
     parts: int,
-    alpha: float,
+    partition: Partition,
     held_fraction: float,
     test_size: int,
     seed: int,
 ) -> Shards:
-    """Write `parts` disjoint label-skewed shards and a test shard; the same arguments give the same bytes.
+    """Write `parts` disjoint shards and a test shard; the same arguments give the same bytes.
 
-    images (N, C, H, W), labels (N,). `alpha` is the Dirichlet concentration: 0.1 gives nearly one-class peers,
-    100 nearly equal mixes (Hsu et al. 2019). Each shard holds out `held_fraction` of its samples. Raises LocalFault.
+    images (N, C, H, W), labels (N,). The test shard is a random sample; `partition` deals out the rest. Each shard
+    holds out `held_fraction` of its samples. Raises LocalFault, before anything is written.
     """
-    _check(images, labels, parts, alpha, held_fraction, test_size)
+    _check(images, labels, parts, held_fraction, test_size)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     test, rest = order[:test_size], order[test_size:]
+    dealt = partition.deal(labels, rest, parts, rng)
     out_dir.mkdir(parents=True, exist_ok=True)
     peers = []
-    for index, part in enumerate(split_by_label(labels, rest, parts, alpha, rng)):
+    for index, part in enumerate(dealt):
         held = max(1, round(len(part) * held_fraction))
         peers.append(out_dir / f"peer{index}.safetensors")
         _write(peers[-1], images, labels, part[held:], part[:held])
@@ -68,38 +67,18 @@ def write_union(shards: Sequence[Path], out: Path) -> None:
     _write(out, images, labels, np.concatenate(parts[0::2]), np.concatenate(parts[1::2]))
 
 
-def split_by_label(
-    labels: NDArray[np.int64], indices: NDArray[np.int64], parts: int, alpha: float, rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
-    """Deal `indices` out, each class by its own Dirichlet(alpha) draw; every part gets at least MIN_SHARD_SAMPLES."""
-    hands: list[list[int]] = [[] for _ in range(parts)]
-    for label in np.unique(labels[indices]):
-        members = rng.permutation(indices[labels[indices] == label])
-        ends = (np.cumsum(rng.dirichlet([alpha] * parts))[:-1] * len(members)).astype(int)
-        for hand, piece in zip(hands, np.split(members, ends), strict=True):
-            hand.extend(piece.tolist())
-    for hand in hands:
-        rng.shuffle(hand)
-    for hand in hands:
-        while len(hand) < MIN_SHARD_SAMPLES:
-            hand.append(max(hands, key=len).pop())  # a repair rather than a new draw: it always ends
-    return [rng.permutation(np.array(hand, dtype=np.int64)) for hand in hands]
-
-
 def _check(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     parts: int,
-    alpha: float,
     held_fraction: float,
     test_size: int,
 ) -> None:
     if images.ndim != 4 or labels.shape != images.shape[:1]:
         raise LocalFault(f"images {images.shape} and labels {labels.shape} are not (N, C, H, W) and (N,)")
-    if parts < 1 or test_size < 1 or not alpha > 0 or not 0 < held_fraction < 1:
+    if parts < 1 or test_size < 1 or not 0 < held_fraction < 1:
         raise LocalFault(
-            f"parts {parts}, test_size {test_size} and alpha {alpha} must be positive, "
-            f"held_fraction {held_fraction} within (0, 1)"
+            f"parts {parts} and test_size {test_size} must be positive, held_fraction {held_fraction} within (0, 1)"
         )
     needed = test_size + parts * MIN_SHARD_SAMPLES
     if len(labels) < needed:

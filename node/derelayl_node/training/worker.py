@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve jobs until stdin closes; never returns otherwise."""
     parser = argparse.ArgumentParser(prog="derelayl_node.training.worker", description="Train and judge for one node.")
     parser.add_argument(
-        "--data", required=True, help="the peer's own data: shard:PATH, mnist-5k or fashion-mnist[:FOLDER]"
+        "--data", required=True, help="the peer's own data: shard:PATH, images:FOLDER or another spec of data.SPECS"
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     options = parser.parse_args(arguments)

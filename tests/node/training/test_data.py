@@ -17,7 +17,7 @@ NO_IMAGES = np.zeros((0, 1, SIDE, SIDE), np.uint8)
 NO_LABELS = np.zeros(0, np.int64)
 
 
-@pytest.mark.parametrize("spec", ["", "shard:", "cifar", "mnist-5k:x", "file:///etc/passwd"])
+@pytest.mark.parametrize("spec", ["", "shard:", "images:", "cifar", "mnist-5k:x", "file:///etc/passwd"])
 def test_an_unknown_spec_is_refused_with_the_allowed_ones(spec: str) -> None:
     with pytest.raises(LocalFault, match="allowed are shard:PATH"):
         load(spec)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from derelayl_node.training.data import load_shard
-from derelayl_node.training.partition import MIN_SHARD_SAMPLES, Shards, write_shards, write_union
+from derelayl_node.training.dealing import MIN_SHARD_SAMPLES, ByLabel, Dirichlet, Iid
+from derelayl_node.training.partition import Shards, write_shards, write_union
 from derelayl_protocol.errors import LocalFault
 
 SAMPLES = 1200
@@ -21,7 +22,7 @@ def numbered_set() -> tuple[np.ndarray, np.ndarray]:
 
 
 def cut(folder: Path, **changes: object) -> Shards:
-    arguments = {"parts": 5, "alpha": 0.5, "held_fraction": 0.25, "test_size": 200, "seed": 1}
+    arguments = {"parts": 5, "partition": Dirichlet(0.5), "held_fraction": 0.25, "test_size": 200, "seed": 1}
     return write_shards(*numbered_set(), folder, **{**arguments, **changes})
 
 
@@ -33,22 +34,22 @@ def numbers(images: np.ndarray) -> list[int]:
     ("changes", "reason"),
     [
         ({"parts": 0}, "must be positive"),
-        ({"alpha": 0.0}, "must be positive"),
-        ({"alpha": float("nan")}, "must be positive"),
         ({"test_size": 0}, "must be positive"),
         ({"held_fraction": 1.0}, "within"),
+        ({"parts": 11, "partition": ByLabel()}, "10 classes cannot be dealt by label to 11 peers"),
         ({"parts": 16}, "need 1224 samples, the set has 1200"),
     ],
 )
 def test_a_cut_that_cannot_be_made_is_refused(tmp_path: Path, changes: dict, reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
-        cut(tmp_path, **changes)
+        cut(tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()
 
 
 def test_images_without_a_channel_axis_are_refused(tmp_path: Path) -> None:
     images, labels = numbered_set()
     with pytest.raises(LocalFault, match="are not"):
-        write_shards(images[:, 0], labels, tmp_path, parts=2, alpha=1, held_fraction=0.5, test_size=1, seed=0)
+        write_shards(images[:, 0], labels, tmp_path, parts=2, partition=Iid(), held_fraction=0.5, test_size=1, seed=0)
 
 
 def test_every_sample_goes_to_exactly_one_file(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_the_union_of_shards_keeps_training_and_held_out_samples_apart(tmp_path:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_even_the_unluckiest_peer_gets_the_minimum(tmp_path: Path, seed: int) -> None:
-    splits = [load_shard(path) for path in cut(tmp_path, alpha=0.01, parts=12, seed=seed).peers]
+    splits = [load_shard(path) for path in cut(tmp_path, partition=Dirichlet(0.01), parts=12, seed=seed).peers]
     assert min(len(split.train_y) + len(split.held_y) for split in splits) == MIN_SHARD_SAMPLES
 
 
@@ -93,7 +94,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path)
 
 def test_a_small_alpha_skews_the_labels_and_a_large_one_does_not(tmp_path: Path) -> None:
     def largest_share(alpha: float) -> float:
-        splits = [load_shard(path) for path in cut(tmp_path, alpha=alpha).peers]
+        splits = [load_shard(path) for path in cut(tmp_path, partition=Dirichlet(alpha)).peers]
         return float(np.mean([np.bincount(split.train_y).max() / len(split.train_y) for split in splits]))
 
     assert largest_share(100.0) < 0.2 < 0.3 < largest_share(0.1)

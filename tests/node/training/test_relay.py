@@ -7,6 +7,7 @@ import pytest
 
 from derelayl_node.ports import Architecture, LegJob
 from derelayl_node.training.data import Split, load_shard
+from derelayl_node.training.dealing import Dirichlet
 from derelayl_node.training.judge import share_correct
 from derelayl_node.training.models import build
 from derelayl_node.training.partition import write_shards
@@ -21,7 +22,7 @@ NETWORK = Architecture("small-cnn", {"channels": 1, "height": 28, "width": 28, "
 @pytest.mark.parametrize("segments", [[WHOLE_MODEL] * 5, [0, 1, 0, 1, 0]], ids=["whole model", "segments in turn"])
 def test_a_relay_over_skewed_shards_learns_all_digits(tmp_path: Path, digits: Split, segments: list[int]) -> None:
     images, labels = digits.train_x, digits.train_y
-    cut = {"parts": 5, "alpha": 0.5, "held_fraction": 0.2, "test_size": 500, "seed": 0}
+    cut = {"parts": 5, "partition": Dirichlet(0.5), "held_fraction": 0.2, "test_size": 500, "seed": 0}
     shards = write_shards(images, labels, tmp_path, **cut)
     parent = write_genesis(NETWORK, 1, tmp_path / "genesis").path
     for leg, (path, segment) in enumerate(zip(shards.peers, segments, strict=True)):
