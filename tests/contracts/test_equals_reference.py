@@ -41,6 +41,9 @@ STEPS_OF_A_SEED = 2_000
 STEPS_OF_A_HISTORY = 100
 """Commands of one history, besides those that found its models: some ten rounds of either."""
 
+SPARE_HISTORIES = 2
+"""Hypothesis ends a history early now and then: of 100 seeds, one fell 42 commands short without these."""
+
 FIRST_SEED = int(os.environ.get("DERELAYL_DIFFERENTIAL_SEED", "1"))
 STEPS = int(os.environ.get("DERELAYL_DIFFERENTIAL_STEPS", str(STEPS_OF_A_SEED)))
 SEEDS = range(FIRST_SEED, FIRST_SEED - (-STEPS // STEPS_OF_A_SEED))
@@ -178,7 +181,7 @@ def test_random_histories(number: int) -> None:
     run_state_machine_as_test(
         Seeded,
         settings=settings(
-            max_examples=-(-STEPS_OF_A_SEED // STEPS_OF_A_HISTORY),
+            max_examples=STEPS_OF_A_SEED // STEPS_OF_A_HISTORY + SPARE_HISTORIES,
             stateful_step_count=STEPS_OF_A_HISTORY,
             deadline=None,
             database=None,
