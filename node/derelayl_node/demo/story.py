@@ -185,9 +185,9 @@ class Demo:
             await self._follow(ledger)
             view = await ledger.round(self._founded.model)
             await self._intervene(view)
-            await self._collect_checkpoints(handoff)
+            await self._collect_checkpoints(handoff, view)
             await trio.sleep(POLL_SECONDS)
-        await self._collect_checkpoints(handoff)
+        await self._collect_checkpoints(handoff, await ledger.round(self._founded.model))
 
     def _over(self) -> bool:
         closed = self._chronicle.closed_rounds
@@ -208,10 +208,12 @@ class Demo:
                 self._say(line)
             more = batch.more
 
-    async def _collect_checkpoints(self, handoff: Handoff) -> None:
+    async def _collect_checkpoints(self, handoff: Handoff, view: RoundView) -> None:
         """Take genesis and each child over as any stranger could, while somebody has them."""
         await handoff.take(self._founded.genesis, FETCH_SECONDS)
         for leg in tuple(self._chronicle.legs.values()):
+            if leg.round == view.number and view.phase == Phase.TRAIN:
+                continue  # its trainer shows it from COMMIT on
             if leg.child is not None and leg.child not in self._bytes_fetched:
                 taken = await handoff.take(leg.child, FETCH_SECONDS)
                 self._bytes_fetched[leg.child] = int(taken.manifest.header.training.get("bytes_fetched", 0))
