@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.errors import Ignored, PeerFault, RuleViolation
+from derelayl_protocol.ledger.bidding import has_place
 from derelayl_protocol.ledger.commands import SignedBid, SignedCommit
+from derelayl_protocol.ledger.judging import NO_COMMITMENT
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import Recover
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.limits import MAX_BIDS
 from derelayl_protocol.rules import Rules
 from derelayl_protocol.scoring import check_scores, commitment
 from derelayl_protocol.types import WHOLE_MODEL
 
 from .duties import has_bid, may_still_enter, seat_of
-
-NO_COMMITMENT = bytes(32)
-"""What the ledger takes for no commitment."""
 
 
 def check_entry(entry: SignedEntry, view: RoundView, rules: Rules, now: float, recover: Recover) -> None:
@@ -74,5 +72,4 @@ def _check_bid(bid: SignedBid, rules: Rules) -> None:
 
 
 def _bid_is_open(bid: SignedBid, view: RoundView, now: float) -> bool:
-    has_a_place = len(view.bids) < MAX_BIDS or bid.amount > min(other.amount for other in view.bids)
-    return now < bid.expiry and has_a_place and not has_bid(view, bid.trainer)
+    return now < bid.expiry and has_place(view.bids, bid.amount) and not has_bid(view, bid.trainer)

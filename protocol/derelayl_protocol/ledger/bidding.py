@@ -85,6 +85,11 @@ def match_round(draft: Draft, command: MatchRound) -> None:
     _start(draft, command, legs, seats)
 
 
+def has_place(bids: Sequence[BidEntry], amount: Wei) -> bool:
+    """Whether a round with these bids has a place for one of `amount`: a free one, or that of a lower bid."""
+    return len(bids) < MAX_BIDS or amount > bids[_lowest(bids)].amount
+
+
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +105,7 @@ def _check_bid(rules: Rules, bid: BidEntry) -> None:
 def _obstacle(draft: Draft, model_id: ModelId, bid: BidEntry) -> RuleViolation | None:
     """Return what others, or the trainer in the meantime, have put in the way of a sound bid."""
     bids, free = draft.model(model_id).current.bids, draft.free.get(bid.trainer, 0)
-    if len(bids) == MAX_BIDS and bid.amount <= bids[_lowest(bids)].amount:
+    if not has_place(bids, bid.amount):
         return RuleViolation(Reason.TOO_MANY_BIDS, f"the round has {MAX_BIDS}, none of them lower")
     if any(other.trainer == bid.trainer for other in bids):
         return RuleViolation(Reason.ALREADY_BID)
