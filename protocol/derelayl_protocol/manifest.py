@@ -201,15 +201,23 @@ def check_child(
     _agree("round", header.round, round)
     _agree("segment", header.segment, segment)
     _agree("trainer", header.trainer, trainer)
-    _agree("parents", [root.hex() for root in header.parents], [parent_root.hex()])
-    # As bytes, because Python takes True for equal to 1.
-    ours, theirs = (encoding.encode(_architecture_value(each.header)) for each in (child, parent))
-    _agree("architecture", ours, theirs)
+    # A composed child names a second parent, which gave the leased segment; the ledger knows the first alone.
+    _agree("first parent", [root.hex() for root in header.parents[:1]], [parent_root.hex()])
+    _agree("architecture", _architecture_bytes(child), _architecture_bytes(parent))
     _agree("number of tensors", len(header.tensors), len(parent.header.tensors))
     for own, inherited in zip(header.tensors, parent.header.tensors, strict=True):
         _agree("tensor", own, inherited)
     if segment != WHOLE_MODEL:
         _check_untouched(child, parent, segment)
+
+
+def has_same_tensors(first: Manifest, second: Manifest) -> bool:
+    """Whether two checkpoints are of one architecture and have the same table of tensors."""
+    return first.header.tensors == second.header.tensors and _architecture_bytes(first) == _architecture_bytes(second)
+
+
+def _architecture_bytes(manifest: Manifest) -> bytes:
+    return encoding.encode(_architecture_value(manifest.header))  # as bytes, because Python takes True for equal to 1
 
 
 def _check_untouched(child: Manifest, parent: Manifest, segment: int) -> None:

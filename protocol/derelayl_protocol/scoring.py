@@ -23,23 +23,29 @@ SALT_BYTES = 32
 """One word of the contract; 256 bits that nobody can guess while the scores are sealed."""
 
 
-def score_ppm(parent_loss: float | None, child_loss: float | None) -> Ppm:
-    """Return ln(parent's loss / child's loss) in millionths, to nearest (ties to even), within ± MAX_SCORE_PPM.
+CAUTION = 1.0
+"""Standard errors that a score stays below the gain that was measured: a gain that may be chance is none."""
 
-    Losses are means in nats on the same data. UNAVAILABLE when either is None, NaN, infinite or negative: no loss, no
-    comparison. A loss of zero is the limit: a child of zero gets MAX_SCORE_PPM, a parent of zero leaves a worse child
-    - MAX_SCORE_PPM, and two zeros are equal, which is 0.
+
+def score_ppm(parent_loss: float | None, child_loss: float | None, error: float | None) -> Ppm:
+    """Return ln(parent's loss / child's loss) - CAUTION · error in millionths, to nearest, within ± MAX_SCORE_PPM.
+
+    Losses are means in nats on the same data, `error` is the standard error of the logarithm of their ratio. Ties go to
+    even. UNAVAILABLE when one of the three is None, NaN, infinite or negative: no comparison. A loss of zero is the
+    limit: a child of zero gets MAX_SCORE_PPM, a parent of zero leaves a worse child - MAX_SCORE_PPM, and two equal
+    losses are worth 0 at most.
     """
-    if not (_is_loss(parent_loss) and _is_loss(child_loss)):
+    if not (_is_loss(parent_loss) and _is_loss(child_loss) and _is_loss(error)):
         return UNAVAILABLE
-    if parent_loss == child_loss:
+    if child_loss == 0 == parent_loss:
         return Ppm(0)
     if child_loss == 0:
         return Ppm(MAX_SCORE_PPM)
     if parent_loss == 0:
         return Ppm(-MAX_SCORE_PPM)
-    gain = math.log(parent_loss) - math.log(child_loss)  # the quotient itself could overflow
-    return Ppm(max(-MAX_SCORE_PPM, min(MAX_SCORE_PPM, round(gain * PPM))))
+    gain = math.log(parent_loss) - math.log(child_loss) - CAUTION * error  # the quotient itself could overflow
+    most = MAX_SCORE_PPM / PPM
+    return Ppm(round(max(-most, min(most, gain)) * PPM))
 
 
 def commitment(model: ModelId, round: int, validator: Address, salt: bytes, scores: Sequence[Ppm]) -> bytes:

@@ -46,8 +46,9 @@ def seat(number: int, *scores: int, weight: int = 1) -> SeatEntry:
 
 @pytest.mark.parametrize("loss", [None, math.nan, math.inf, -math.inf, -1e-9])
 def test_what_is_no_loss_gives_no_score(loss: float | None) -> None:
-    assert score_ppm(1.0, loss) == UNAVAILABLE
-    assert score_ppm(loss, 1.0) == UNAVAILABLE
+    assert score_ppm(1.0, loss, 0.0) == UNAVAILABLE
+    assert score_ppm(loss, 1.0, 0.0) == UNAVAILABLE
+    assert score_ppm(1.0, 1.0, loss) == UNAVAILABLE
 
 
 @pytest.mark.parametrize(
@@ -65,13 +66,18 @@ def test_what_is_no_loss_gives_no_score(loss: float | None) -> None:
     ],
 )
 def test_a_score_is_the_logarithm_of_the_losses_ratio_in_millionths(parent: float, child: float, score: int) -> None:
-    assert score_ppm(parent, child) == score
+    assert score_ppm(parent, child, 0.0) == score
+
+
+@pytest.mark.parametrize(("error", "score"), [(0.1, 593_147), (0.7, -6_853), (1e308, -MAX_SCORE_PPM)])
+def test_a_score_stays_below_the_gain_by_its_standard_error(error: float, score: int) -> None:
+    assert score_ppm(2.0, 1.0, error) == score
 
 
 @given(*[st.floats(0, allow_infinity=False)] * 2)
 def test_every_pair_of_losses_has_a_score_within_bounds(parent: float, child: float) -> None:
-    assert abs(score_ppm(parent, child)) <= MAX_SCORE_PPM
-    assert score_ppm(parent, child) == -score_ppm(child, parent)
+    assert abs(score_ppm(parent, child, 0.0)) <= MAX_SCORE_PPM
+    assert score_ppm(parent, child, 0.0) == -score_ppm(child, parent, 0.0)
 
 
 def test_a_commitment_needs_a_salt_of_32_bytes() -> None:

@@ -262,14 +262,19 @@ def children() -> list[dict[str, Any]]:
             child, header=replace(header, tensors=(replace(tensors[0], segment=1), *tensors[1:]))
         ),
         "tensor left out": replace(child, header=replace(header, tensors=(tensors[0], *tensors[2:]))),
-        "two parents": replace(child, header=replace(header, parents=(*header.parents, Root(b"\x03" * 32)))),
+        "composed of two parents": replace(
+            child, header=replace(header, parents=(*header.parents, Root(b"\x03" * 32)))
+        ),
+        "composed of two parents, the leased one second": replace(
+            child, header=replace(header, parents=(Root(b"\x03" * 32), *header.parents))
+        ),
     }
     cases = [(name, child, lease | change) for name, change in leases.items()]
     cases += [(name, signed(manifest.header, manifest.chunks), lease) for name, manifest in changed.items()]
     return [
         {
             "name": name,
-            "accepted": name == "as leased",
+            "accepted": name in ("as leased", "composed of two parents"),
             "lease": terms,
             "parent": encode_manifest(genesis).decode(),
             "child": encode_manifest(manifest).decode(),

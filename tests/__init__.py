@@ -1,0 +1,1 @@
+"""The tests, a package so that no other `tests` that happens to be installed is taken for it."""
