@@ -25,9 +25,9 @@ def demo(
     trainers: Annotated[int, typer.Option("--trainers", min=2, max=12, help="Peers that train.")] = 3,
     validators: Annotated[int, typer.Option("--validators", min=2, max=12, help="Peers that judge.")] = 3,
     rounds: Annotated[int, typer.Option("--rounds", min=4, max=100, help="Rounds of the relay.")] = 5,
-    data: Annotated[str, typer.Option("--data", help="mnist-5k, fashion-mnist[:FOLDER], images:FOLDER.")] = "mnist-5k",
+    data: Annotated[str, typer.Option("--data", help="What peers share: mnist-5k or any data spec.")] = "mnist-5k",
     partition: Annotated[
-        str, typer.Option("--partition", help="How peers share it: iid, dirichlet:ALPHA or by-label.")
+        str, typer.Option("--partition", help="How peers share it: iid, dirichlet:ALPHA, by-label or by-site.")
     ] = "dirichlet:0.5",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Optimiser steps of one leg.")] = 100,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of shards, weights and batches.")] = 1,
@@ -79,7 +79,7 @@ def _print(report: Report, options: DemoOptions, as_json: bool) -> None:
     out.print(report.table())
     accuracy, wei = report.accuracy, report.wei
     show(
-        f"accuracy on held-out images: genesis {accuracy.genesis:.1%}, relay {accuracy.final:.1%}, "
+        f"accuracy on held-out data: genesis {accuracy.genesis:.1%}, relay {accuracy.final:.1%}, "
         f"centralised for the same {report.optimiser_steps} steps {accuracy.centralised:.1%}"
     )
     parts = {"balances": wei.balances, "locked": wei.locked, "pending": wei.pending, "burned": wei.burned}

@@ -22,9 +22,9 @@ def prepare_devnet(
     folder: FolderArgument,
     trainers: Annotated[int, typer.Option("--trainers", min=1, max=16)] = 3,
     validators: Annotated[int, typer.Option("--validators", min=1, max=16)] = 3,
-    data: Annotated[str, typer.Option("--data", help="mnist-5k, fashion-mnist[:FOLDER], images:FOLDER.")] = "mnist-5k",
+    data: Annotated[str, typer.Option("--data", help="What peers share: mnist-5k or any data spec.")] = "mnist-5k",
     partition: Annotated[
-        str, typer.Option("--partition", help="How peers share it: iid, dirichlet:ALPHA or by-label.")
+        str, typer.Option("--partition", help="How peers share it: iid, dirichlet:ALPHA, by-label or by-site.")
     ] = "dirichlet:0.5",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the shards and of the genesis weights.")] = 1,
     p2p_port: Annotated[int | None, typer.Option("--p2p-port", help="One port for every peer (own hosts).")] = None,

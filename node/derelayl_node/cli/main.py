@@ -75,6 +75,12 @@ def _devnet(app: typer.Typer) -> None:
     app.add_typer(devnet.app, name="devnet")
 
 
+def _data(app: typer.Typer) -> None:
+    from . import data
+
+    app.add_typer(data.app, name="data")
+
+
 def _chain(app: typer.Typer) -> None:
     from . import chain
 
@@ -99,6 +105,7 @@ COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "key": _key,
     "doctor": _doctor,
     "devnet": _devnet,
+    "data": _data,
     "chain": _chain,
 }
 

@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from derelayl_protocol.errors import LocalFault
 
 from ..files import write_json, write_private
@@ -23,7 +21,9 @@ from ..keys import NodeKey, create_key_file, load_key_file
 from ..ports import Architecture
 from ..training.data import load
 from ..training.dealing import parse_partition
+from ..training.kinds import InputKind, kind_of
 from ..training.partition import write_shards, write_union
+from ..training.split import Inputs, Labels
 
 TOKEN = 10**18
 TOKEN_SUPPLY = 1_000_000 * TOKEN
@@ -39,6 +39,9 @@ CHAIN_ID = 20_260_502
 
 DEVNET_SCRYPT_COST = 2**12
 """A devnet's keys guard play money and its password lies beside them; real keys take the keystore's default."""
+
+MLP_WIDTH, GPT_DIMENSION = 8, 4
+"""Widths of a devnet's networks for tables and text, in multiples of `stem`."""
 
 WORLD_FILE = "world.json"
 
@@ -131,9 +134,9 @@ class Plan:
     trainers: int = 3
     validators: int = 3
     data: str = "mnist-5k"
-    partition: str = "dirichlet:0.5"  # how the images are dealt out: iid, dirichlet:ALPHA or by-label
+    partition: str = "dirichlet:0.5"  # how the samples are dealt out: iid, dirichlet:ALPHA, by-label or by-site
     held_fraction: float = 0.25  # of each peer's data, for judging
-    test_size: int = 1000  # images that no peer holds
+    test_size: int = 1000  # samples that no peer holds, at most a fifth of all
     stem: int = 16  # width of the network
     seed: int = 1
     p2p_ports: tuple[int, ...] | None = None  # one for each member; None takes free ones
@@ -160,19 +163,18 @@ def prepare(folder: Path, plan: Plan) -> World:
 
 def _lay_out(folder: Path, plan: Plan) -> World:
     partition = parse_partition(plan.partition)
-    whole = load(plan.data)
-    images = np.concatenate([whole.train_x, whole.held_x])
-    labels = np.concatenate([whole.train_y, whole.held_y])
+    inputs, labels, sites = load(plan.data).pooled()
     workers = plan.trainers + plan.validators
     shards = write_shards(
-        images,
+        inputs,
         labels,
         folder / "data",
         parts=workers,
         partition=partition,
         held_fraction=plan.held_fraction,
-        test_size=plan.test_size,
+        test_size=min(plan.test_size, max(1, len(labels) // 5)),
         seed=plan.seed,
+        sites=sites,
     )
     write_union(shards.peers, folder / "data" / "union.safetensors")
     write_private(folder / "password", secrets.token_urlsafe(24) + "\n")
@@ -187,13 +189,11 @@ def _lay_out(folder: Path, plan: Plan) -> World:
         Member(name, role, _new_key(folder / name, password), shard, p2p, api)
         for (name, role), shard, p2p, api in zip(names, data, p2p_ports, api_ports, strict=True)
     )
-    channels, height, width = images.shape[1:]
-    shape = {"channels": channels, "height": height, "width": width, "classes": int(labels.max()) + 1}
     world = World(
         folder=folder,
         founder=_new_key(folder / "founder", password),
         members=members,
-        architecture=Architecture("small-cnn", {**shape, "stem": plan.stem}),
+        architecture=network_for(inputs, labels, plan.stem),
         seed=plan.seed,
     )
     balances = {account: str(GAS_GRANT) for account in (world.founder, *(member.account for member in members))}
@@ -201,6 +201,24 @@ def _lay_out(folder: Path, plan: Plan) -> World:
     write_json(folder / "chain" / "genesis.json", {"chain_id": CHAIN_ID, "balances": balances})
     world.write()
     return world
+
+
+def network_for(inputs: Inputs, labels: Labels, stem: int) -> Architecture:
+    """Name a small network of two segments for samples of their kind. Raises LocalFault: there is none."""
+    shape, classes = inputs.shape[1:], max(2, int(labels.max()) + 1)
+    kind = kind_of(inputs, labels)
+    match kind:
+        case InputKind.IMAGE:
+            image = {"channels": shape[0], "height": shape[1], "width": shape[2]}
+            return Architecture("small-cnn", {**image, "classes": classes, "stem": stem})
+        case InputKind.TABLE:
+            row = {"features": shape[0], "classes": classes}
+            return Architecture("mlp", {**row, "width": MLP_WIDTH * stem, "depth": 2, "segments": 2})
+        case InputKind.TEXT:
+            window = {"length": shape[0], "dimension": GPT_DIMENSION * stem}
+            return Architecture("gpt", {**window, "depth": 2, "heads": 4, "segments": 2})
+        case InputKind.LABELLED_TEXT:
+            raise LocalFault(f"a devnet has no small network for {kind}; allowed are images, table rows, text windows")
 
 
 def free_ports(count: int) -> tuple[int, ...]:

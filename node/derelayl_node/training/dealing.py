@@ -1,9 +1,9 @@
-"""Who gets which samples of one labelled set: at random, by Dirichlet label mixes, or label by label."""
+"""Who gets which samples of one set: at random, by Dirichlet label mixes, label by label, or site by site."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +16,24 @@ MIN_SHARD_SAMPLES = 64
 ALPHA_RANGE = (1e-3, 1e6)
 """Below, one peer has all of a class anyway; above, all mixes are equal; far beyond both numpy's draws break down."""
 
-PARTITIONS = "iid, dirichlet:ALPHA or by-label"
+PARTITIONS = "iid, dirichlet:ALPHA, by-label or by-site"
 
 Indices = NDArray[np.int64]
+
+Traits = Literal["nothing", "labels", "sites"]
 
 
 class Partition(Protocol):
     """A rule for dealing samples out to peers."""
 
-    def deal(self, labels: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
+    deals_by: ClassVar[Traits]
+    """What the rule looks at."""
+
+    def deal(self, traits: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
         """Deal `indices` out: `parts` disjoint arrays in random order, each of at least MIN_SHARD_SAMPLES.
 
-        `indices` are at least `parts` times MIN_SHARD_SAMPLES. Raises LocalFault where the rule cannot be kept.
+        `traits` are the label or the site of every sample, as `deals_by` says. `indices` are at least `parts` times
+        MIN_SHARD_SAMPLES. Raises LocalFault where the rule cannot be kept.
         """
         ...
 
@@ -36,7 +42,9 @@ class Partition(Protocol):
 class Iid:
     """Every peer a random sample of the whole; sizes differ by one at most."""
 
-    def deal(self, labels: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
+    deals_by: ClassVar[Traits] = "nothing"
+
+    def deal(self, traits: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
         """See Partition."""
         return np.array_split(rng.permutation(indices), parts)
 
@@ -49,17 +57,18 @@ class Dirichlet:
     """
 
     alpha: float
+    deals_by: ClassVar[Traits] = "labels"
 
     def __post_init__(self) -> None:
         least, most = ALPHA_RANGE
         if not least <= self.alpha <= most:
             raise LocalFault(f"alpha {self.alpha} of a Dirichlet partition must be within {least:g} … {most:g}")
 
-    def deal(self, labels: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
+    def deal(self, traits: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
         """See Partition; a part that drew too little is filled up from the largest."""
         hands: list[list[int]] = [[] for _ in range(parts)]
-        for label in np.unique(labels[indices]):
-            members = rng.permutation(indices[labels[indices] == label])
+        for label in np.unique(traits[indices]):
+            members = rng.permutation(indices[traits[indices] == label])
             ends = (np.cumsum(rng.dirichlet([self.alpha] * parts))[:-1] * len(members)).astype(int)
             for hand, piece in zip(hands, np.split(members, ends), strict=True):
                 hand.extend(piece.tolist())
@@ -75,32 +84,54 @@ class Dirichlet:
 class ByLabel:
     """Each class whole to one peer, so that no two peers share a label: the hardest split."""
 
-    def deal(self, labels: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
+    deals_by: ClassVar[Traits] = "labels"
+
+    def deal(self, traits: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
         """See Partition; the largest class left goes to the peer with the fewest samples."""
-        classes, sizes = np.unique(labels[indices], return_counts=True)
-        if len(classes) < parts:
-            raise LocalFault(f"{len(classes)} classes cannot be dealt by label to {parts} peers")
-        shuffled = rng.permutation(len(classes))  # so that classes of one size go to peers by the seed
-        dealt: list[list[int]] = [[] for _ in range(parts)]
-        held = [0] * parts
-        for each in shuffled[np.argsort(-sizes[shuffled], kind="stable")].tolist():
-            peer = held.index(min(held))
-            dealt[peer].append(each)
-            held[peer] += int(sizes[each])
-        if min(held) < MIN_SHARD_SAMPLES:
-            raise LocalFault(
-                f"by label, one of {parts} peers gets {min(held)} samples, needed are {MIN_SHARD_SAMPLES}: "
-                f"its classes are too small"
-            )
-        return [rng.permutation(indices[np.isin(labels[indices], classes[hand])]) for hand in dealt]
+        return _deal_whole(traits, indices, parts, rng, rule="by label", groups="classes")
+
+
+@dataclass(frozen=True, slots=True)
+class BySite:
+    """Each natural site (hospital, author, genre, vendor) whole to one peer: the split that nobody had to simulate."""
+
+    deals_by: ClassVar[Traits] = "sites"
+
+    def deal(self, traits: Indices, indices: Indices, parts: int, rng: np.random.Generator) -> list[Indices]:
+        """See Partition; the largest site left goes to the peer with the fewest samples."""
+        return _deal_whole(traits, indices, parts, rng, rule="by site", groups="sites")
+
+
+def _deal_whole(
+    traits: Indices, indices: Indices, parts: int, rng: np.random.Generator, *, rule: str, groups: str
+) -> list[Indices]:
+    """Deal groups of equal trait whole. Raises LocalFault: fewer than parts, or too small."""
+    values, sizes = np.unique(traits[indices], return_counts=True)
+    if len(values) < parts:
+        raise LocalFault(f"{len(values)} {groups} cannot be dealt {rule} to {parts} peers")
+    shuffled = rng.permutation(len(values))  # so that groups of one size go to peers by the seed
+    dealt: list[list[int]] = [[] for _ in range(parts)]
+    held = [0] * parts
+    for each in shuffled[np.argsort(-sizes[shuffled], kind="stable")].tolist():
+        peer = held.index(min(held))
+        dealt[peer].append(each)
+        held[peer] += int(sizes[each])
+    if min(held) < MIN_SHARD_SAMPLES:
+        raise LocalFault(
+            f"{rule}, one of {parts} peers gets {min(held)} samples, needed are {MIN_SHARD_SAMPLES}: "
+            f"its {groups} are too small"
+        )
+    return [rng.permutation(indices[np.isin(traits[indices], values[hand])]) for hand in dealt]
 
 
 def parse_partition(text: str) -> Partition:
-    """Return the rule that a name stands for: `iid`, `dirichlet:ALPHA` or `by-label`. Raises LocalFault."""
+    """Return the rule that a name stands for: `iid`, `dirichlet:ALPHA`, `by-label` or `by-site`. Raises LocalFault."""
     if text == "iid":
         return Iid()
     if text == "by-label":
         return ByLabel()
+    if text == "by-site":
+        return BySite()
     kind, _, argument = text.partition(":")
     if kind == "dirichlet":
         try:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,14 +66,20 @@ def parse_image_folder(text: str) -> ImageFolder:
     path, *options = text.split(",")
     size, gray = None, False
     for option in options:
-        found = re.fullmatch(r"size=([1-9]\d{0,4})x([1-9]\d{0,4})", option)
+        found = parse_size(option.removeprefix("size=")) if option.startswith("size=") else None
         if found and size is None:
-            size = int(found[1]), int(found[2])
+            size = found
         elif option == "gray" and not gray:
             gray = True
         else:
             raise LocalFault(f"images:{text}: {option!r} is not an option; allowed are size=HxW and gray, each once")
     return ImageFolder(Path(path), size, gray)
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Parse `HxW`, height and width in pixels; None if it is not that."""
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def read_image_folder(folder: ImageFolder, max_bytes: int) -> tuple[Labelled, Labelled]:
@@ -87,7 +94,7 @@ def read_image_folder(folder: ImageFolder, max_bytes: int) -> tuple[Labelled, La
         raise LocalFault(f"{folder.path} has no images in its class folders")
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        height, width = folder.size or _decode((train.paths or held.paths)[0], folder).shape[1:]
+        height, width = folder.size or decode_image((train.paths or held.paths)[0], folder).shape[1:]
         shape = (folder.channels, height, width)
         size = (len(train.paths) + len(held.paths)) * folder.channels * height * width
         if size > max_bytes:
@@ -98,7 +105,7 @@ def read_image_folder(folder: ImageFolder, max_bytes: int) -> tuple[Labelled, La
 def _read(files: Files, folder: ImageFolder, shape: tuple[int, int, int]) -> Labelled:
     images = np.empty((len(files.paths), *shape), dtype=np.uint8)
     for image, path in zip(images, files.paths, strict=True):
-        decoded = _decode(path, folder)
+        decoded = decode_image(path, folder)
         if decoded.shape != shape:
             raise LocalFault(
                 f"{path} is {decoded.shape[1]}x{decoded.shape[2]} (height x width), "
@@ -108,10 +115,14 @@ def _read(files: Files, folder: ImageFolder, shape: tuple[int, int, int]) -> Lab
     return images, np.array(files.labels, dtype=np.int64)
 
 
-def _decode(path: Path, folder: ImageFolder) -> NDArray[np.uint8]:
-    """Return one image as uint8 (C, H, W): turned upright, what is transparent laid on white, stretched to the size."""
+def decode_image(source: Path | IO[bytes], folder: ImageFolder, name: str = "") -> NDArray[np.uint8]:
+    """Return one image as uint8 (C, H, W): turned upright, what is transparent laid on white, stretched to the size.
+
+    Raises LocalFault naming `name`, or else the path.
+    """
+    path = name or source
     try:
-        with Image.open(path, formats=FORMATS) as file:  # reads the header only
+        with Image.open(source, formats=FORMATS) as file:  # reads the header only
             if file.width * file.height > MAX_IMAGE_PIXELS:
                 raise _too_large(path, f"{file.width * file.height} pixels")
             if file.mode not in EIGHT_BIT_MODES:
@@ -128,7 +139,7 @@ def _decode(path: Path, folder: ImageFolder) -> NDArray[np.uint8]:
     return pixels.transpose(2, 0, 1)
 
 
-def _too_large(path: Path, found: str) -> LocalFault:
+def _too_large(path: object, found: str) -> LocalFault:
     return LocalFault(f"{path} has {found}, allowed are {MAX_IMAGE_PIXELS}")
 
 

@@ -1,4 +1,4 @@
-"""Cut one labelled set into shards, as peers who never shared data would hold them."""
+"""Cut one set into shards, as peers who never shared data would hold them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from derelayl_protocol.errors import LocalFault
 
-from .data import load_shard
 from .dealing import MIN_SHARD_SAMPLES, Partition
+from .kinds import InputKind, kind_of
+from .shard import load_shard, write_shard
+from .split import Inputs, Labels, Split
 
 TEST_SHARD = "test.safetensors"
 
@@ -27,8 +28,8 @@ class Shards:
 
 
 def write_shards(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    inputs: Inputs,
+    labels: Labels,
     out_dir: Path,
     *,
     parts: int,
@@ -36,46 +37,49 @@ def write_shards(
     held_fraction: float,
     test_size: int,
     seed: int,
+    sites: NDArray[np.int64] | None = None,
 ) -> Shards:
     """Write `parts` disjoint shards and a test shard; the same arguments give the same bytes.
 
-    images (N, C, H, W), labels (N,). The test shard is a random sample; `partition` deals out the rest. Each shard
-    holds out `held_fraction` of its samples. Raises LocalFault, before anything is written.
+    `inputs` and `labels` are of any kind that `Split` holds, `sites` (N,) where samples come from, None if unknown.
+    The test shard is a random sample; `partition` deals out the rest. Each shard holds out `held_fraction` of its
+    samples. Raises LocalFault, before anything is written.
     """
-    _check(images, labels, parts, held_fraction, test_size)
+    _check(inputs, labels, parts, held_fraction, test_size)
+    traits = _traits(inputs, labels, sites, partition)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     test, rest = order[:test_size], order[test_size:]
-    dealt = partition.deal(labels, rest, parts, rng)
+    dealt = partition.deal(traits, rest, parts, rng)
     out_dir.mkdir(parents=True, exist_ok=True)
     peers = []
     for index, part in enumerate(dealt):
         held = max(1, round(len(part) * held_fraction))
         peers.append(out_dir / f"peer{index}.safetensors")
-        _write(peers[-1], images, labels, part[held:], part[:held])
-    _write(out_dir / TEST_SHARD, images, labels, test[:0], test)
+        _write(peers[-1], inputs, labels, part[held:], part[:held])
+    _write(out_dir / TEST_SHARD, inputs, labels, test[:0], test)
     return Shards(tuple(peers), out_dir / TEST_SHARD)
 
 
 def write_union(shards: Sequence[Path], out: Path) -> None:
     """Join shards, training parts and held-out parts each: what a central trainer would have. Raises LocalFault."""
     splits = [load_shard(path) for path in shards]
-    images = np.concatenate([part for split in splits for part in (split.train_x, split.held_x)])
-    labels = np.concatenate([part for split in splits for part in (split.train_y, split.held_y)])
-    sizes = [size for split in splits for size in (len(split.train_y), len(split.held_y))]
-    parts = np.split(np.arange(len(labels)), np.cumsum(sizes)[:-1])
-    _write(out, images, labels, np.concatenate(parts[0::2]), np.concatenate(parts[1::2]))
+    write_shard(
+        out,
+        Split(
+            np.concatenate([split.train_x for split in splits]),
+            np.concatenate([split.train_y for split in splits]),
+            np.concatenate([split.held_x for split in splits]),
+            np.concatenate([split.held_y for split in splits]),
+        ),
+    )
 
 
-def _check(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    parts: int,
-    held_fraction: float,
-    test_size: int,
-) -> None:
-    if images.ndim != 4 or labels.shape != images.shape[:1]:
-        raise LocalFault(f"images {images.shape} and labels {labels.shape} are not (N, C, H, W) and (N,)")
+def _check(inputs: Inputs, labels: Labels, parts: int, held_fraction: float, test_size: int) -> None:
+    kind = kind_of(inputs, labels)
+    wanted = inputs.shape if kind is InputKind.TEXT else inputs.shape[:1]
+    if labels.shape != wanted:
+        raise LocalFault(f"{kind} {inputs.shape} need labels {wanted}, not {labels.shape}")
     if parts < 1 or test_size < 1 or not 0 < held_fraction < 1:
         raise LocalFault(
             f"parts {parts} and test_size {test_size} must be positive, held_fraction {held_fraction} within (0, 1)"
@@ -87,17 +91,22 @@ def _check(
         )
 
 
-def _write(
-    path: Path,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    train: NDArray[np.int64],
-    held: NDArray[np.int64],
-) -> None:
-    tensors = {
-        "train_images": images[train],
-        "train_labels": labels[train].astype(np.int64),
-        "held_images": images[held],
-        "held_labels": labels[held].astype(np.int64),
-    }
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path)
+def _traits(inputs: Inputs, labels: Labels, sites: NDArray[np.int64] | None, partition: Partition) -> NDArray[np.int64]:
+    """Give what the partition deals by, of each sample. Raises LocalFault where the data does not tell."""
+    match partition.deals_by:
+        case "sites" if sites is None:
+            raise LocalFault("the data names no sites, so it cannot be dealt by site; name them in the data spec")
+        case "sites":
+            assert sites is not None
+            if sites.shape != labels.shape[:1]:
+                raise LocalFault(f"{len(labels)} samples have the sites of {len(sites)}")
+            return sites
+        case "labels" if kind_of(inputs, labels) is InputKind.TEXT:
+            raise LocalFault("text has no labels to deal by; allowed are iid and by-site")
+        case "labels":
+            return labels
+    return np.zeros(len(labels), np.int64)
+
+
+def _write(path: Path, inputs: Inputs, labels: Labels, train: NDArray[np.int64], held: NDArray[np.int64]) -> None:
+    write_shard(path, Split(inputs[train], labels[train], inputs[held], labels[held]))

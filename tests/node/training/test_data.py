@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from derelayl_node.training.data import Split, load
+from derelayl_node.training.data import Sites, Split, check_split, load, load_shard
+from derelayl_node.training.inputs import to_inputs
+from derelayl_node.training.kinds import InputKind
+from derelayl_node.training.shard import write_shard
 from derelayl_protocol.errors import LocalFault
 
 from .tiny import SIDE, tiny_shard, tiny_tensors
@@ -17,7 +20,9 @@ NO_IMAGES = np.zeros((0, 1, SIDE, SIDE), np.uint8)
 NO_LABELS = np.zeros(0, np.int64)
 
 
-@pytest.mark.parametrize("spec", ["", "shard:", "images:", "cifar", "mnist-5k:x", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "spec", ["", "shard:", "images:", "table:", "text", "hf:", "sotu:", "cifar", "mnist-5k:x", "file:///etc/passwd"]
+)
 def test_an_unknown_spec_is_refused_with_the_allowed_ones(spec: str) -> None:
     with pytest.raises(LocalFault, match="allowed are shard:PATH"):
         load(spec)
@@ -72,13 +77,13 @@ def test_an_absent_shard_is_refused(tmp_path: Path) -> None:
 def test_images_of_another_size_do_not_fit_the_network(tmp_path: Path) -> None:
     split = load(f"shard:{tiny_shard(tmp_path)}")
     with pytest.raises(LocalFault, match=r"images are \(1, 8, 8\), the network takes \(1, 28, 28\)"):
-        split.check_fits((1, 28, 28), 10)
+        split.check_fits((1, 28, 28), 10, InputKind.IMAGE)
 
 
 def test_labels_beyond_the_networks_classes_do_not_fit(tmp_path: Path) -> None:
     split = load(f"shard:{tiny_shard(tmp_path, held_labels=np.full(32, 9))}")
     with pytest.raises(LocalFault, match="label 9, the network's classes are 0 … 8"):
-        split.check_fits((1, SIDE, SIDE), 9)
+        split.check_fits((1, SIDE, SIDE), 9, InputKind.IMAGE)
 
 
 def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -86,6 +91,112 @@ def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
     split = load(f"shard:{tiny_shard(tmp_path)}")
     np.testing.assert_array_equal(split.train_x, tensors["train_images"])
     np.testing.assert_array_equal(split.held_y, tensors["held_labels"])
+
+
+def table_split(rows: int = 40, features: int = 5) -> Split:
+    values = np.random.default_rng(0).normal(size=(rows, features)).astype(np.float32)
+    labels = (np.arange(rows) % 3).astype(np.int64)
+    return Split(values[:30], labels[:30], values[30:], labels[30:])
+
+
+def text_split(length: int = 5) -> Split:
+    cut = np.arange(40 * (length + 1), dtype=np.uint8).reshape(40, length + 1)
+    inputs, following = cut[:, :-1].copy(), cut[:, 1:].astype(np.int64)
+    return Split(inputs[:30], following[:30], inputs[30:], following[30:])
+
+
+def replaced(split: Split, **changes: np.ndarray | Sites) -> Split:
+    parts = {name: getattr(split, name) for name in ("train_x", "train_y", "held_x", "held_y", "sites")}
+    return Split(**{**parts, **changes})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("part", ["train_x", "held_x"])
+def test_a_table_with_a_number_that_is_none_is_refused_with_its_row(tmp_path: Path, part: str, value: float) -> None:
+    split = table_split()
+    getattr(split, part)[7, 2] = value
+    write_shard(tmp_path / "x", split)
+    with pytest.raises(LocalFault, match="row 7 holds NaN or an infinity"):
+        load_shard(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("split", "changes", "reason"),
+    [
+        (table_split(), {"train_y": np.full(30, 1000)}, "train labels 1000 … 1000, allowed are 0 … 999"),
+        (table_split(), {"held_y": np.full(10, -1)}, "held-out labels -1 … -1"),
+        (table_split(), {"train_y": np.zeros(29, np.int64)}, "30 train table rows and 29 train labels"),
+        (table_split(), {"train_y": np.zeros(30)}, "train labels are float64"),
+        (table_split(), {"train_x": np.zeros((30, 4), np.float32)}, r"train table rows are \(4,\), held-out"),
+        (table_split(), {"train_x": np.zeros((30, 5))}, "float64 and shape .* of no known kind"),
+        (table_split(), {"train_x": np.zeros((30, 5), np.uint8)}, "train samples are labelled texts"),
+        (text_split(), {"train_y": np.full((30, 5), 256)}, "allowed are 0 … 255"),
+        (text_split(), {"train_y": np.zeros((30, 4), np.int64)}, r"need int64 \(30, 5\)"),
+        (text_split(), {"held_x": np.zeros((0, 5), np.uint8), "held_y": np.zeros((0, 5), np.int64)}, "is empty"),
+        (table_split(), {"sites": Sites(np.zeros(3, np.int64), np.zeros(10, np.int64), ("a",))}, "the sites of 3"),
+        (
+            table_split(),
+            {"sites": Sites(np.ones(30, np.int64), np.zeros(10, np.int64), ("a",))},
+            "sites are 1 … 1 of 1",
+        ),
+    ],
+)
+def test_parts_that_contradict_each_other_are_refused(split: Split, changes: dict, reason: str) -> None:
+    with pytest.raises(LocalFault, match=reason):
+        check_split("somewhere", replaced(split, **changes))
+
+
+@pytest.mark.parametrize(
+    ("split", "shape", "classes", "kind", "reason"),
+    [
+        (table_split(), (5,), 256, InputKind.TEXT, "the data are table rows, the network takes text windows"),
+        (text_split(), (5,), 256, InputKind.TABLE, "the data are text windows, the network takes table rows"),
+        (text_split(), (1, 8, 8), 10, InputKind.IMAGE, "the data are text windows, the network takes images"),
+        (table_split(), (6,), 3, InputKind.TABLE, r"table rows are \(5,\), the network takes \(6,\)"),
+        (text_split(), (4,), 256, InputKind.TEXT, r"text windows are \(5,\), the network takes \(4,\)"),
+        (table_split(), (5,), 2, InputKind.TABLE, "label 2, the network's classes are 0 … 1"),
+    ],
+)
+def test_data_of_another_kind_size_or_classes_does_not_fit(
+    split: Split, shape: tuple[int, ...], classes: int, kind: InputKind, reason: str
+) -> None:
+    with pytest.raises(LocalFault, match=reason):
+        split.check_fits(shape, classes, kind)
+
+
+@pytest.mark.parametrize("split", [table_split(), text_split()], ids=["table", "text"])
+def test_a_shard_of_any_kind_is_read_as_it_was_written(tmp_path: Path, split: Split) -> None:
+    write_shard(tmp_path / "x", split)
+    again = load(f"shard:{tmp_path / 'x'}")
+    assert again.kind == split.kind
+    for name in ("train_x", "train_y", "held_x", "held_y"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(split, name))
+
+
+def test_a_shard_that_mixes_two_kinds_is_refused(tmp_path: Path) -> None:
+    save_file({**tiny_tensors(), "held_rows": np.zeros((3, 2), np.float32)}, tmp_path / "x")
+    with pytest.raises(LocalFault, match="a shard holds"):
+        load_shard(tmp_path / "x")
+
+
+def test_inputs_are_mapped_by_kind_and_never_share_memory_with_the_data() -> None:
+    rows, text = table_split().train_x, text_split().train_x
+    inputs = to_inputs(rows)
+    np.testing.assert_array_equal(inputs.numpy(), rows)
+    inputs.zero_()
+    assert rows.any()
+    assert to_inputs(text).tolist() == text.tolist()
+    with pytest.raises(LocalFault, match="no known kind"):
+        to_inputs(np.zeros((2, 3)))
+
+
+def test_both_parts_are_pooled_with_their_sites() -> None:
+    sites = Sites(np.zeros(30, np.int64), np.ones(10, np.int64), ("a", "b"))
+    inputs, labels, origins = replaced(table_split(), sites=sites).pooled()
+    assert (len(inputs), len(labels)) == (40, 40)
+    assert origins is not None
+    assert origins.tolist() == [0] * 30 + [1] * 10
+    assert table_split().pooled()[2] is None
 
 
 @pytest.mark.slow

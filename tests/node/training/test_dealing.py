@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from derelayl_node.training.dealing import (
     MIN_SHARD_SAMPLES,
     ByLabel,
+    BySite,
     Dirichlet,
     Iid,
     Partition,
@@ -15,7 +16,7 @@ from derelayl_node.training.dealing import (
 )
 from derelayl_protocol.errors import LocalFault
 
-RULES = ["iid", "dirichlet:0.001", "dirichlet:0.5", "dirichlet:1e6", "by-label"]
+RULES = ["iid", "dirichlet:0.001", "dirichlet:0.5", "dirichlet:1e6", "by-label", "by-site"]
 
 
 def deal(rule: Partition, labels: np.ndarray, parts: int, seed: int = 0) -> list[np.ndarray]:
@@ -27,9 +28,11 @@ def ten_classes(samples: int) -> np.ndarray:
     return np.arange(samples) // 2 % 10
 
 
-@pytest.mark.parametrize("name", ["", "IID", "iid:", "by-label:2", "dirichlet", "dirichlet:", "dirichlet:x", "site"])
+@pytest.mark.parametrize(
+    "name", ["", "IID", "iid:", "by-label:2", "by-site:1", "dirichlet", "dirichlet:", "dirichlet:x", "site"]
+)
 def test_an_unknown_rule_is_refused(name: str) -> None:
-    with pytest.raises(LocalFault, match=r"allowed are iid, dirichlet:ALPHA or by-label|is not a number"):
+    with pytest.raises(LocalFault, match=r"allowed are iid, dirichlet:ALPHA, by-label or by-site|is not a number"):
         parse_partition(name)
 
 
@@ -42,6 +45,22 @@ def test_an_alpha_that_cannot_be_drawn_from_is_refused(alpha: str) -> None:
 def test_more_peers_than_classes_are_refused_by_label() -> None:
     with pytest.raises(LocalFault, match="10 classes cannot be dealt by label to 11 peers"):
         deal(ByLabel(), ten_classes(4000), 11)
+
+
+def test_fewer_sites_than_peers_are_refused() -> None:
+    with pytest.raises(LocalFault, match="4 sites cannot be dealt by site to 5 peers"):
+        deal(BySite(), np.arange(2000) // 2 % 4, 5)
+
+
+def test_sites_too_small_for_a_peer_of_their_own_are_refused() -> None:
+    with pytest.raises(LocalFault, match="by site, one of 3 peers gets 30 samples, needed are 64: its sites are too"):
+        deal(BySite(), np.repeat([0, 1, 2], [1000, 800, 60]), 3)
+
+
+def test_a_site_is_with_one_peer_and_the_largest_are_dealt_first() -> None:
+    sites = np.repeat([7, 3, 5, 9], [1000, 800, 500, 400])
+    dealt = deal(BySite(), sites, 2)
+    assert sorted(sorted(set(sites[part].tolist())) for part in dealt) == [[3, 5], [7, 9]]
 
 
 def test_classes_too_small_for_a_peer_of_their_own_are_refused_by_label() -> None:
@@ -65,7 +84,7 @@ def test_every_sample_goes_to_one_peer_and_every_peer_gets_enough(
     try:
         dealt, again = (deal(parse_partition(rule), labels, parts, seed) for _ in range(2))
     except LocalFault:
-        assert rule == "by-label"
+        assert rule in ("by-label", "by-site")
         return
     assert len(dealt) == parts
     assert sorted(np.concatenate(dealt).tolist()) == list(range(0, samples, 2))
@@ -109,3 +128,4 @@ def test_the_names_give_the_rules() -> None:
     assert parse_partition("iid") == Iid()
     assert parse_partition("dirichlet:0.5") == Dirichlet(0.5)
     assert parse_partition("by-label") == ByLabel()
+    assert parse_partition("by-site") == BySite()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from derelayl_node.training.data import load_shard
-from derelayl_node.training.dealing import MIN_SHARD_SAMPLES, ByLabel, Dirichlet, Iid
+from derelayl_node.training.dealing import MIN_SHARD_SAMPLES, ByLabel, BySite, Dirichlet, Iid
+from derelayl_node.training.kinds import InputKind
 from derelayl_node.training.partition import Shards, write_shards, write_union
 from derelayl_protocol.errors import LocalFault
 
@@ -48,8 +49,47 @@ def test_a_cut_that_cannot_be_made_is_refused(tmp_path: Path, changes: dict, rea
 
 def test_images_without_a_channel_axis_are_refused(tmp_path: Path) -> None:
     images, labels = numbered_set()
-    with pytest.raises(LocalFault, match="are not"):
+    with pytest.raises(LocalFault, match="of no known kind"):
         write_shards(images[:, 0], labels, tmp_path, parts=2, partition=Iid(), held_fraction=0.5, test_size=1, seed=0)
+
+
+def test_sets_without_sites_or_labels_are_refused_where_the_rule_needs_them(tmp_path: Path) -> None:
+    text = np.zeros((SAMPLES, 4), np.uint8)
+    following = np.zeros((SAMPLES, 4), np.int64)
+    size = {"parts": 2, "held_fraction": 0.5, "test_size": 1, "seed": 0}
+    with pytest.raises(LocalFault, match="names no sites, so it cannot be dealt by site"):
+        cut(tmp_path / "out", partition=BySite())
+    with pytest.raises(LocalFault, match="1200 samples have the sites of 3"):
+        cut(tmp_path / "out", partition=BySite(), sites=np.zeros(3, np.int64))
+    with pytest.raises(LocalFault, match="text has no labels to deal by"):
+        write_shards(text, following, tmp_path / "out", partition=ByLabel(), **size)
+    with pytest.raises(LocalFault, match=r"text windows \(1200, 4\) need labels \(1200, 4\)"):
+        write_shards(text, following[:, :3], tmp_path / "out", partition=Iid(), **size)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_site_lies_whole_in_one_shard(tmp_path: Path) -> None:
+    sites = np.arange(SAMPLES) // 150  # eight sites that have nothing to do with the labels
+    shards = cut(tmp_path, partition=BySite(), parts=3, sites=sites)
+    splits = [load_shard(path) for path in shards.peers]
+    held = [{number // 150 for number in numbers(split.train_x) + numbers(split.held_x)} for split in splits]
+    assert sorted(site for each in held for site in each) == list(range(8))
+
+
+@pytest.mark.parametrize("kind", [InputKind.TABLE, InputKind.TEXT])
+def test_tables_and_text_are_cut_like_images(tmp_path: Path, kind: InputKind) -> None:
+    places = np.arange(SAMPLES)
+    if kind is InputKind.TABLE:
+        inputs, labels = np.repeat(places[:, None], 3, axis=1).astype(np.float32), (places % 10).astype(np.int64)
+    else:
+        inputs = np.stack([places // 256, places % 256], axis=1).astype(np.uint8)
+        labels = inputs.astype(np.int64)
+    settings = {"parts": 4, "partition": Iid(), "held_fraction": 0.25, "test_size": 100, "seed": 3}
+    shards = write_shards(inputs, labels, tmp_path, **settings)
+    splits = [load_shard(path) for path in (*shards.peers, shards.test)]
+    assert {split.kind for split in splits} == {kind}
+    found = np.concatenate([part for split in splits for part in (split.train_x, split.held_x)])
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, inputs.tolist()))
 
 
 def test_every_sample_goes_to_exactly_one_file(tmp_path: Path) -> None:

@@ -1,51 +1,77 @@
-"""What every architecture of the registry is: a classifier of images whose state is cut into segments."""
+"""What every architecture of the registry is: a classifier whose state is cut into segments."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
 
+from ..kinds import InputKind
+
+IMPORTANCE_PREFIX = "importance."
+"""State-dict names of the importance weights, followed by the parameter's name with slashes for dots."""
+
 
 class SegmentedModel(nn.Module, ABC):
-    """A classifier of images; its stages are cut into segments, the unit that one leg trains.
+    """A classifier of samples of one kind; its stages are cut into segments, the unit that one leg trains.
 
-    Every tensor of the state dict belongs to exactly one segment. No layer may mix the samples of a batch (no batch
-    normalisation): a running mean of one peer's data would be wrong for the next peer's.
+    Every tensor of the state dict belongs to exactly one segment. By default no layer mixes the samples of a batch: a
+    running mean of one peer's data is wrong for the next peer's. A family may offer batch normalisation all the same;
+    then running statistics are tensors of their layer's segment, and a segment that is not leased keeps them.
     """
 
-    def __init__(self, input_shape: tuple[int, int, int], classes: int) -> None:
+    input_kind: InputKind = InputKind.IMAGE
+
+    def __init__(self, input_shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
-        self.input_shape = input_shape  # (C, H, W)
-        self.classes = classes
+        self.input_shape = input_shape  # of one sample: images (C, H, W), table rows (F,), text (T,)
+        self.classes = classes  # for text the byte values
 
     @property
     @abstractmethod
     def segments(self) -> list[list[str]]:
-        """The names of the state-dict tensors of each segment."""
+        """The names of the state-dict tensors of each segment, but for importance weights."""
 
     @abstractmethod
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W), values in [-1, 1], to logits (B, classes)."""
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map a batch as `inputs.to_inputs` makes it to logits (B, classes); for text (B, classes, T)."""
 
     def names_of(self, segment: int) -> frozenset[str]:
         """Name the tensors that a leg on `segment` may change; WHOLE_MODEL means all. Raises LocalFault."""
-        segments = self.segments
-        if segment == WHOLE_MODEL:
-            return frozenset(name for names in segments for name in names)
-        if not 0 <= segment < len(segments):
-            raise LocalFault(
-                f"segment {segment} does not exist; the network has {len(segments)}, or {WHOLE_MODEL} for all"
-            )
-        return frozenset(segments[segment])
+        places = self.segment_of()
+        count = 1 + max(places.values())
+        if segment != WHOLE_MODEL and not 0 <= segment < count:
+            raise LocalFault(f"segment {segment} does not exist; the network has {count}, or {WHOLE_MODEL} for all")
+        return frozenset(name for name, place in places.items() if segment in (place, WHOLE_MODEL))
 
     def segment_of(self) -> dict[str, int]:
         """Map each tensor's name to its segment."""
-        return {name: index for index, names in enumerate(self.segments) for name in names}
+        places = {name: index for index, names in enumerate(self.segments) for name in names}
+        return places | {importance_name(name): places[name] for name, _ in self.named_importance()}
+
+    def add_importance(self) -> None:
+        """Give every parameter a buffer of its shape for its importance, zero at first; they travel with the baton."""
+        names = [(name, torch.zeros_like(parameter)) for name, parameter in self.named_parameters()]
+        self.importance = nn.Module()
+        for name, zeros in names:
+            self.importance.register_buffer(importance_name(name).removeprefix(IMPORTANCE_PREFIX), zeros.detach())
+
+    def named_importance(self) -> Iterator[tuple[str, Tensor]]:
+        """Each parameter's name and importance; nothing where the network was built without."""
+        if not hasattr(self, "importance"):
+            return
+        for name, _ in self.named_parameters():
+            yield name, self.get_buffer(importance_name(name))
+
+
+def importance_name(parameter: str) -> str:
+    """The state-dict name of a parameter's importance; a buffer's own name may hold no dots."""
+    return IMPORTANCE_PREFIX + parameter.replace(".", "/")
 
 
 def tensors_under(model: nn.Module, stages: Sequence[str]) -> list[str]:

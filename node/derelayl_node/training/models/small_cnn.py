@@ -46,8 +46,8 @@ class SmallCnn(SegmentedModel):
     def segments(self) -> list[list[str]]:
         return [tensors_under(self, stages) for stages in SEGMENT_STAGES]
 
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.stage2(self.stage1(self.stem(images)))
+    def forward(self, inputs: Tensor) -> Tensor:
+        features: Tensor = self.stage2(self.stage1(self.stem(inputs)))
         logits: Tensor = self.head(features.flatten(1))
         return logits
 
