@@ -47,6 +47,8 @@ gas-snapshot: $(STAMP) contracts-setup  ## accept today's gas: rewrite contracts
 vectors: $(STAMP)  ## regenerate tests/vectors
 	@for part in generate generate_ledger generate_calls; do $(BIN)/python -m tests.vectors.$$part || exit 1; done
 
+bench-learning: $(STAMP)  ## the tables of the learning side, e.g. make bench-learning ARGS="memory --resume"
+	@$(BIN)/python -m benchmarks.learning $(ARGS)
 bench-gas: contracts-setup
 bench-%: $(STAMP)  ## one benchmark, e.g. make bench-simulator ARGS=--quick
 	@$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)

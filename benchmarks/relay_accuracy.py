@@ -23,12 +23,13 @@ import numpy as np
 from rows import RESULTS, Row, row, write
 
 from derelayl_node.ports import Architecture, LegJob
+from derelayl_node.recipe import DEFAULT, Recipe
 from derelayl_node.training import data
 from derelayl_node.training.dealing import Dirichlet
 from derelayl_node.training.judge import losses_of_files, mean_loss, share_correct
 from derelayl_node.training.models import build
 from derelayl_node.training.partition import write_shards
-from derelayl_node.training.train import RECIPE, Recipe, configure_torch, run_leg, write_genesis
+from derelayl_node.training.train import configure_torch, run_leg, write_genesis
 from derelayl_node.training.weights import load_weights
 from derelayl_protocol.types import WHOLE_MODEL
 
@@ -54,7 +55,7 @@ class Case:
     name: str
     alpha: float
     segments: tuple[int, ...] = (WHOLE_MODEL,)
-    recipe: Recipe = RECIPE
+    recipe: Recipe = DEFAULT
 
 
 CASES = (
@@ -84,11 +85,10 @@ def run_case(case: Case, digits: data.Split, legs: int, seed: int, folder: Path)
     accuracies, seconds, better = [], [], []
     for leg in range(legs):
         segment = case.segments[leg % len(case.segments)]
-        job = LegJob(
-            NETWORK, parent, folder / f"leg{leg}", segment, STEPS, BATCH, LEARNING_RATE, seed=1000 * seed + leg
-        )
+        child, number = folder / f"leg{leg}", 1000 * seed + leg
+        job = LegJob(NETWORK, parent, child, segment, STEPS, BATCH, LEARNING_RATE, number, case.recipe)
         started = time.process_time()
-        run_leg(job, peers[leg % PEERS], lambda _fraction: None, case.recipe)
+        run_leg(job, peers[leg % PEERS], lambda _fraction: None)
         seconds.append(time.process_time() - started)
         accuracies.append(tested(job.child, test)[0])
         before, losses = losses, peer_losses(job.child, peers)
@@ -135,7 +135,7 @@ def peer_losses(weights: Path, peers: list[data.Split]) -> list[float]:
     """Return each peer's held-out loss in nats; infinite for a refused file."""
     model = build(NETWORK)
     found = [losses_of_files(model, [weights], peer.held_x, peer.held_y)[0] for peer in peers]
-    return [float("inf") if loss is None else loss for loss in found]
+    return [float("inf") if loss is None else loss.mean for loss in found]
 
 
 def rows_of(case: Case, runs: list[Run], rivals: list[tuple[float, float]]) -> list[Row]:

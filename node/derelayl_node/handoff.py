@@ -7,14 +7,15 @@ that counts is the ledger's word, which the roles ask for.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from derelayl_protocol.errors import PeerFault
+from derelayl_protocol.composition import compose
+from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.manifest import (
     Header,
@@ -32,16 +33,13 @@ from .chain.typed_data import compact_signature
 from .journal import SignedChild
 from .keys import NodeKey, recover_address, sign_digest
 from .network.fetch import FetchFailed, fetch_checkpoint
-from .ports import Architecture, CheckpointStore, PeerId, PeerNetwork, StoreDamaged, WeightsFile
+from .ports import Architecture, CheckpointStore, PeerId, PeerNetwork, Record, StoreDamaged, WeightsFile
 from .store.weights import assemble_weights, split_weights
 
 log = logging.getLogger(__name__)
 
 NO_MODEL = ModelId(bytes(32))
 """The model of a genesis checkpoint: its id is made from the genesis root, so the root cannot name it."""
-
-Record = Mapping[str, int | str | bool]
-"""How a checkpoint was trained, as it stands in the manifest."""
 
 MAX_CACHED_WEIGHTS = 8
 """Assembled safetensors files kept for the training worker; the chunks stay in the store."""
@@ -78,7 +76,11 @@ def make_checkpoint(
 ) -> SignedChild:
     """Cut weights into chunks, keep those, complete the header with their table, and sign. Blocking: use a thread."""
     tensors, chunks = split_weights(weights, store)
-    unsigned = Manifest(header(tensors=tensors), chunks)
+    return sign_checkpoint(key, identity, Manifest(header(tensors=tensors), chunks))
+
+
+def sign_checkpoint(key: NodeKey, identity: LedgerIdentity, unsigned: Manifest) -> SignedChild:
+    """Sign a manifest whose chunks lie in the store."""
     root = root_of(unsigned)
     signature = sign_digest(key, signed_digest(identity, unsigned.header, root))
     return SignedChild(root, encode_manifest(replace(unsigned, signature=signature)))
@@ -200,6 +202,29 @@ class Handoff:
         )
         return await trio.to_thread.run_sync(make_checkpoint, self._store, self._key, self._identity, header, weights)
 
+    async def compose(
+        self, model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, second: Root, record: Record
+    ) -> SignedChild:
+        """Sign the parent with the leased segment of its sibling `second`, which was taken; no weights are read.
+
+        Raises LocalFault when the two do not go together.
+        """
+        wire = await trio.to_thread.run_sync(self._store.manifest, second)
+        if wire is None:
+            raise LocalFault(f"checkpoint 0x{second.hex()} was not taken")
+        header = Header(
+            model=model,
+            parents=(leg.parent, second),
+            round=round_number,
+            segment=leg.segment,
+            trainer=self._key.address,
+            architecture=parent.header.architecture,
+            parameters=parent.header.parameters,
+            training=record,
+            tensors=parent.header.tensors,
+        )
+        return sign_checkpoint(self._key, self._identity, Manifest(header, compose(parent, parse_manifest(wire))))
+
     async def publish(self, model: ModelId, round_number: int, child: SignedChild) -> None:
         """Serve this account's child from now on, and tell the peers. Raises StoreFull."""
         await trio.to_thread.run_sync(self._store.put_manifest, child.root, child.manifest)
@@ -270,4 +295,4 @@ class Handoff:
             path.unlink(missing_ok=True)
 
 
-__all__ = ["FetchFailed", "Handoff", "LedgerIdentity", "Record", "Taken"]
+__all__ = ["FetchFailed", "Handoff", "LedgerIdentity", "Taken"]

@@ -138,7 +138,9 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
     watch = RoundWatch(ledger, clock, model, settings.poll_seconds)
     index = LineageIndex(home / "lineage.sqlite")
     stack.callback(index.close)
-    trainer = await stack.enter_async_context(open_trainer(settings.data, on_progress=activity.leg_progressed))
+    trainer = await stack.enter_async_context(
+        open_trainer(settings.data, compute=settings.compute(), on_progress=activity.leg_progressed)
+    )
     doorkeeper = Doorkeeper(model, ledger, ledger, lambda: watch.latest, store, clock)
     recover = recoverer(network.chain_id, Address(network.ledger))
 
@@ -305,6 +307,7 @@ class Peer:
             batch=settings.batch,
             learning_rate=settings.learning_rate,
             seed=settings.seed,
+            recipe=settings.leg_recipe(),
         )
         scratch = settings.home / "scratch"
         report = self.activity.leg_changed

@@ -7,7 +7,7 @@ the real adapter both pass. Async methods run under trio and can be cancelled at
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from derelayl_protocol.messages import Announcement
 from derelayl_protocol.types import Address, Digest, ModelId, Ppm, Root, Timestamp, Wei
 
 from .failures import Failure
+from .recipe import DEFAULT, Recipe
 
 # --- Ledger ---------------------------------------------------------------------------------------------------------
 
@@ -170,6 +171,10 @@ class CheckpointStore(Protocol):
         """Roots whose manifest is here."""
 
 
+Record = Mapping[str, int | str | bool]
+"""How a checkpoint was trained, as it stands in its manifest."""
+
+
 # --- Trainer --------------------------------------------------------------------------------------------------------
 
 
@@ -195,7 +200,10 @@ class WeightsFile:
 
 @dataclass(frozen=True, slots=True)
 class LegJob:
-    """Train one segment of `parent` for `steps` optimiser steps on the peer's own data and write `child`."""
+    """Train one segment of `parent` for `steps` optimiser steps on the peer's own data and write `child`.
+
+    `history` is the record of how the parent was trained, from its manifest.
+    """
 
     architecture: Architecture
     parent: Path
@@ -205,17 +213,34 @@ class LegJob:
     batch: int
     learning_rate: float
     seed: int
+    recipe: Recipe = DEFAULT
+    history: Record = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class LegResult:
-    """Losses are mean cross-entropies in nats on the peer's own training data."""
+    """Losses are mean cross-entropies in nats on the peer's own training data; they stay at the peer.
+
+    `record` is what the method adds to the manifest's record of the training.
+    """
 
     weights: WeightsFile
     steps: int
     samples: int
     loss_before: float
     loss_after: float
+    record: Record = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutLoss:
+    """Mean loss in nats of one of several files; `error` is the standard error of ln(first file's loss / this loss).
+
+    The error is None where it cannot be told: the first file has no loss, or there is one sample only.
+    """
+
+    mean: float
+    error: float | None
 
 
 class Trainer(Protocol):
@@ -227,8 +252,11 @@ class Trainer(Protocol):
     async def train(self, job: LegJob) -> LegResult:
         """Run one leg. Cancelling kills the worker. Raises TrainingFailed."""
 
-    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[float | None, ...]:
-        """Mean loss in nats of each file on this peer's held-out data; None where it does not load or is not finite."""
+    async def check(self, job: LegJob) -> None:
+        """Find out without training whether a leg could run: network, data, recipe, memory. Raises TrainingFailed."""
+
+    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
+        """Measure each file on this peer's held-out data; None where it does not load or is not finite."""
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
         """Share of the samples of `data` classified correctly, in [0, 1]."""
@@ -255,6 +283,7 @@ __all__ = [
     "CheckpointRecord",
     "CheckpointStore",
     "Clock",
+    "HeldOutLoss",
     "Ledger",
     "LedgerUnavailable",
     "LegJob",
@@ -266,6 +295,7 @@ __all__ = [
     "PeerNetwork",
     "PeerUnreachable",
     "Ppm",
+    "Record",
     "StoreDamaged",
     "StoreFull",
     "Trainer",

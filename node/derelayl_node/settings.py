@@ -14,8 +14,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Address, ModelId
 
+from .compute import Compute, Precision
+from .recipe import Recipe, make_recipe, parse_pairs
+
 MAX_NETWORK_FILE_BYTES = 64 * 1024
 """A network file is a handful of lines."""
+
+PRIVATE_FOLDER = "private"
+"""Folder of a peer's home for what training keeps and never sends."""
 
 HexAddress = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{40}$")]
 HexId = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
@@ -98,6 +104,16 @@ class NodeSettings(BaseSettings):
     batch: int = Field(default=32, ge=1, le=65_536)
     learning_rate: float = Field(default=0.01, gt=0, le=10)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    recipe: str = ""
+    method: str = ""
+    privacy: Literal["none", "dp"] = "none"
+    threads: int = 1
+    device: str = "auto"
+    precision: Precision = "auto"
+    memory_mib: int | None = None
+    processes: int = 1
+    pause_on_battery: bool = False
+    train_hours: str = ""
     submission: Literal["direct", "relayed"] = "direct"
     poll_seconds: float = Field(default=1.0, ge=0.05, le=60)
 
@@ -111,6 +127,29 @@ class NodeSettings(BaseSettings):
     @property
     def works_with_data(self) -> bool:
         return "trainer" in self.roles or "validator" in self.roles
+
+    def leg_recipe(self) -> Recipe:
+        """The recipe of this peer's legs. Raises LocalFault naming the dial that is wrong."""
+        given = parse_pairs(self.recipe)
+        own = {"method": self.method, "privacy": "" if self.privacy == "none" else self.privacy}
+        return make_recipe({**given, **{name: value for name, value in own.items() if value}})
+
+    def compute(self) -> Compute:
+        """What training may use. Raises LocalFault naming the setting that is wrong."""
+        try:
+            return Compute(
+                threads=self.threads,
+                device=self.device,
+                precision=self.precision,
+                memory_mib=self.memory_mib,
+                processes=self.processes,
+                pause_on_battery=self.pause_on_battery,
+                hours=self.train_hours,
+                private=self.home / PRIVATE_FOLDER,
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise LocalFault(f"setting {first['loc'][0]}: {first['msg']}") from None
 
     @property
     def model_id(self) -> ModelId | None:
@@ -132,11 +171,14 @@ def keystore_password(file: Path | None) -> str:
 def node_settings(values: Mapping[str, object]) -> NodeSettings:
     """Settings from what the command line gave (None means not given). Raises LocalFault naming the first bad one."""
     try:
-        return NodeSettings(**{key: value for key, value in values.items() if value is not None})  # type: ignore[arg-type]
+        settings = NodeSettings(**{key: value for key, value in values.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
         raise LocalFault(f"setting {name}: {first['msg']}") from None
+    settings.leg_recipe()
+    settings.compute()
+    return settings
 
 
 def address_of(text: str) -> Address:

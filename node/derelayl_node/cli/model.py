@@ -1,8 +1,7 @@
-"""`derelayl model`: create a relay, list what there is, buy access to a checkpoint, take it home."""
+"""`derelayl model`: create a relay, list what there is, buy access to a checkpoint, take it home and use it."""
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -35,12 +34,15 @@ from ..roles.purse import send_paid
 from ..settings import Network, keystore_password
 from ..store.chunks import FileStore
 from ..training.process import open_trainer
+from ..training.pulled import description_file, keep_pulled, pull_target
 from .console import out, show, show_json
 from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
+from .predict import predict
 from .reading import model_of, reading, reading_ledger, root_of
 
-app = typer.Typer(help="Relays: create, list, show; buy and pull a checkpoint.", no_args_is_help=True)
+app = typer.Typer(help="Relays: create, list, show; buy, pull and use a checkpoint.", no_args_is_help=True)
+app.command("predict")(predict)
 
 PULL_SECONDS = 600.0
 """The longest a whole checkpoint may take."""
@@ -53,7 +55,7 @@ def create(
     password_file: PasswordFileOption = None,
     architecture: Annotated[str, typer.Option("--architecture", help="A network of the registry.")] = "small-cnn",
     parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", help="NAME=INTEGER of the network; repeat it.")
+        list[str] | None, typer.Option("--parameter", help="NAME=VALUE of the network; repeat it.")
     ] = None,
     rules_file: Annotated[
         Path | None, typer.Option("--rules", help="TOML with the rules; default: a devnet's.")
@@ -169,7 +171,9 @@ def buy(
 def pull(
     root: Annotated[str, typer.Argument(help="Root of the checkpoint, or `best` for the best tip.")],
     network: NetworkOption,
-    target: Annotated[Path, typer.Option("--out", help="The safetensors file to write.")],
+    target: Annotated[
+        Path, typer.Option("--out", help="The folder to write weights.safetensors into, or the .safetensors file.")
+    ],
     model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
     cache: Annotated[Path, typer.Option("--cache", help="Chunks already fetched; a second try resumes.")] = Path(
         ".derelayl/pull"
@@ -177,16 +181,18 @@ def pull(
     home: HomeOption = DEFAULT_HOME,
     password_file: PasswordFileOption = None,
 ) -> None:
-    """Fetch an accepted checkpoint from peers, every byte checked, and write one safetensors file.
+    """Fetch an accepted checkpoint from peers, every byte checked: one safetensors file, and what network it is of.
 
-    A paid model's peers give it to the account that has bought it: the key in HOME. An open one needs no key.
+    A paid model's peers give it to the account that has bought it: the key in HOME. An open one needs no key. What was
+    pulled needs no network any more: next is `derelayl model predict`.
     """
 
     def buyer() -> NodeKey:
         return load_key_file(home / "key.json", keystore_password(password_file))
 
-    trio.run(partial(_pull, Network.read(network), root, model, target, cache, buyer))
-    show(f"{target} ({target.stat().st_size} bytes)")
+    weights = pull_target(target)
+    trio.run(partial(_pull, Network.read(network), root, model, weights, cache, buyer))
+    show(f"{weights} ({weights.stat().st_size} bytes), its network: {description_file(weights)}")
 
 
 async def _create(
@@ -240,8 +246,9 @@ async def _pull(
     identity = LedgerIdentity(shared.chain_id, Address(shared.ledger))
     async with open_network(key.secret, store=store, models=[model_id], bootstrap=shared.bootstrap) as peers:
         handoff = Handoff(peers, store, key, identity, cache / "weights")
-        await handoff.take(root, PULL_SECONDS)
-        os.replace(await handoff.weights(root), target)
+        taken = await handoff.take(root, PULL_SECONDS)
+        assembled = await handoff.weights(root)
+        await trio.to_thread.run_sync(keep_pulled, assembled, target, root, taken.manifest.header)
 
 
 def _accepted(state: ModelState, model_id: ModelId, wanted: str) -> Root:
@@ -263,8 +270,11 @@ def _read_rules(path: Path) -> Rules:
     return rules
 
 
-def _parameter(text: str) -> tuple[str, int]:
+def _parameter(text: str) -> tuple[str, int | str | bool]:
+    """A setting of a network: an integer, `true`, `false` or a word; the network says which it takes."""
     name, _, value = text.partition("=")
-    if not name or not value.isdigit():
-        raise LocalFault(f"{text!r} is not NAME=INTEGER")
-    return name, int(value)
+    if not name or not value:
+        raise LocalFault(f"{text!r} is not NAME=VALUE, such as segments=4 or heads=linear")
+    if value in ("true", "false"):
+        return name, value == "true"
+    return name, int(value) if value.isdecimal() and value.isascii() else value

@@ -52,6 +52,26 @@ def run(
     batch: Annotated[int | None, typer.Option("--batch", help="Samples in one step.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Step size of SGD.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the legs' batches.")] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="backprop, local, incubation, ela, sparse, adapter, pseudoinverse.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Dials of a leg, KEY=VALUE,…, e.g. prox=0.01,distil=0.5.")
+    ] = None,
+    privacy: Annotated[str | None, typer.Option("--privacy", help="none, or dp: differentially private legs.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", help="Threads of training and judging.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps.")] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="auto, float32, bfloat16.")] = None,
+    memory_mib: Annotated[
+        int | None, typer.Option("--memory", help="MiB for a step's activations; larger batches go in pieces.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", help="Processes that share a leg's batches, one GPU each (torchrun).")
+    ] = None,
+    pause_on_battery: Annotated[bool, typer.Option("--pause-on-battery", help="Train on mains only.")] = False,
+    train_hours: Annotated[
+        str | None, typer.Option("--train-hours", help="Local hours at which to train, e.g. 22-6.")
+    ] = None,
     submission: Annotated[
         str | None, typer.Option("--submission", help="direct, or relayed: signed entries that a relayer sends.")
     ] = None,
@@ -77,6 +97,16 @@ def run(
             "learning_rate": learning_rate,
             "seed": seed,
             "submission": submission,
+            "method": method,
+            "recipe": recipe,
+            "privacy": privacy,
+            "threads": threads,
+            "device": device,
+            "precision": precision,
+            "memory_mib": memory_mib,
+            "processes": processes,
+            "pause_on_battery": pause_on_battery or None,
+            "train_hours": train_hours,
         }
     )
     shared = Network.read(network)

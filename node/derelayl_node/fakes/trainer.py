@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from derelayl_node.ports import Architecture, LegJob, LegResult, TrainingFailed, WeightsFile
+from derelayl_node.ports import Architecture, HeldOutLoss, LegJob, LegResult, TrainingFailed, WeightsFile
 from derelayl_protocol.types import WHOLE_MODEL
 
 Weights = dict[str, NDArray[np.float32]]
@@ -62,11 +62,7 @@ class FakeTrainer:
         """Move the leased segment towards the optimum, further with more steps. Raises TrainingFailed."""
         await self._begin()
         self.jobs.append(job)
-        _, segments = _dimensions(job.architecture)
-        if job.segment != WHOLE_MODEL and not 0 <= job.segment < segments:
-            raise TrainingFailed(f"segment {job.segment} does not exist; the network has {segments}")
-        if job.steps < 1 or job.batch < 1 or not 0 < job.learning_rate < 1:
-            raise TrainingFailed(f"{job.steps} steps of {job.batch} at learning rate {job.learning_rate} are no leg")
+        segments = _check(job)
         weights = _read(job.parent, job.architecture)
         await trio.sleep(self._seconds)
         before = self._loss(weights)
@@ -78,7 +74,12 @@ class FakeTrainer:
         written = WeightsFile(job.child, _segment_of(segments))
         return LegResult(written, job.steps, job.steps * job.batch, before, self._loss(weights))
 
-    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[float | None, ...]:
+    async def check(self, job: LegJob) -> None:
+        """Refuse a segment that does not exist and a leg of no steps. Raises TrainingFailed."""
+        await self._begin()
+        _check(job)
+
+    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
         """FLOOR plus the mean squared distance to this peer's optimum; None for a file that is refused."""
         await self._begin()
         _dimensions(architecture)
@@ -106,11 +107,21 @@ class FakeTrainer:
     def _loss(self, weights: Weights) -> float:
         return FLOOR + _distance(weights, self._optimum)
 
-    def _loss_of_file(self, architecture: Architecture, path: Path) -> float | None:
+    def _loss_of_file(self, architecture: Architecture, path: Path) -> HeldOutLoss | None:
         try:
-            return self._loss(_read(path, architecture))
+            return HeldOutLoss(self._loss(_read(path, architecture)), error=0.0)
         except TrainingFailed:
             return None  # the port's word for a file that is refused
+
+
+def _check(job: LegJob) -> int:
+    """Return how many segments the network has. Raises TrainingFailed."""
+    _, segments = _dimensions(job.architecture)
+    if job.segment != WHOLE_MODEL and not 0 <= job.segment < segments:
+        raise TrainingFailed(f"segment {job.segment} does not exist; the network has {segments}")
+    if job.steps < 1 or job.batch < 1 or not 0 < job.learning_rate < 1:
+        raise TrainingFailed(f"{job.steps} steps of {job.batch} at learning rate {job.learning_rate} are no leg")
+    return segments
 
 
 def _dimensions(architecture: Architecture) -> tuple[int, int]:

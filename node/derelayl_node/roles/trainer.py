@@ -17,9 +17,10 @@ from derelayl_protocol.manifest import Manifest
 from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import ModelId, Root, Wei
 
-from ..handoff import Handoff, Record
+from ..handoff import FetchFailed, Handoff, Taken
 from ..journal import Journal, SignedChild
-from ..ports import Architecture, Clock, Ledger, LegJob, Trainer
+from ..ports import Architecture, Clock, Ledger, LegJob, LegResult, Record, Trainer, TrainingFailed
+from ..recipe import DEFAULT, Recipe
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
 from .purse import send_paid
 from .submission import Submission
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 SUBMIT_RESERVE_SECONDS = 2.0
 """A leg that is not trained this long before its deadline is given up: the submission would come too late."""
+
+CHECK_SECONDS = 60.0
+"""How long fetching a tip may take before the first bid; a peer that needs longer bids in the next round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class TrainerPolicy:
     batch: int
     learning_rate: float
     seed: int
+    recipe: Recipe = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class TrainerRole:
         self._submission = submission
         self._report = report
         self._published: Root | None = None
+        self._able: set[int] = set()  # segments that this peer was found able to train
         scratch.mkdir(parents=True, exist_ok=True)
 
     async def step(self, view: RoundView) -> None:
@@ -99,16 +105,32 @@ class TrainerRole:
                 self._report(LegStatus(view.number, None, "idle"))
 
     async def _enter(self, view: RoundView) -> None:
+        segment = segment_for_round(self._policy.segment, view.number, self._rules.segments)
+        if not has_bid(view, self._ledger.account) and not await self._can_train(view, segment):
+            return
         try:
             for tip in tips_to_offer(view, self._ledger.account):
                 deposit = Wei(self._rules.offer_deposit * self._rules.legs_per_tip)
                 await send_paid(self._ledger, OfferTip(self._model, view.number, tip), deposit)
             if not has_bid(view, self._ledger.account):
-                segment = segment_for_round(self._policy.segment, view.number, self._rules.segments)
                 await self._submission.submit(view, PlaceBid(self._model, view.number, segment, self._policy.bid))
         except RuleViolation as refusal:
             # The round moved on while we were entering it, or the purse is empty: sit this one out.
             log.warning("round %d: not entered: %s", view.number, refusal)
+
+    async def _can_train(self, view: RoundView, segment: int) -> bool:
+        """Whether a leg would start here, found out once per segment and before any token is bid for it."""
+        if segment in self._able:
+            return True
+        tip = view.tips[0].root
+        try:
+            taken = await self._handoff.take(tip, CHECK_SECONDS)
+            await self._trainer.check(await self._job(view, segment, tip, taken.manifest, "check"))
+        except (FetchFailed, TrainingFailed) as failure:
+            log.warning("round %d: no bid, for this peer could not train segment %d: %s", view.number, segment, failure)
+            return False
+        self._able.add(segment)
+        return True
 
     async def _run(self, view: RoundView, number: int, leg: LegEntry) -> None:
         child = self._journal.child(self._model, view.number, leg.parent)
@@ -146,29 +168,72 @@ class TrainerRole:
             self._report(LegStatus(view.number, number, "fetching"))
             taken = await self._handoff.take(leg.parent, remaining)
             log.info("round %d leg %d: parent taken, %d bytes fetched", view.number, number, taken.bytes_fetched)
+            if self._policy.recipe.compose:
+                composed = await self._compose(view, leg, taken, remaining)
+                if composed is not None:
+                    return composed
             self._report(LegStatus(view.number, number, "training"))
-            job = await self._job(view, number, leg, taken.manifest)
-            result = await self._trainer.train(job)
+            name = f"child-{view.number}-{number}"
+            self._forget_other_legs(name)
+            job = await self._job(view, leg.segment, leg.parent, taken.manifest, name)
+            result = await self._train(view, number, job)
         record: Record = {
-            "method": "backprop",
+            **job.recipe.record(),
             "steps": result.steps,
             "samples": result.samples,
             "batch": job.batch,
             "bytes_fetched": taken.bytes_fetched,
+            **result.record,  # last: a private leg tells how many samples it expects to draw, not how many it drew
         }
         child = await self._handoff.hand_over(self._model, view.number, leg, taken.manifest, result.weights, record)
         self._journal.write_child(self._model, view.number, leg.parent, child)  # before anybody else knows the root
         job.child.unlink(missing_ok=True)
         return child
 
-    async def _job(self, view: RoundView, number: int, leg: LegEntry, parent: Manifest) -> LegJob:
+    def _forget_other_legs(self, name: str) -> None:
+        """Remove snapshots of legs whose lease has run out."""
+        for path in self._scratch.glob("child-*"):
+            if not path.name.startswith(f"{name}."):
+                path.unlink(missing_ok=True)
+
+    async def _compose(self, view: RoundView, leg: LegEntry, parent: Taken, seconds: float) -> SignedChild | None:
+        """A child from two selected legs of the last round, if a sibling of the parent trained the leased segment."""
+        for root in await self._siblings(view, leg.parent):
+            sibling = await self._handoff.take(root, seconds)
+            if sibling.manifest.header.segment == leg.segment != parent.manifest.header.segment:
+                record: Record = {"method": "compose", "bytes_fetched": parent.bytes_fetched + sibling.bytes_fetched}
+                child = await self._handoff.compose(self._model, view.number, leg, parent.manifest, root, record)
+                self._journal.write_child(self._model, view.number, leg.parent, child)
+                log.info("round %d: composed of 0x%s and 0x%s", view.number, leg.parent.hex()[:8], root.hex()[:8])
+                return child
+        return None
+
+    async def _siblings(self, view: RoundView, parent: Root) -> list[Root]:
+        """Tips with the same parent as this one, best first."""
+        known = (await self._ledger.model(self._model)).checkpoints
+        tips = sorted(view.tips, key=lambda tip: -tip.score)
+        return [tip.root for tip in tips if tip.root != parent and known[tip.root].parent == known[parent].parent]
+
+    async def _train(self, view: RoundView, number: int, job: LegJob) -> LegResult:
+        try:
+            return await self._trainer.train(job)
+        except TrainingFailed as failure:
+            log.warning(
+                "round %d leg %d: training failed: %s; the bid of %d wei is lost unless a child is submitted in time",
+                view.number, number, failure, view.legs[number].bid,
+            )  # fmt: skip
+            raise
+
+    async def _job(self, view: RoundView, segment: int, root: Root, parent: Manifest, name: str) -> LegJob:
         return LegJob(
             architecture=Architecture(parent.header.architecture, parent.header.parameters),
-            parent=await self._handoff.weights(leg.parent),
-            child=self._scratch / f"child-{view.number}-{number}.safetensors",
-            segment=leg.segment,
+            parent=await self._handoff.weights(root),
+            child=self._scratch / f"{name}.safetensors",
+            segment=segment,
             steps=self._policy.steps,
             batch=self._policy.batch,
             learning_rate=self._policy.learning_rate,
             seed=self._policy.seed + view.number,
+            recipe=self._policy.recipe,
+            history=parent.header.training,
         )

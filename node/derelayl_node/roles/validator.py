@@ -16,7 +16,7 @@ from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root, Wei
 
 from ..handoff import FetchFailed, Handoff
 from ..journal import Journal, SealedScores
-from ..ports import Architecture, Clock, Ledger, Trainer
+from ..ports import Architecture, Clock, HeldOutLoss, Ledger, Trainer
 from .duties import seat_of
 from .purse import send_paid
 from .submission import Submission
@@ -127,8 +127,12 @@ class ValidatorRole:
         header = parent.manifest.header
         files = [await self._handoff.weights(root) for root in (parent_root, *(view.legs[n].child for n in numbers))]
         architecture = Architecture(header.architecture, header.parameters)
-        parent_loss, *child_losses = await self._trainer.losses(architecture, files)
-        if parent_loss is None:
+        ours, *theirs = await self._trainer.losses(architecture, files)
+        if ours is None:
             log.warning("round %d: parent 0x%s does not load here", view.number, parent_root.hex()[:8])
             return {}
-        return {number: score_ppm(parent_loss, loss) for number, loss in zip(numbers, child_losses, strict=True)}
+        return {number: _score(ours, child) for number, child in zip(numbers, theirs, strict=True)}
+
+
+def _score(parent: HeldOutLoss, child: HeldOutLoss | None) -> Ppm:
+    return UNAVAILABLE if child is None else score_ppm(parent.mean, child.mean, child.error)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from derelayl_node.ports import Architecture, LegJob
+from derelayl_node.ports import Architecture, LegJob, LegResult
+from derelayl_node.recipe import Recipe
 from derelayl_protocol.limits import MAX_TEXT, MIB
 from derelayl_protocol.types import WHOLE_MODEL
 
@@ -37,12 +38,13 @@ class Line(BaseModel):
 
 
 PathText = Annotated[str, Field(min_length=1, max_length=MAX_PATH)]
+Settings = dict[str, int | str | bool]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Network(Line):
     name: Annotated[str, Field(max_length=MAX_TEXT)]
-    parameters: dict[str, int | str | bool]
+    parameters: Settings
 
     @classmethod
     def of(cls, architecture: Architecture) -> Network:
@@ -61,6 +63,7 @@ class GenesisJob(Line):
 
 class TrainJob(Line):
     kind: Literal["train"] = "train"
+    dry: bool = False  # only find out whether it could run
     network: Network
     parent: PathText
     child: PathText
@@ -69,10 +72,13 @@ class TrainJob(Line):
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     seed: Seed
+    recipe: Recipe
+    history: Settings
 
     @classmethod
-    def of(cls, job: LegJob) -> TrainJob:
+    def of(cls, job: LegJob, *, dry: bool = False) -> TrainJob:
         return cls(
+            dry=dry,
             network=Network.of(job.architecture),
             parent=str(job.parent),
             child=str(job.child),
@@ -81,6 +87,8 @@ class TrainJob(Line):
             batch=job.batch,
             learning_rate=job.learning_rate,
             seed=job.seed,
+            recipe=job.recipe,
+            history=dict(job.history),
         )
 
     def leg_job(self) -> LegJob:
@@ -93,6 +101,8 @@ class TrainJob(Line):
             batch=self.batch,
             learning_rate=self.learning_rate,
             seed=self.seed,
+            recipe=self.recipe,
+            history=self.history,
         )
 
 
@@ -129,11 +139,32 @@ class TrainDone(Line):
     samples: int
     loss_before: float
     loss_after: float
+    record: Settings
+
+    @classmethod
+    def of(cls, result: LegResult) -> TrainDone:
+        return cls(
+            segment_of=dict(result.weights.segment_of),
+            steps=result.steps,
+            samples=result.samples,
+            loss_before=result.loss_before,
+            loss_after=result.loss_after,
+            record=dict(result.record),
+        )
+
+
+class Loss(Line):
+    mean: float
+    error: Annotated[float, Field(ge=0)] | None
+
+
+class CheckDone(Line):
+    kind: Literal["check"] = "check"
 
 
 class LossesDone(Line):
     kind: Literal["losses"] = "losses"
-    losses: list[float | None]
+    losses: list[Loss | None]
 
 
 class AccuracyDone(Line):
@@ -147,7 +178,7 @@ class SamplesDone(Line):
     held: Annotated[int, Field(ge=0)]
 
 
-Done = GenesisDone | TrainDone | LossesDone | AccuracyDone | SamplesDone
+Done = GenesisDone | TrainDone | CheckDone | LossesDone | AccuracyDone | SamplesDone
 
 
 class Reply(Line):

@@ -14,12 +14,14 @@ import trio
 import trio.abc
 from pydantic import ValidationError
 
-from derelayl_node.ports import Architecture, LegJob, LegResult, TrainingFailed, WeightsFile
+from derelayl_node.compute import Compute
+from derelayl_node.ports import Architecture, HeldOutLoss, LegJob, LegResult, TrainingFailed, WeightsFile
 
 from .jobs import (
     MAX_LINE_BYTES,
     AccuracyDone,
     AccuracyJob,
+    CheckDone,
     Done,
     GenesisDone,
     GenesisJob,
@@ -192,15 +194,19 @@ class SubprocessTrainer:
         """Run one leg. Raises TrainingFailed; the node's progress callback hears of its course."""
         done = await self._run(lambda: TrainJob.of(job), TrainDone)
         weights = WeightsFile(job.child, done.segment_of)
-        return LegResult(weights, done.steps, done.samples, done.loss_before, done.loss_after)
+        return LegResult(weights, done.steps, done.samples, done.loss_before, done.loss_after, done.record)
 
-    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[float | None, ...]:
-        """Mean loss in nats of each file on the held-out data, None for a refused one. Raises TrainingFailed."""
+    async def check(self, job: LegJob) -> None:
+        """Find out whether a leg could run. Raises TrainingFailed."""
+        await self._run(lambda: TrainJob.of(job, dry=True), CheckDone)
+
+    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
+        """Measure each file on the held-out data, None for a refused one. Raises TrainingFailed."""
         files = [str(path) for path in weights]
         done = await self._run(lambda: LossesJob(network=Network.of(architecture), weights=files), LossesDone)
         if len(done.losses) != len(files):
             raise TrainingFailed(f"the worker judged {len(done.losses)} files of {len(files)}")
-        return tuple(done.losses)
+        return tuple(None if loss is None else HeldOutLoss(loss.mean, loss.error) for loss in done.losses)
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
         """Share of the held-out samples of the data spec `data` classified correctly. Raises TrainingFailed."""
@@ -259,19 +265,22 @@ class SubprocessTrainer:
 async def open_trainer(
     data_spec: str,
     *,
-    threads: int = 1,
+    compute: Compute | None = None,
     env: Mapping[str, str] | None = None,
     job_seconds: float = JOB_SECONDS,
     on_progress: OnProgress | None = None,
 ) -> AsyncIterator[SubprocessTrainer]:
     """Open a trainer on the peer's own data (see `data.load` for specs); nothing is started before the first job.
 
-    `env` is the worker's environment, by default this process's without the node's private variables; `job_seconds`
-    bounds each job; `on_progress` hears the finished fraction of a leg, in [0, 1], and must not block.
+    `compute` is what training may use, by default one thread of the best device; `env` is the worker's environment, by
+    default this process's without the node's private variables; `job_seconds` bounds each job; `on_progress` hears the
+    finished fraction of a leg, in [0, 1], and must not block.
     """
-    environment = {**(public_part(os.environ) if env is None else env), "OMP_NUM_THREADS": str(threads)}
+    compute = compute or Compute()
+    environment = {**(public_part(os.environ) if env is None else env), "OMP_NUM_THREADS": str(compute.threads)}
     # -P: the folder the node happens to run in is no place to import code from
-    command = [sys.executable, "-P", "-m", WORKER_MODULE, "--data", data_spec, "--threads", str(threads)]
+    command = [sys.executable, "-P", "-m", WORKER_MODULE, "--data", data_spec]
+    command += ["--compute", compute.model_dump_json()]
     trainer = SubprocessTrainer(command, environment, job_seconds, on_progress or _ignore)
     try:
         yield trainer

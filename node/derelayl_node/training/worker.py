@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
+from derelayl_node.compute import Compute
 from derelayl_protocol.errors import ProtocolError
 
 from .jobs import JOB, MAX_LINE_BYTES, MAX_REASON, Reply, encode
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data", required=True, help="the peer's own data: shard:PATH, images:FOLDER or another spec of data.SPECS"
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--compute", default="{}", help="what training may use, as JSON: see compute.Compute")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     os.nice(NICENESS)
@@ -46,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     answers = _claim_stdout()
     lines: queue.Queue[bytes] = queue.Queue(maxsize=1)
     threading.Thread(target=_watch_parent, args=(sys.stdin.buffer, lines), daemon=True).start()
-    _serve(options.data, options.threads, lines, answers)
+    _serve(options.data, Compute.model_validate_json(options.compute), lines, answers)
 
 
-def _serve(data_spec: str, threads: int, lines: queue.Queue[bytes], answers: BinaryIO) -> None:
+def _serve(data_spec: str, compute: Compute, lines: queue.Queue[bytes], answers: BinaryIO) -> None:
     from .engine import Engine  # here: torch takes seconds to import, and the parent must be watched meanwhile
 
-    engine = Engine(data_spec, threads)
+    engine = Engine(data_spec, compute)
 
     def send(reply: Reply) -> None:
         answers.write(encode(reply))

@@ -56,6 +56,16 @@ async def check_refuses_a_leg_on_a_segment_that_does_not_exist(case: Case) -> No
     segments = len(set((await case.parent()).segment_of.values()))
     with pytest.raises(TrainingFailed, match=f"segment {segments}"):
         await case.trainer.train(case.leg("x", segment=segments))
+    with pytest.raises(TrainingFailed, match=f"segment {segments}"):
+        await case.trainer.check(case.leg("x", segment=segments))
+
+
+async def check_a_check_trains_nothing(case: Case) -> None:
+    parent = await case.parent()
+    before = parent.path.read_bytes()
+    await case.trainer.check(case.leg("x"))
+    assert parent.path.read_bytes() == before
+    assert not (case.folder / "x").exists()
 
 
 async def check_refuses_a_leg_without_steps(case: Case) -> None:
@@ -156,7 +166,8 @@ async def check_a_leg_improves_and_reports_what_it_did(case: Case) -> None:
     old, new = await case.trainer.losses(case.architecture, [parent.path, result.weights.path])
     assert old is not None
     assert new is not None
-    assert 0 < new < old < math.inf
+    assert 0 < new.mean < old.mean < math.inf
+    assert old.error == 0
     accuracies = [
         await case.trainer.accuracy(case.architecture, p, case.data) for p in (parent.path, case.leg("child").child)
     ]

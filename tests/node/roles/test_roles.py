@@ -11,6 +11,7 @@ import trio
 from derelayl_node.handoff import FetchFailed
 from derelayl_node.journal import SignedChild
 from derelayl_node.ports import LedgerUnavailable, TrainingFailed
+from derelayl_node.recipe import parse_recipe
 from derelayl_node.roles.trainer import SUBMIT_RESERVE_SECONDS
 from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS
 from derelayl_protocol.errors import PeerFault
@@ -28,7 +29,7 @@ from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.manifest import encode_manifest, parse_manifest, root_of
 from derelayl_protocol.types import UNAVAILABLE, Root, Wei
 
-from .relay import BID, RULES, SUPPLY, WALLET, Relay
+from .relay import BID, RULES, SUPPLY, WALLET, Player, Relay
 
 
 def settled_legs(relay: Relay) -> list[LegSettled]:
@@ -41,6 +42,21 @@ def settled_legs(relay: Relay) -> list[LegSettled]:
 async def test_a_trainer_without_tokens_sits_the_round_out(relay: Relay) -> None:
     ann = relay.players["ann"]
     ann.trainer_role._policy = replace(ann.trainer_role._policy, bid=Wei(WALLET + 1))
+    await ann.trainer_role.step(relay.view)
+    assert not relay.events(BidPlaced)
+
+
+async def test_a_peer_that_could_not_train_does_not_bid(relay: Relay, caplog: pytest.LogCaptureFixture) -> None:
+    ann = relay.players["ann"]
+    ann.trainer_role._policy = replace(ann.trainer_role._policy, segment="7")
+    await ann.trainer_role.step(relay.view)
+    assert not relay.events(BidPlaced)
+    assert "could not train segment 7: segment 7 does not exist" in caplog.text
+
+
+async def test_a_peer_that_finds_no_tip_at_any_peer_does_not_bid(relay: Relay) -> None:
+    ann = relay.players["ann"]
+    relay.hub.leave("founder")
     await ann.trainer_role.step(relay.view)
     assert not relay.events(BidPlaced)
 
@@ -60,6 +76,13 @@ async def test_a_failed_training_loses_the_bid_and_nothing_else(relay: Relay) ->
     by_trainer = {leg.child != bytes(32): leg for leg in settled_legs(relay)}
     assert by_trainer[False].forfeited == BID
     assert by_trainer[True].selected
+
+
+async def test_what_a_lost_leg_left_on_disk_is_removed_by_the_next(relay: Relay) -> None:
+    left = relay.folder / "ann" / "scratch" / "child-0-0.safetensors.snapshot"
+    left.write_bytes(b"half a leg")
+    await relay.play_round()
+    assert not left.exists()
 
 
 async def test_a_leg_too_near_its_deadline_is_given_up(relay: Relay) -> None:
@@ -293,3 +316,36 @@ def test_scratch_is_left_empty_after_a_leg(tmp_path: Path) -> None:
         return [path for player in relay.trainers for path in (tmp_path / player.name / "scratch").iterdir()]
 
     assert trio.run(play) == []
+
+
+# --- composing --------------------------------------------------------------------------------------------------------
+
+
+async def test_two_legs_on_different_segments_are_composed_without_training(relay: Relay) -> None:
+    await relay.begin(replace(RULES, selection_bps=10_000))
+    for trainer, segment in zip(relay.trainers, ("0", "1"), strict=True):
+        trainer.trainer_role._policy = replace(trainer.trainer_role._policy, segment=segment)
+    await relay.play_round()
+    assert len(relay.view.tips) == 2
+    for trainer in relay.trainers:
+        recipe = parse_recipe("compose=true")
+        trainer.trainer_role._policy = replace(trainer.trainer_role._policy, recipe=recipe)
+    trained = sum(len(trainer.trainer.jobs) for trainer in relay.trainers)
+    await relay.play_round()
+    children = [relay.players[name] for name in ("ann", "bob")]
+    manifests = [parse_manifest(wire) for player in children for wire in [await newest_child(relay, player)]]
+    composed = [manifest for manifest in manifests if len(manifest.header.parents) == 2]
+    assert composed
+    assert all(manifest.header.training["method"] == "compose" for manifest in composed)
+    assert sum(len(trainer.trainer.jobs) for trainer in relay.trainers) == trained + 2 - len(composed)
+    gains = {leg.child: leg.score for leg in settled_legs(relay)}
+    assert all(gains[root_of(manifest)] > 0 for manifest in composed)
+
+
+async def newest_child(relay: Relay, player: Player) -> bytes:
+    """The manifest that a trainer handed in last."""
+    child = player.trainer_role._published
+    assert child is not None
+    wire = player.store.manifest(child)
+    assert wire is not None
+    return wire

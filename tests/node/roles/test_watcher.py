@@ -39,7 +39,7 @@ async def second_child(relay: Relay, cheat: Player) -> Root:
     """Let a trainer sign and publish another child under its lease; returns the root."""
     leg = next(leg for leg in relay.view.legs if leg.trainer == cheat.key.address)
     parent = (await cheat.handoff.take(leg.parent, 10)).manifest
-    job = await cheat.trainer_role._job(relay.view, 9, leg, parent)
+    job = await cheat.trainer_role._job(relay.view, leg.segment, leg.parent, parent, "second")
     result = await cheat.trainer.train(job)
     child = await cheat.handoff.hand_over(relay.model, 1, leg, parent, result.weights, {"again": True})
     await cheat.handoff.publish(relay.model, 1, child)

@@ -14,6 +14,7 @@ from derelayl_node.ports import Architecture, LegJob
 from derelayl_node.training.data import Split, load
 from derelayl_node.training.models import build
 from derelayl_node.training.models.blocks import MAX_ACTIVATIONS, MAX_WEIGHTS, cut_points
+from derelayl_node.training.models.resnet import BatchNorm
 from derelayl_node.training.train import run_leg, write_genesis
 from derelayl_protocol.errors import LocalFault
 
@@ -66,6 +67,8 @@ def leg(network: Architecture, parent: Path, child: Path, segment: int) -> LegJo
         ({"segments": True}, "segments is True"),
         ({"classes": "10"}, "classes is '10'"),
         ({"stem": 16}, "takes the parameters"),
+        ({"norm": "layer"}, "norm is 'layer', allowed are 'group' and 'batch'"),
+        ({"norm": True}, "norm is True"),
         ({"depth": 32, "base": 256}, rf"weights, allowed are {MAX_WEIGHTS}"),
         ({"height": 256, "width": 256}, rf"numbers, allowed are {MAX_ACTIVATIONS}"),
     ],
@@ -87,6 +90,7 @@ def test_a_resnet_that_cannot_be_is_refused(changes: Mapping[str, int | str | bo
         ({"segments": 7}, "segments is 7, allowed are at most its 6 blocks"),
         ({"dimension": False}, "dimension is False"),
         ({"base": 16}, "takes the parameters"),
+        ({"norm": "batch"}, "takes the parameters"),
         ({"dimension": 1024, "depth": 6}, rf"weights, allowed are {MAX_WEIGHTS}"),
         ({"patch": 1}, rf"numbers, allowed are {MAX_ACTIVATIONS}"),  # attention between 1,024 patches in 4 heads
         ({"patch": 2, "dimension": 1024, "depth": 1, "segments": 1}, rf"numbers, allowed are {MAX_ACTIVATIONS}"),
@@ -144,6 +148,43 @@ def test_a_vit_knows_where_a_patch_lies() -> None:
     assert not torch.allclose(model(images), model(swapped))
     nn.init.zeros_(model.get_parameter("stem.positions"))
     torch.testing.assert_close(model(images), model(swapped))
+
+
+# --- batch normalisation ---
+
+
+def test_a_resnet_with_batch_norm_has_running_statistics_and_no_count_beside_the_parameters_of_the_paper() -> None:
+    model = build(Architecture("resnet", {**RESNET, "norm": "batch"}))
+    assert sum(parameter.numel() for parameter in model.parameters()) == 269_722
+    buffers = {name.rpartition(".")[2]: buffer.dtype for name, buffer in model.named_buffers()}
+    assert buffers == {"running_mean": torch.float32, "running_var": torch.float32}
+    assert weights_of(Architecture("resnet", {**RESNET, "norm": "batch"})) == 269_722 + 2 * (7 * 16 + 6 * 32 + 6 * 64)
+
+
+def test_group_norm_is_the_default() -> None:
+    plain, named = (build(Architecture("resnet", shape), seed=3) for shape in (RESNET, {**RESNET, "norm": "group"}))
+    assert list(plain.state_dict()) == list(named.state_dict())
+    assert all(torch.equal(tensor, named.state_dict()[name]) for name, tensor in plain.state_dict().items())
+
+
+def test_batch_norm_agrees_with_torch() -> None:
+    ours, theirs = BatchNorm(3), nn.BatchNorm2d(3)
+    features = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    for _ in range(2):
+        assert torch.equal(ours(features), theirs(features))
+    assert torch.equal(ours.running_var, theirs.running_var)
+    assert torch.equal(ours.eval()(features), theirs.eval()(features))
+
+
+@pytest.mark.parametrize("segment", [0, 1, 2])
+def test_a_leg_moves_the_running_statistics_of_its_segment_alone(tmp_path: Path, split: Split, segment: int) -> None:
+    network = Architecture("resnet", {**TINY, "depth": 8, "base": 4, "segments": 3, "norm": "batch"})
+    parent = write_genesis(network, 1, tmp_path / "parent").path
+    child = run_leg(leg(network, parent, tmp_path / "child", segment), split, lambda _fraction: None).weights
+    before, after = load_file(parent), load_file(child.path)
+    changed = {name for name in before if before[name].tobytes() != after[name].tobytes()}
+    assert changed == {name for name, of in child.segment_of.items() if of == segment}
+    assert any(name.endswith("running_var") for name in changed)
 
 
 # --- segments ---

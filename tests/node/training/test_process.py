@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from derelayl_node.ports import LegJob, TrainingFailed
+from derelayl_node.ports import HeldOutLoss, LegJob, TrainingFailed
 from derelayl_node.training.jobs import GenesisJob, LossesJob, Network, TrainJob, encode
 from derelayl_node.training.process import OnProgress, SubprocessTrainer, open_trainer, public_part
 from derelayl_node.training.worker import NICENESS
@@ -122,10 +122,11 @@ async def test_jobs_of_two_tasks_are_done_one_after_the_other(tmp_path: Path) ->
         """
         import json, sys
         for number, line in enumerate(sys.stdin, 1):
-            print(json.dumps({"done": {"kind": "losses", "losses": [float(number)]}}), flush=True)
+            loss = {"mean": float(number), "error": None}
+            print(json.dumps({"done": {"kind": "losses", "losses": [loss]}}), flush=True)
         """
     )
-    found: list[float | None] = []
+    found: list[HeldOutLoss | None] = []
 
     async def judge() -> None:
         found.extend(await trainer.losses(ARCHITECTURE, [tmp_path / "w"]))
@@ -134,7 +135,7 @@ async def test_jobs_of_two_tasks_are_done_one_after_the_other(tmp_path: Path) ->
         for _ in range(3):
             nursery.start_soon(judge)
     await trainer.close()
-    assert found == [1.0, 2.0, 3.0]
+    assert found == [HeldOutLoss(float(number), None) for number in (1, 2, 3)]
 
 
 def test_the_worker_is_not_given_the_nodes_private_variables() -> None:

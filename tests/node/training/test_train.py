@@ -9,11 +9,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from derelayl_node.ports import LegJob
+from derelayl_node.ports import Architecture, LegJob
+from derelayl_node.recipe import parse_recipe
 from derelayl_node.training.data import Split, load
-from derelayl_node.training.judge import losses_of_files, mean_loss, share_correct, to_inputs
+from derelayl_node.training.judge import gain_error, losses_of_files, mean_loss, share_correct, to_inputs
+from derelayl_node.training.labels import label_shift, log_shares
 from derelayl_node.training.models import build
-from derelayl_node.training.train import check_child, label_shift, run_leg, write_genesis
+from derelayl_node.training.resources import CPU
+from derelayl_node.training.train import check_child, open_leg, run_leg, write_genesis
 from derelayl_node.training.weights import load_weights, save_weights
 from derelayl_protocol.errors import LocalFault, PeerFault
 
@@ -181,7 +184,7 @@ def test_a_class_the_peer_lacks_is_not_unlearnt(tmp_path: Path, split: Split) ->
 
 
 def test_the_label_shift_is_the_logarithm_of_the_shares() -> None:
-    shift = label_shift(np.array([0, 0, 0, 1]), 3)
+    shift = log_shares(np.array([0, 0, 0, 1]), 3)
     np.testing.assert_allclose(shift[:2], np.log([0.75, 0.25]), atol=1e-3)
     assert -10 < shift[2] < -5
 
@@ -203,13 +206,34 @@ def test_a_file_of_another_architecture_is_none_and_the_rest_is_judged(
     other = write_genesis(OTHER_ARCHITECTURE, 1, tmp_path / "other").path
     losses = losses_of_files(build(ARCHITECTURE), [other, parent], split.held_x, split.held_y)
     assert losses[0] is None
-    assert losses[1] == losses_of_files(build(ARCHITECTURE), [parent], split.held_x, split.held_y)[0]
+    (alone,) = losses_of_files(build(ARCHITECTURE), [parent], split.held_x, split.held_y)
+    assert losses[1] is not None
+    assert alone is not None
+    assert losses[1].mean == alone.mean
+    assert (losses[1].error, alone.error) == (None, 0.0)
 
 
 def test_weights_that_overflow_to_no_finite_loss_are_none(parent: Path, split: Split) -> None:
     tensors = load_file(parent)
     save_file({name: np.full_like(tensor, 1e38) for name, tensor in tensors.items()}, parent)
     assert losses_of_files(build(ARCHITECTURE), [parent], split.held_x, split.held_y) == (None,)
+
+
+def test_the_error_of_a_gain_is_that_of_paired_losses() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.gamma(2.0, size=400)  # what both find hard must cancel
+    child = hard * rng.normal(0.8, 0.05, 400)
+    gains = [np.log(hard[drawn].mean() / child[drawn].mean()) for drawn in rng.integers(0, 400, (2000, 400))]
+    assert gain_error(hard, child) == pytest.approx(np.std(gains), rel=0.1)  # against the bootstrap
+
+
+@pytest.mark.parametrize(("parent", "error"), [(None, None), (np.zeros(3), 0.0), (np.arange(1.0, 4), 0.0)])
+def test_an_error_without_a_comparison_is_none_and_of_a_copy_zero(parent: np.ndarray | None, error: float) -> None:
+    assert gain_error(parent, np.arange(1.0, 4)) == error
+
+
+def test_one_sample_tells_no_error() -> None:
+    assert gain_error(np.ones(1), np.ones(1)) is None
 
 
 def test_the_loss_of_a_network_without_an_opinion_is_the_logarithm_of_the_classes(parent: Path, split: Split) -> None:
@@ -228,3 +252,19 @@ def test_the_loss_does_not_depend_on_how_samples_fall_into_batches() -> None:
 
 def test_pixels_are_mapped_to_minus_one_to_one() -> None:
     assert to_inputs(np.array([[[[0, 255]]]], np.uint8)).flatten().tolist() == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize(("balanced", "shifted"), [("auto", True), ("false", False), ("true", True)])
+def test_images_are_balanced_unless_the_recipe_says_otherwise(
+    tmp_path: Path, parent: Path, split: Split, balanced: str, shifted: bool
+) -> None:
+    job = replace(tiny_leg(parent, tmp_path / "child"), recipe=parse_recipe(f"balanced={balanced}"))
+    assert bool(label_shift(open_leg(job, split, CPU)).any()) == shifted
+
+
+def test_tables_are_not_balanced_by_default(tmp_path: Path) -> None:
+    network = Architecture("mlp", {"features": 3, "classes": 2, "width": 8, "depth": 1, "segments": 1})
+    parent = write_genesis(network, 1, tmp_path / "parent").path
+    rows, labels = np.zeros((8, 3), np.float32), np.array([0, 0, 0, 0, 0, 0, 0, 1])
+    job = LegJob(network, parent, tmp_path / "child", 255, 2, 4, 0.01, seed=1)
+    assert not label_shift(open_leg(job, Split(rows, labels, rows, labels), CPU)).any()

@@ -9,10 +9,30 @@ import torch
 from derelayl_node.ports import Architecture
 from derelayl_protocol.errors import LocalFault
 
-from . import resnet, small_cnn, vit
+from . import gpt, layer_attention, minilm, mlp, pil, resnet, small_cnn, vit
+from .blocks import BlockModel, check_weights
+from .heads import add_heads
 from .segmented import SegmentedModel
 
-REGISTRY: Mapping[str, Callable[[Mapping[str, int | str | bool]], SegmentedModel]] = {
+Parameters = Mapping[str, int | str | bool]
+
+IMPORTANCE = "importance"
+"""Optional parameter of every network: whether weights of importance travel with it, for recipes that consolidate."""
+
+HEADS = "heads"
+"""Optional parameter of every network made of blocks: the auxiliary heads of its segments (`heads.ALLOWED`), as text.
+
+An integer of that name is a transformer's number of attention heads; beside auxiliary heads that is ATTENTION_HEADS.
+"""
+
+ATTENTION_HEADS = "attention_heads"
+
+REGISTRY: Mapping[str, Callable[[Parameters], SegmentedModel]] = {
+    gpt.NAME: gpt.build_gpt,
+    layer_attention.NAME: layer_attention.build_layer_attention,
+    minilm.NAME: minilm.build_minilm,
+    mlp.NAME: mlp.build_mlp,
+    pil.NAME: pil.build_pil,
     resnet.NAME: resnet.build_resnet,
     small_cnn.NAME: small_cnn.build_small_cnn,
     vit.NAME: vit.build_vit,
@@ -24,9 +44,42 @@ def build(architecture: Architecture, seed: int = 0) -> SegmentedModel:
     builder = REGISTRY.get(architecture.name)
     if builder is None:
         raise LocalFault(f"architecture {architecture.name!r} is unknown; this version has {sorted(REGISTRY)}")
+    own, common = _split_parameters(architecture.parameters)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return builder(architecture.parameters)
+        model = builder(own)
+        if HEADS in common:
+            _add_heads(architecture.name, model, str(common[HEADS]), lambda: builder(own))
+    if common.get(IMPORTANCE):
+        model.add_importance()
+    return model
+
+
+def _split_parameters(parameters: Parameters) -> tuple[Parameters, Parameters]:
+    """Part what a family takes from what every network takes. Raises LocalFault."""
+    common = {
+        name: value
+        for name, value in parameters.items()
+        if name == IMPORTANCE or (name == HEADS and isinstance(value, str))
+    }
+    if not isinstance(common.get(IMPORTANCE, False), bool):
+        raise LocalFault(f"{IMPORTANCE} is {common[IMPORTANCE]!r}, allowed are true and false")
+    own = {name: value for name, value in parameters.items() if name not in common}
+    if HEADS in common and ATTENTION_HEADS in own:
+        own[HEADS] = own.pop(ATTENTION_HEADS)
+    return own, common
+
+
+def _add_heads(name: str, model: SegmentedModel, kind: str, again: Callable[[], SegmentedModel]) -> None:
+    """Add auxiliary heads, after counting their weights on a copy without memory for them. Raises LocalFault."""
+    if not isinstance(model, BlockModel):
+        raise LocalFault(f"{name} has no blocks to add {HEADS} to")
+    with torch.device("meta"):
+        trial = again()
+        assert isinstance(trial, BlockModel)
+        add_heads(trial, kind)
+        check_weights(name, trial)
+    add_heads(model, kind)
 
 
 __all__ = ["REGISTRY", "SegmentedModel", "build"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -20,10 +21,37 @@ MAX_WEIGHTS = 2**26
 """Weights of one network: 256 MiB in float32, and as much again for each of gradients, momentum and the parent."""
 
 MAX_ACTIVATIONS = 2**19
-"""Numbers in the largest tensor that one image becomes: 512 MiB in float32 for judging's batch of 256 images."""
+"""Numbers in the largest tensor that one sample becomes: 512 MiB in float32 for judging's batch of 256 samples."""
 
 SEGMENT_BOUNDS = (1, MAX_SEGMENTS)
 """Allowed `segments`; beside it, no more than the network has blocks."""
+
+
+class ExitHead(nn.Module, ABC):
+    """Classifies the features that leave a segment: an auxiliary head, whose tensors belong to that segment."""
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Map the features that leave the segment to logits (B, classes); for text (B, classes, T)."""
+
+    def independent(self, features: Tensor) -> Tensor:
+        """Do the same by the head's shallow classifier, where it has two; else `forward`."""
+        logits: Tensor = self(features)
+        return logits
+
+
+class StandIn(nn.Module, ABC):
+    """A small module that answers for a segment until that has grown; `grown` is 0 before and 1 afterwards."""
+
+    grown: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("grown", torch.zeros(()))
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Map what enters the segment to what leaves it; of the last segment to logits."""
 
 
 class BlockModel(SegmentedModel):
@@ -31,11 +59,21 @@ class BlockModel(SegmentedModel):
 
     The runs differ by at most one block. A tensor's name says its block, never its segment: weights that were trained
     in four segments fit the same network cut into two.
+
+    Methods that train a segment alone walk through `run_segment`, and build what they add (auxiliary heads, leaps, meta
+    modules) from `bridge` and `classifier`, so that one implementation serves every family.
+
+    `heads` holds what `heads.add_heads` adds to segments, by the segment's number; `head_kind` is "" without.
     """
+
+    head_kind: str = ""
+
+    twice_differentiable: bool = True
+    """Whether the gradients of the network's blocks have gradients, which reconciliation of segments asks for."""
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         classes: int,
         *,
         stem: nn.Module,
@@ -47,14 +85,15 @@ class BlockModel(SegmentedModel):
         self.stem = stem
         self.blocks = nn.Sequential(*blocks)
         self.head = head
-        self._cuts = cut_points(len(blocks), segments)
+        self.heads = nn.ModuleDict()
+        self.cuts = cut_points(len(blocks), segments)  # segment i is the blocks from cuts[i] up to cuts[i + 1]
 
     @property
     def segments(self) -> list[list[str]]:
         names = list(self.state_dict())
         segments = []
-        for start, stop in pairwise(self._cuts):
-            parts = [f"blocks.{block}." for block in range(start, stop)]
+        for segment, (start, stop) in enumerate(pairwise(self.cuts)):
+            parts = [f"heads.{segment}.", *(f"blocks.{block}." for block in range(start, stop))]
             if start == 0:
                 parts.append("stem.")
             if stop == len(self.blocks):
@@ -62,9 +101,78 @@ class BlockModel(SegmentedModel):
             segments.append([name for name in names if name.startswith(tuple(parts))])
         return segments
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.blocks(self.stem(images)))
+    @abstractmethod
+    def bridge(self, start: int, stop: int) -> nn.Module:
+        """Make a new block that maps the features before block `start` to the shape of those before block `stop`.
+
+        0 <= start <= stop <= the number of blocks; with start == stop the shape stays.
+        """
+
+    @abstractmethod
+    def classifier(self, at: int) -> nn.Module:
+        """Make a new pooled linear classifier of the features before block `at` (at == number of blocks: the last)."""
+
+    def reshapes(self, block: int) -> bool:
+        """Whether a block's output has another shape than its input; a copy of it fits in no other place."""
+        return False
+
+    def multilayer_head(self, at: int) -> nn.Module:
+        """Make DGL's head for the features before block `at`: three layers at each position, then the classifier.
+
+        For images it has layers over the whole picture too (`resnet`); where features are tokens or the units of a
+        dense layer, Linear, LayerNorm and ReLU stand for its 1x1 convolutions.
+        """
+        classifier = self.classifier(at)
+        width = next(module.in_features for module in classifier.modules() if isinstance(module, nn.Linear))
+        layers = [nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU()) for _ in range(3)]
+        return nn.Sequential(*layers, classifier)
+
+    def run_segment(self, segment: int, features: Tensor) -> Tensor:
+        """Map what enters a segment (inputs for the first) to the features that leave its last block."""
+        if segment == 0:
+            features = self.stem(features)
+        for block in range(self.cuts[segment], self.cuts[segment + 1]):
+            features = self.blocks[block](features)
+        return features
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """See SegmentedModel; for segments that have not grown their stand-ins answer."""
+        stand_in = None
+        for segment in range(len(self.cuts) - 1):
+            stand_in = self.stand_in(segment)
+            inputs = self.run_segment(segment, inputs) if stand_in is None else stand_in(inputs)
+        logits: Tensor = self.head(inputs) if stand_in is None else inputs
         return logits
+
+    def stand_in(self, segment: int) -> StandIn | None:
+        """What answers for a segment; None where the segment does itself."""
+        found = dict(self.heads.items()).get(str(segment))
+        return found if isinstance(found, StandIn) and not found.grown else None
+
+    def exit_logits(self, inputs: Tensor) -> list[Tensor]:
+        """The logits after each segment: of each auxiliary head, then of the last classifier; one for every segment.
+
+        Each is (B, classes), for text (B, classes, T). Raises LocalFault when the network has no such heads.
+        """
+        self.check_exits()
+        logits = []
+        for segment in range(len(self.cuts) - 1):
+            inputs = self.run_segment(segment, inputs)
+            logits.append(self.exit_head(segment)(inputs))
+        return logits
+
+    def exit_head(self, segment: int) -> nn.Module:
+        """What classifies the features that leave a segment; the network's own classifier for the last."""
+        return self.head if segment == len(self.cuts) - 2 else self.heads[str(segment)]
+
+    def check_exits(self) -> None:
+        """Raise LocalFault unless every segment but the last has an auxiliary classifier."""
+        if not self.head_kind:
+            raise LocalFault(
+                "the network has no auxiliary heads; its architecture must ask for them, such as heads=auglocal-2"
+            )
+        if not all(isinstance(head, ExitHead) for head in self.heads.values()):
+            raise LocalFault(f"heads={self.head_kind} do not classify; allowed are linear, dgl, auglocal-D and mlaan")
 
 
 def cut_points(blocks: int, segments: int) -> list[int]:
@@ -79,17 +187,22 @@ def check_segments(architecture: str, segments: int, blocks: int) -> None:
 
 
 def check_activations(architecture: str, largest: int) -> None:
-    """Raise LocalFault when one image becomes a tensor of more than MAX_ACTIVATIONS numbers."""
+    """Raise LocalFault when one sample becomes a tensor of more than MAX_ACTIVATIONS numbers."""
     if largest > MAX_ACTIVATIONS:
         raise LocalFault(
-            f"{architecture}: an image becomes a tensor of {largest} numbers, allowed are {MAX_ACTIVATIONS}"
+            f"{architecture}: a sample becomes a tensor of {largest} numbers, allowed are {MAX_ACTIVATIONS}"
         )
 
 
 def build_within_limit(architecture: str, construct: Callable[[], Model]) -> Model:
     """Construct the network, after counting its weights without memory for them. Raises LocalFault: too many."""
     with torch.device("meta"):
-        weights = sum(tensor.numel() for tensor in construct().state_dict().values())
+        check_weights(architecture, construct())
+    return construct()
+
+
+def check_weights(architecture: str, model: SegmentedModel) -> None:
+    """Raise LocalFault when the network, made on the meta device, has more than MAX_WEIGHTS numbers in its state."""
+    weights = sum(tensor.numel() for tensor in model.state_dict().values())
     if weights > MAX_WEIGHTS:
         raise LocalFault(f"{architecture}: the network would have {weights} weights, allowed are {MAX_WEIGHTS}")
-    return construct()

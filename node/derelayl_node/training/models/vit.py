@@ -2,6 +2,8 @@
 
 Square patches, learned positions, pre-norm encoder blocks without dropout. The mean over patches stands for the class
 token, as in Beyer et al. (2022, "Better plain ViT baselines").
+
+The number of attention heads is the parameter `heads`, and `attention_heads` where `heads` names auxiliary heads.
 """
 
 from __future__ import annotations
@@ -54,11 +56,12 @@ class PatchEmbedding(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every patch looks at every patch of its own image."""
+    """Every patch looks at every patch of its own image; a causal one looks at itself and those before it only."""
 
-    def __init__(self, dimension: int, heads: int) -> None:
+    def __init__(self, dimension: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.causal = causal
         self.inward = nn.Linear(dimension, 3 * dimension)  # query, key and value at once
         self.outward = nn.Linear(dimension, dimension)
 
@@ -66,7 +69,7 @@ class SelfAttention(nn.Module):
         """(B, patches, dimension) -> the same."""
         split = self.inward(tokens).unflatten(2, (3, self.heads, -1))  # (B, patches, 3, heads, dimension/heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each (B, heads, patches, dimension/heads)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         joined: Tensor = self.outward(mixed.transpose(1, 2).flatten(2))
         return joined
 
@@ -74,10 +77,10 @@ class SelfAttention(nn.Module):
 class EncoderBlock(nn.Module):
     """Attention, then two linear layers, each behind a LayerNorm and beside a shortcut."""
 
-    def __init__(self, dimension: int, heads: int) -> None:
+    def __init__(self, dimension: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dimension)
-        self.attention = SelfAttention(dimension, heads)
+        self.attention = SelfAttention(dimension, heads, causal=causal)
         self.hidden_norm = nn.LayerNorm(dimension)
         self.hidden = nn.Sequential(
             nn.Linear(dimension, EXPANSION * dimension), nn.GELU(), nn.Linear(EXPANSION * dimension, dimension)
@@ -129,10 +132,23 @@ class VisionTransformer(BlockModel):
             segments=segments,
         )
         nn.init.trunc_normal_(stem.positions, std=INITIAL_DEVIATION)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=INITIAL_DEVIATION)
-                nn.init.zeros_(module.bias)
+        self.dimension, self.attention_heads = dimension, heads
+        self.apply(initialise)
+
+    def bridge(self, start: int, stop: int) -> EncoderBlock:
+        """See BlockModel; all blocks have one shape."""
+        return EncoderBlock(self.dimension, self.attention_heads).apply(initialise)
+
+    def classifier(self, at: int) -> MeanHead:
+        """See BlockModel."""
+        return MeanHead(self.dimension, self.classes).apply(initialise)
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw a linear layer's weights, as Dosovitskiy et al. (ICLR 2021) do."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=INITIAL_DEVIATION)
+        nn.init.zeros_(module.bias)
 
 
 def build_vit(parameters: Mapping[str, int | str | bool]) -> VisionTransformer:

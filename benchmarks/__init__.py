@@ -1,0 +1,1 @@
+"""Every figure we claim, with its rival beside it; results/ are committed."""

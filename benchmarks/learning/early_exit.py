@@ -1,0 +1,183 @@
+"""Early exits: accuracy against mean compute, beside the whole network trained without supervision.
+
+A ResNet-20 of eight channels, cut in four, on part of Fashion-MNIST at half its size (14x14, each pixel the mean of
+four): 12,800 of its training images to train on, 2,000 others of them to calibrate on, and every second of its test
+images, which decide nothing. Each network is trained by one leg of `backprop`; the supervised ones carry a prefix head
+behind each segment but the last. Same seed: same first weights, same batches, same number of steps. Multiply-adds are
+counted, heads included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.rows import Row, row
+from derelayl_node.ports import Architecture
+from derelayl_node.recipe import Recipe
+from derelayl_node.training.data import Split, load
+from derelayl_node.training.exits import AnytimeModel
+from derelayl_node.training.models import build
+
+from .harness import Log, Measured
+from .legs import Plan, train
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+WHOLE = 1.0
+BUDGETS = (WHOLE, 0.75, 0.5, 0.35)
+HEADS = ("linear", "dgl")
+PLAIN = "no heads"
+RIVAL = "whole network trained without supervision"
+SUPERVISION = 0.5
+HALF_A_POINT = 0.005
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a run costs."""
+
+    depth: int = 20
+    base: int = 8
+    segments: int = 4
+    train: int = 12_800
+    calibrate: int = 2_000
+    test: int = 5_000
+    steps: int = 600
+    batch: int = 64
+    learning_rate: float = 0.1
+
+
+FULL = Size()
+QUICK = Size(depth=14, base=4, train=1024, calibrate=200, test=400, steps=40)
+
+
+class EarlyExitTable:
+    """Networks with exits, and the rival without."""
+
+    name = "early-exit"
+
+    def cases(self, quick: bool) -> Sequence[str]:
+        """See Table."""
+        size = QUICK if quick else FULL
+        return [case_of(size, heads) for heads in ("", *HEADS)]
+
+    def seeds(self, case: str, seeds: int) -> int:
+        """See Table."""
+        return seeds
+
+    def measure(self, case: str, seed: int, quick: bool, log: Log) -> Measured:
+        """See Table: by budget accuracy and mean cost on the test images; processor seconds of the training."""
+        size = QUICK if quick else FULL
+        heads = next(heads for heads in ("", *HEADS) if case == case_of(size, heads))
+        found = measure(size, halved(load("fashion-mnist")), heads, seed)
+        log(f"{case}, seed {seed}: " + ", ".join(f"{share:.4f} at {at}" for at, share in found["accuracy"].items()))
+        return found
+
+    def rows(self, measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
+        """See Table: accuracy beside the rival's, points below it, mean cost; and what supervision costs."""
+        plain = next((runs for case, runs in measured.items() if case.endswith(PLAIN)), [])
+        beside = [run["accuracy"][str(WHOLE)] for run in plain]
+        rows = []
+        for case, runs in measured.items():
+            if runs is plain:
+                rows.append(row(case, "test accuracy", "share", beside))
+            elif plain:
+                rows += _rows_beside(case, runs[: len(plain)], plain[: len(runs)])
+        return rows
+
+
+TABLE = EarlyExitTable()
+
+
+def run(quick: bool, seeds: int, log: Log) -> list[Row]:
+    """Train and measure every network with each seed."""
+    cases = TABLE.cases(quick)
+    return TABLE.rows({case: [TABLE.measure(case, seed, quick, log) for seed in range(seeds)] for case in cases})
+
+
+def measure(size: Size, data: Split, heads: str, seed: int) -> Measured:
+    """Train one network on part of the training images, set its exits on others, and route the test images."""
+    parts = deal(size, data, seed)
+    channels, height, width = data.train_x.shape[1:]
+    shape = {"channels": channels, "height": height, "width": width, "classes": 10}
+    cut = {"depth": size.depth, "base": size.base, "segments": size.segments}
+    architecture = Architecture("resnet", {**shape, **cut, **({"heads": heads} if heads else {})})
+    recipe = Recipe(schedule="cosine", warmup=size.steps // 20, supervision=SUPERVISION if heads else 0.0)
+    child = train(architecture, None, parts, Plan(recipe, size.steps, size.batch, size.learning_rate, seed))
+    network = build(architecture)
+    network.load_state_dict(child.state)
+    model = AnytimeModel(network)
+    if heads:
+        model.calibrate(parts.held_x, parts.held_y)
+    test = np.linspace(0, len(data.held_y) - 1, size.test).round().astype(np.int64)
+    found = {str(at): model.predict(data.held_x[test], at) for at in (BUDGETS if heads else (WHOLE,))}
+    return {
+        "accuracy": {at: float((each.labels == data.held_y[test]).mean()) for at, each in found.items()},
+        "cost": {at: each.mean_cost for at, each in found.items()},
+        "seconds": child.seconds,
+    }
+
+
+def halved(data: Split) -> Split:
+    """Both parts at half the height and width."""
+    return Split(_half(data.train_x), data.train_y, _half(data.held_x), data.held_y)
+
+
+def _half(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    samples, channels, height, width = images.shape
+    cells = images.reshape(samples, channels, height // 2, 2, width // 2, 2)
+    return cells.mean((3, 5), dtype=np.float32).round().astype(np.uint8)
+
+
+def deal(size: Size, data: Split, seed: int) -> Split:
+    """Draw samples of the training part: some to train on, others, as the held-out part, to calibrate on."""
+    order = np.random.default_rng(seed).permutation(len(data.train_y))
+    train, held = order[: size.train], order[size.train : size.train + size.calibrate]
+    return Split(data.train_x[train], data.train_y[train], data.train_x[held], data.train_y[held])
+
+
+def case_of(size: Size, heads: str) -> str:
+    return f"resnet-{size.depth}, base {size.base}, " + (f"heads={heads}, supervised" if heads else PLAIN)
+
+
+def _rows_beside(case: str, runs: Sequence[Measured], plain: Sequence[Measured]) -> list[Row]:
+    beside = [run["accuracy"][str(WHOLE)] for run in plain]
+    rows = []
+    for budget in BUDGETS:
+        own = [run["accuracy"][str(budget)] for run in runs]
+        below = [100 * (other - mine) for mine, other in zip(own, beside, strict=True)]
+        costs = [run["cost"][str(budget)] for run in runs]
+        rows += [
+            row(case, f"test accuracy at budget {budget:g}", "share", own, RIVAL, beside),
+            row(case, f"below the rival at budget {budget:g}", "points", below),
+            row(case, f"mean cost at budget {budget:g}", "share of multiply-adds", costs),
+        ]
+    seconds = [[run["seconds"] for run in each] for each in (runs, plain)]
+    return [*rows, row(case, "processor time of training", "s", seconds[0], RIVAL, seconds[1])]
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Plot test accuracy against mean cost, one line a kind of heads, and the rival's accuracy."""
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    value = {(str(one["case"]), str(one["metric"])): float(str(one["value"])) for one in rows}
+    accuracy = "test accuracy at budget "
+    for case in dict.fromkeys(case for case, metric in value if metric.startswith(accuracy)):
+        budgets = [metric.removeprefix(accuracy) for named, metric in value if named == case and accuracy in metric]
+        points = sorted((value[case, f"mean cost at budget {each}"], value[case, accuracy + each]) for each in budgets)
+        axes.plot(*zip(*points, strict=True), marker="o", label=case)
+    rival = mean(number for (_, metric), number in value.items() if metric == "test accuracy")
+    axes.axhline(rival, color="black", linestyle="--", label=RIVAL)
+    axes.axhline(rival - HALF_A_POINT, color="gray", linestyle=":", label="half a point below")
+    axes.set(xlabel="mean multiply-adds, share of the whole network's", ylabel="test accuracy", title="Early exits")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
