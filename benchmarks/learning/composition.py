@@ -32,12 +32,15 @@ from .harness import Log, Measured
 from .legs import Plan, State, train
 from .relay_choices import RelayDials
 
-WARM_STEPS = (0, 100, 600)
+WARM_STEPS, QUICK_WARM_STEPS = (0, 100, 600), (0, 20)
 """Steps of the relay before the two legs: how much there is left to learn."""
+
+JUDGED_AFTER = 100
+"""Steps of the relay before the legs that are judged."""
 
 LEG_STEPS = 80
 RATE = 0.02
-NULL_LEGS = 12
+NULL_LEGS, QUICK_NULL_LEGS = 12, 2
 """Legs without use in one run; each is judged by every site."""
 
 NULL_STEPS = 3
@@ -55,7 +58,8 @@ class CompositionTable:
     def cases(self, quick: bool) -> Sequence[str]:
         """See Table."""
         splits = ("IID",) if quick else ("IID", "Dirichlet 0.1", "label-disjoint")
-        return [*(f"{split}, parent of {steps} steps" for split in splits for steps in WARM_STEPS), JUDGING]
+        warm = QUICK_WARM_STEPS if quick else WARM_STEPS
+        return [*(f"{split}, parent of {steps} steps" for split in splits for steps in warm), JUDGING]
 
     def seeds(self, case: str, seeds: int) -> int:
         """See Table."""
@@ -68,7 +72,9 @@ class CompositionTable:
         with tempfile.TemporaryDirectory() as folder:
             partition = relay.SPLITS["IID" if case == JUDGING else split]
             there = relay.lay_out(partition, budget, seed, Path(folder), relay.images(quick))
-            return measure_judging(there) if case == JUDGING else measure_composition(there, int(steps.split()[0]))
+            if case == JUDGING:
+                return measure_judging(there, QUICK_NULL_LEGS if quick else NULL_LEGS)
+            return measure_composition(there, int(steps.split()[0]))
 
     def rows(self, measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
         """See Table."""
@@ -105,15 +111,15 @@ def measure_composition(there: relay.Field, warm_steps: int) -> Measured:
     return {"better": max(gains[:2]), "composed": gains[2]}
 
 
-def measure_judging(there: relay.Field) -> Measured:
+def measure_judging(there: relay.Field, null_legs: int) -> Measured:
     """Seconds of a leg and of judging it; shares of useless legs that a site would accept."""
-    parent = relay.relay(there, RelayDials(Recipe(), 10, RATE), 100).state
+    parent = relay.relay(there, RelayDials(Recipe(), 10, RATE), JUDGED_AFTER).state
     useful = train(relay.NETWORK, parent, there.sites[0], replace(_plan(there.seed, 0), segment=255))
     started = time.process_time()
     judge(parent, [useful.state], there.sites[1])
     judging = time.process_time() - started
     rng = np.random.default_rng(there.seed)
-    useless = [_useless_leg(there, parent, rng) for _ in range(NULL_LEGS)]
+    useless = [_useless_leg(there, parent, rng) for _ in range(null_legs)]
     verdicts = [verdict for site in there.sites for verdict in judge(parent, useless, site)]
     return {
         "training": useful.seconds,
