@@ -92,7 +92,7 @@ class Network:
 
     def architecture(self, segments: int, heads: str) -> Architecture:
         shape: dict[str, int | str | bool] = {"channels": 1, "height": 28, "width": 28, "classes": 10}
-        parameters = {**shape, "depth": self.depth, "base": self.base, "segments": segments}
+        parameters = {**shape, "depth": self.depth, "base": self.base, "segments": segments, "cuts": "balanced"}
         return Architecture("resnet", {**parameters, "heads": heads} if heads else parameters)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 import torch
 
@@ -27,6 +28,9 @@ An integer of that name is a transformer's number of attention heads; beside aux
 
 ATTENTION_HEADS = "attention_heads"
 
+CUTS, EVEN, BALANCED = "cuts", "even", "balanced"
+"""Optional parameter of every network made of blocks: cut evenly (the default) or by what segments keep in memory."""
+
 REGISTRY: Mapping[str, Callable[[Parameters], SegmentedModel]] = {
     gpt.NAME: gpt.build_gpt,
     layer_attention.NAME: layer_attention.build_layer_attention,
@@ -48,8 +52,8 @@ def build(architecture: Architecture, seed: int = 0) -> SegmentedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = builder(own)
-        if HEADS in common:
-            _add_heads(architecture.name, model, str(common[HEADS]), lambda: builder(own))
+        if HEADS in common or CUTS in common:
+            _shape(architecture.name, model, common, lambda: builder(own))
     if common.get(IMPORTANCE):
         model.add_importance()
     return model
@@ -60,26 +64,35 @@ def _split_parameters(parameters: Parameters) -> tuple[Parameters, Parameters]:
     common = {
         name: value
         for name, value in parameters.items()
-        if name == IMPORTANCE or (name == HEADS and isinstance(value, str))
+        if name in (IMPORTANCE, CUTS) or (name == HEADS and isinstance(value, str))
     }
     if not isinstance(common.get(IMPORTANCE, False), bool):
         raise LocalFault(f"{IMPORTANCE} is {common[IMPORTANCE]!r}, allowed are true and false")
+    if common.get(CUTS, EVEN) not in (EVEN, BALANCED):
+        raise LocalFault(f"{CUTS} is {common[CUTS]!r}, allowed are {EVEN} and {BALANCED}")
     own = {name: value for name, value in parameters.items() if name not in common}
     if HEADS in common and ATTENTION_HEADS in own:
         own[HEADS] = own.pop(ATTENTION_HEADS)
     return own, common
 
 
-def _add_heads(name: str, model: SegmentedModel, kind: str, again: Callable[[], SegmentedModel]) -> None:
-    """Add auxiliary heads, after counting their weights on a copy without memory for them. Raises LocalFault."""
+def _shape(name: str, model: SegmentedModel, common: Parameters, again: Callable[[], SegmentedModel]) -> None:
+    """Cut the network and add auxiliary heads, after counting their weights on a copy without memory for them.
+
+    Raises LocalFault.
+    """
     if not isinstance(model, BlockModel):
-        raise LocalFault(f"{name} has no blocks to add {HEADS} to")
+        raise LocalFault(f"{name} has no blocks to cut or to add {HEADS} to")
     with torch.device("meta"):
         trial = again()
-        assert isinstance(trial, BlockModel)
-        add_heads(trial, kind)
-        check_weights(name, trial)
-    add_heads(model, kind)
+    assert isinstance(trial, BlockModel)
+    for each in (trial, model):
+        if common.get(CUTS) == BALANCED:
+            each.balance()
+        if HEADS in common:
+            with torch.device("meta") if each is trial else nullcontext():
+                add_heads(each, str(common[HEADS]))
+        check_weights(name, each)
 
 
 __all__ = ["REGISTRY", "SegmentedModel", "build"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -57,8 +58,8 @@ class StandIn(nn.Module, ABC):
 class BlockModel(SegmentedModel):
     """stem -> blocks -> head; each segment is a run of blocks, the first has the stem too, the last the head.
 
-    The runs differ by at most one block. A tensor's name says its block, never its segment: weights that were trained
-    in four segments fit the same network cut into two.
+    The runs differ by at most one block, unless `balance` has cut them by what the blocks keep in memory. A tensor's
+    name says its block, never its segment: weights trained in four segments fit the same network cut into two.
 
     Methods that train a segment alone walk through `run_segment`, and build what they add (auxiliary heads, leaps, meta
     modules) from `bridge` and `classifier`, so that one implementation serves every family.
@@ -111,6 +112,15 @@ class BlockModel(SegmentedModel):
     @abstractmethod
     def classifier(self, at: int) -> nn.Module:
         """Make a new pooled linear classifier of the features before block `at` (at == number of blocks: the last)."""
+
+    def sizes(self) -> list[int]:
+        """How much each block keeps for the backward pass, relative to the others."""
+        return [1] * len(self.blocks)
+
+    def balance(self) -> None:
+        """Cut anew, so that the segment that keeps the most keeps as little as can be; before heads are added."""
+        assert not len(self.heads)
+        self.cuts = balanced_cuts(self.sizes(), len(self.cuts) - 1)
 
     def reshapes(self, block: int) -> bool:
         """Whether a block's output has another shape than its input; a copy of it fits in no other place."""
@@ -178,6 +188,34 @@ class BlockModel(SegmentedModel):
 def cut_points(blocks: int, segments: int) -> list[int]:
     """Give the `segments` + 1 block indices between which the segments lie, from 0 to `blocks`."""
     return [blocks * index // segments for index in range(segments + 1)]
+
+
+def balanced_cuts(sizes: Sequence[int], segments: int) -> list[int]:
+    """Cut so that the largest sum of sizes in a segment is the least possible; each of `segments` has a block at least.
+
+    Of several such cuts the one whose early segments are fullest, but for the blocks that later ones need.
+    """
+    least = bisect_left(
+        range(sum(sizes) + 1), True, max(sizes), key=lambda most: _segments_within(sizes, most) <= segments
+    )
+    cuts, held = [0], 0
+    for block, size in enumerate(sizes):
+        needed = len(sizes) - block == segments - len(cuts)
+        if block > cuts[-1] and (held + size > least or needed):
+            cuts.append(block)
+            held = 0
+        held += size
+    return [*cuts, len(sizes)]
+
+
+def _segments_within(sizes: Sequence[int], most: int) -> int:
+    """How many segments it takes if none may hold more than `most`, which is at least the largest size."""
+    count, held = 1, 0
+    for size in sizes:
+        if held + size > most:
+            count, held = count + 1, 0
+        held += size
+    return count
 
 
 def check_segments(architecture: str, segments: int, blocks: int) -> None:

@@ -169,6 +169,12 @@ class ResNet(BlockModel):
         """See BlockModel."""
         return PooledLinear(self.base << self._stage_before(at), self.classes)
 
+    def sizes(self) -> list[int]:
+        """See BlockModel: channels times positions, which halve in both directions where channels double."""
+        _, height, width = self.input_shape
+        stages = [block // self.blocks_per_stage for block in range(len(self.blocks))]
+        return [(self.base << stage) * -(-height >> stage) * -(-width >> stage) for stage in stages]
+
     def reshapes(self, block: int) -> bool:
         """See BlockModel: the first block of each stage but the first."""
         return block > 0 and block % self.blocks_per_stage == 0
