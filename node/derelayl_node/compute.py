@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -19,10 +20,24 @@ class Compute(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$")] = "auto"
+    device: str = "auto"
     precision: Precision = "auto"
     memory_mib: Annotated[int | None, Field(ge=1, le=2**24)] = None
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     pause_on_battery: bool = False
-    hours: Annotated[str, Field(pattern=r"^([0-9]{1,2}-[0-9]{1,2})?$")] = ""
+    hours: str = ""
     private: Path | None = None
+
+    @field_validator("device")
+    @classmethod
+    def _device_has_a_known_name(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,2})?", value):
+            raise ValueError(f"{value!r} is unknown, allowed are auto, cpu, cuda, cuda:N and mps")
+        return value
+
+    @field_validator("hours")
+    @classmethod
+    def _hours_are_two(cls, value: str) -> str:
+        if value and not re.fullmatch(r"([01]?[0-9]|2[0-4])-([01]?[0-9]|2[0-4])", value):
+            raise ValueError(f"{value!r} is not two hours such as 22-6")
+        return value

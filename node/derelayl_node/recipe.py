@@ -132,4 +132,6 @@ def make_recipe(values: Mapping[str, object]) -> Recipe:
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise LocalFault(f"recipe: {key} is unknown; there are {', '.join(Recipe.model_fields)}") from None
-        raise LocalFault(f"recipe: {key or 'dials'}: {first['msg']}, not {first['input']!r}") from None
+        if first["type"] == "value_error":  # dials that do not go together
+            raise LocalFault(f"recipe: {first['ctx']['error']}") from None
+        raise LocalFault(f"recipe: {key}: {first['msg']}, not {first['input']!r}") from None

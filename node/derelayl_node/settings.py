@@ -149,7 +149,8 @@ class NodeSettings(BaseSettings):
             )
         except ValidationError as error:
             first = error.errors()[0]
-            raise LocalFault(f"setting {first['loc'][0]}: {first['msg']}") from None
+            name = str(first["loc"][0]).replace("_", "-")
+            raise LocalFault(f"setting {name}: {first['msg'].removeprefix('Value error, ')}") from None
 
     @property
     def model_id(self) -> ModelId | None:

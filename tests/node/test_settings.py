@@ -119,3 +119,28 @@ def test_an_address_is_read_in_any_case_and_nothing_else_is() -> None:
     assert address_of("0x" + "Ab" * 20) == "0x" + "ab" * 20
     with pytest.raises(LocalFault, match="not an account address"):
         address_of("0x12")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"device": "gpu"}, "setting device: 'gpu' is unknown, allowed are auto, cpu"),
+        ({"train_hours": "late"}, "setting hours: 'late' is not two hours such as 22-6"),
+        ({"memory_mib": 0}, "setting memory-mib"),
+        ({"method": "magic"}, "recipe: method: Input should be 'backprop'"),
+        ({"recipe": "prox=-1"}, "recipe: prox: Input should be greater than or equal to 0"),
+        ({"recipe": "noise=2", "method": "local", "privacy": "dp"}, "recipe: privacy=dp goes with method=backprop"),
+    ],
+)
+def test_what_training_cannot_be_given_is_refused_when_the_node_starts(
+    tmp_path: Path, wrong: dict[str, object], named: str
+) -> None:
+    with pytest.raises(LocalFault, match=named):
+        node_settings({"home": tmp_path, "network": tmp_path / "network.toml", **wrong})
+
+
+def test_method_privacy_and_dials_make_one_recipe(tmp_path: Path) -> None:
+    given = {"method": "sparse", "recipe": "keep=0.5,merge=true"}
+    settings = node_settings({"home": tmp_path, "network": tmp_path / "network.toml", **given})
+    assert settings.leg_recipe().record() == {"method": "sparse", "keep": "0.5", "merge": True}
+    assert settings.compute().private == tmp_path / "private"
