@@ -1,24 +1,25 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready
+RUN := $(VENV)/.ready
+DEV := $(VENV)/.ready-to-develop
 
 .PHONY: help setup demo test check types lint contracts-setup artifacts contracts-check gas-snapshot vectors clean
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## make .venv and install the pinned dependencies
-$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
-	@bash scripts/setup.sh $(VENV)
+setup: $(DEV)  ## make .venv and install the pinned dependencies, those of tests and benchmarks too
+$(RUN) $(DEV): pyproject.toml constraints.txt scripts/setup.sh
+	@bash scripts/setup.sh $(VENV) $(if $(filter $@,$(DEV)),dev)
 	@touch $@
 
-demo: $(STAMP)  ## a whole relay on this machine: chain, peers, real data, lineage, report
+demo: $(RUN)  ## a whole relay on this machine: chain, peers, real data, lineage, report
 	@$(BIN)/derelayl demo $(ARGS)
 
 # First the pure rules, each branch of which must be taken; then the rest. ARGS picks tests instead: make test ARGS=tests/node
 RULES := tests/protocol tests/vectors
 COVERED := --cov=derelayl_protocol --cov-branch --cov-fail-under=100 --cov-report=term:skip-covered
-test: $(STAMP)  ## the tests
+test: $(DEV)  ## the tests
 ifeq ($(ARGS),)
 	@$(BIN)/pytest $(RULES) $(COVERED)
 	@$(BIN)/pytest $(addprefix --ignore=,$(RULES))
@@ -27,9 +28,9 @@ else
 endif
 
 check: lint types  ## lint and types
-lint: $(STAMP)
+lint: $(DEV)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-types: $(STAMP)
+types: $(DEV)
 	@$(BIN)/mypy
 
 NPM_STAMP := contracts/node_modules/.ready
@@ -40,17 +41,17 @@ $(NPM_STAMP): contracts/package.json contracts/package-lock.json
 	@touch $@
 artifacts: contracts-setup  ## recompile the contracts into contracts/artifacts
 	@node contracts/tools/compile.mjs
-contracts-check: $(STAMP) contracts-setup  ## forge tests and invariants, gas snapshot, slither, halmos
+contracts-check: $(DEV) contracts-setup  ## forge tests and invariants, gas snapshot, slither, halmos
 	@bash scripts/contracts-check.sh
-gas-snapshot: $(STAMP) contracts-setup  ## accept today's gas: rewrite contracts/gas-snapshot.json
+gas-snapshot: $(DEV) contracts-setup  ## accept today's gas: rewrite contracts/gas-snapshot.json
 	@$(BIN)/python benchmarks/gas.py --accept
-vectors: $(STAMP)  ## regenerate tests/vectors
+vectors: $(DEV)  ## regenerate tests/vectors
 	@for part in generate generate_ledger generate_calls; do $(BIN)/python -m tests.vectors.$$part || exit 1; done
 
-bench-learning: $(STAMP)  ## the tables of the learning side, e.g. make bench-learning ARGS="memory --resume"
+bench-learning: $(DEV)  ## the tables of the learning side, e.g. make bench-learning ARGS="memory --resume"
 	@$(BIN)/python -m benchmarks.learning $(ARGS)
 bench-gas: contracts-setup
-bench-%: $(STAMP)  ## one benchmark, e.g. make bench-simulator ARGS=--quick
+bench-%: $(DEV)  ## one benchmark, e.g. make bench-simulator ARGS=--quick
 	@$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)
 
 clean:  ## remove what the targets made

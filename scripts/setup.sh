@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Make the virtual environment named by the first argument and install the pinned dependencies into it.
+# Make the virtual environment named by the first argument and install the pinned dependencies into it; with `dev` as
+# the second one those of the tests and benchmarks too, all data sets and encoders of the extras among them.
 # Checks what libp2p's native part needs first, so that a missing compiler is one sentence and not a page of errors.
 set -euo pipefail
-venv=${1:?usage: setup.sh VENV}
+venv=${1:?usage: setup.sh VENV [dev]}
+wanted=.${2:+[$2]}
 
 fail() { echo "derelayl setup: $1" >&2; exit 1; }
 
@@ -35,6 +37,6 @@ fi
 
 python=$(find_python)
 "$python" -m venv "$venv" || fail "could not make $venv; on Debian install python3-venv"
-echo "derelayl setup: installing the pinned dependencies into $venv (about two minutes the first time)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' ||
+echo "derelayl setup: installing the pinned dependencies into $venv (some minutes the first time)"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e "$wanted" ||
     fail "pip could not install the dependencies; the lines above say which. Without network, set PIP_FIND_LINKS to a folder of wheels"
