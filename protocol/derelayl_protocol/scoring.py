@@ -23,8 +23,12 @@ SALT_BYTES = 32
 """One word of the contract; 256 bits that nobody can guess while the scores are sealed."""
 
 
-CAUTION = 1.0
-"""Standard errors that a score stays below the gain that was measured: a gain that may be chance is none."""
+CAUTION = 0.5
+"""Standard errors that a score stays below the gain that was measured: a gain that may be chance is none.
+
+With a whole one three judges let 7 % of useless legs pass, with a half 23 %, with none 50 %. But with a whole one the
+relay of the demo (about 170 samples a judge) came to rest: the gains that are left after a few legs are smaller.
+"""
 
 
 def score_ppm(parent_loss: float | None, child_loss: float | None, error: float | None) -> Ppm:

@@ -69,8 +69,8 @@ def test_a_score_is_the_logarithm_of_the_losses_ratio_in_millionths(parent: floa
     assert score_ppm(parent, child, 0.0) == score
 
 
-@pytest.mark.parametrize(("error", "score"), [(0.1, 593_147), (0.7, -6_853), (1e308, -MAX_SCORE_PPM)])
-def test_a_score_stays_below_the_gain_by_its_standard_error(error: float, score: int) -> None:
+@pytest.mark.parametrize(("error", "score"), [(0.1, 643_147), (1.4, -6_853), (1e308, -MAX_SCORE_PPM)])
+def test_a_score_stays_below_the_gain_by_half_its_standard_error(error: float, score: int) -> None:
     assert score_ppm(2.0, 1.0, error) == score
 
 
