@@ -12,13 +12,9 @@ from derelayl_node.training.jobs import TrainJob
 from derelayl_node.training.train import run_leg, write_genesis
 from derelayl_protocol.errors import LocalFault
 
-from .tiny import ARCHITECTURE, tiny_leg, tiny_shard
+from .tiny import ARCHITECTURE, silent, tiny_leg, tiny_shard
 
 TWO = Compute(processes=2, device="cpu", precision="float32")
-
-
-def silent(_fraction: float) -> None:
-    pass
 
 
 def test_a_fault_in_the_processes_is_told_with_its_reason(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """ELA: how redundant a retrieval is, which retrievals are skipped, and legs that skip."""
 
-from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from derelayl_node.ports import Architecture, LegJob, LegResult
 from derelayl_node.recipe import parse_recipe
 from derelayl_node.training import snapshot
-from derelayl_node.training.data import Split, load
+from derelayl_node.training.data import Split
 from derelayl_node.training.methods.ela import (
     RETURN_ABOVE,
     SKIP_BELOW,
@@ -27,7 +26,7 @@ from derelayl_node.training.train import run_leg, write_genesis
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
 
-from .tiny import ARCHITECTURE, SIDE, tiny_shard
+from .tiny import ARCHITECTURE, SIDE, Crash, crash_at
 
 SHAPE = {"channels": 1, "height": SIDE, "width": SIDE, "classes": 2, "base": 4}
 NETWORK = Architecture("mrla-resnet", {**SHAPE, "depth": 26, "segments": 1})
@@ -39,11 +38,6 @@ EAGER = "method=ela,ela_warmup=0,ela_ramp=0,ela_every=2,ela_floor=1000000"
 
 DECISIVE = law_at(1.0, 0.75)
 NO_FLOOR = float("inf")
-
-
-@pytest.fixture
-def split(tmp_path: Path) -> Split:
-    return load(f"shard:{tiny_shard(tmp_path)}")
 
 
 def genesis(network: Architecture, folder: Path) -> Path:
@@ -266,18 +260,6 @@ def test_backprop_keeps_what_skips(tmp_path: Path, split: Split) -> None:
     parent = train(leg(genesis(NETWORK, tmp_path), tmp_path / "first", EAGER), split).weights.path
     child = train(leg(parent, tmp_path / "next", ""), split).weights.path
     assert skipping(child) == skipping(parent) != []
-
-
-class Crash(Exception):
-    pass
-
-
-def crash_at(part: float) -> Callable[[float], None]:
-    def progress(fraction: float) -> None:
-        if fraction >= part:
-            raise Crash
-
-    return progress
 
 
 def test_an_interrupted_leg_goes_on_to_the_same_bytes(

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from derelayl_node.ports import Architecture, LegJob, Record
 from derelayl_node.recipe import parse_recipe
-from derelayl_node.training.data import Split, load
+from derelayl_node.training.data import Split
 from derelayl_node.training.forgetting import MOST_PARENT_SHARE, SAMPLES_SO_FAR
 from derelayl_node.training.methods.sparse import keep_largest
 from derelayl_node.training.models import build
@@ -19,23 +19,9 @@ from derelayl_node.training.resources import Resources
 from derelayl_node.training.train import run_leg, write_genesis
 from derelayl_protocol.errors import LocalFault
 
-from .tiny import ARCHITECTURE, SIDE, tiny_leg, tiny_shard
+from .tiny import ARCHITECTURE, SIDE, silent, tiny_leg
 
 WITH_IMPORTANCE = Architecture(ARCHITECTURE.name, {**ARCHITECTURE.parameters, "importance": True})
-
-
-@pytest.fixture
-def parent(tmp_path: Path) -> Path:
-    return write_genesis(ARCHITECTURE, 1, tmp_path / "parent.safetensors").path
-
-
-@pytest.fixture
-def split(tmp_path: Path) -> Split:
-    return load(f"shard:{tiny_shard(tmp_path)}")
-
-
-def silent(_fraction: float) -> None:
-    pass
 
 
 def leg(parent: Path, child: Path, recipe: str, history: Record | None = None, segment: int = 255) -> LegJob:

@@ -9,7 +9,7 @@ import torch
 
 from derelayl_node.compute import Compute
 from derelayl_node.ports import Architecture
-from derelayl_node.training.data import Split, load
+from derelayl_node.training.data import Split
 from derelayl_node.training.memory import bytes_kept, storages_of
 from derelayl_node.training.methods import make_method
 from derelayl_node.training.resources import (
@@ -24,22 +24,7 @@ from derelayl_node.training.resources import (
 from derelayl_node.training.train import open_leg, run_leg, write_genesis
 from derelayl_protocol.errors import LocalFault
 
-from .tiny import ARCHITECTURE, tiny_leg, tiny_shard
-
-
-@pytest.fixture
-def parent(tmp_path: Path) -> Path:
-    return write_genesis(ARCHITECTURE, 1, tmp_path / "parent.safetensors").path
-
-
-@pytest.fixture
-def split(tmp_path: Path) -> Split:
-    return load(f"shard:{tiny_shard(tmp_path)}")
-
-
-def silent(_fraction: float) -> None:
-    pass
-
+from .tiny import silent, tiny_leg
 
 # --- refusals ---
 

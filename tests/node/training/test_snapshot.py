@@ -1,6 +1,5 @@
 """A leg that was interrupted goes on to the very same child."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,43 +8,17 @@ import pytest
 from derelayl_node.ports import LegJob
 from derelayl_node.recipe import parse_recipe
 from derelayl_node.training import snapshot
-from derelayl_node.training.data import Split, load
+from derelayl_node.training.data import Split
 from derelayl_node.training.resources import Pause, Resources
-from derelayl_node.training.train import run_leg, write_genesis
+from derelayl_node.training.train import run_leg
 from derelayl_protocol.errors import LocalFault
 
-from .tiny import ARCHITECTURE, tiny_leg, tiny_shard
-
-
-@pytest.fixture
-def parent(tmp_path: Path) -> Path:
-    return write_genesis(ARCHITECTURE, 1, tmp_path / "parent.safetensors").path
-
-
-@pytest.fixture
-def split(tmp_path: Path) -> Split:
-    return load(f"shard:{tiny_shard(tmp_path)}")
+from .tiny import Crash, crash_at, silent, tiny_leg
 
 
 @pytest.fixture(autouse=True)
 def _every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot.Snapshots.__init__, "__defaults__", (0.0, lambda: 0.0))
-
-
-class Crash(Exception):
-    pass
-
-
-def crash_at(part: float) -> Callable[[float], None]:
-    def progress(fraction: float) -> None:
-        if fraction >= part:
-            raise Crash
-
-    return progress
-
-
-def silent(_fraction: float) -> None:
-    pass
 
 
 def interrupted(job: LegJob, split: Split) -> None:

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from derelayl_node.ports import Architecture, LegJob
 from derelayl_node.recipe import parse_recipe
-from derelayl_node.training.data import Split, load
+from derelayl_node.training.data import Split
 from derelayl_node.training.judge import gain_error, losses_of_files, mean_loss, share_correct, to_inputs
 from derelayl_node.training.labels import label_shift, log_shares
 from derelayl_node.training.models import build
@@ -20,22 +20,7 @@ from derelayl_node.training.train import check_child, open_leg, run_leg, write_g
 from derelayl_node.training.weights import load_weights, save_weights
 from derelayl_protocol.errors import LocalFault, PeerFault
 
-from .tiny import ARCHITECTURE, OTHER_ARCHITECTURE, SIDE, tiny_images, tiny_leg, tiny_shard
-
-
-def silent(_fraction: float) -> None:
-    pass
-
-
-@pytest.fixture
-def parent(tmp_path: Path) -> Path:
-    return write_genesis(ARCHITECTURE, 1, tmp_path / "parent.safetensors").path
-
-
-@pytest.fixture
-def split(tmp_path: Path) -> Split:
-    return load(f"shard:{tiny_shard(tmp_path)}")
-
+from .tiny import ARCHITECTURE, OTHER_ARCHITECTURE, SIDE, silent, tiny_images, tiny_leg
 
 # --- refusals ---
 

@@ -1,5 +1,6 @@
 """A data set of two easy classes and a network small enough to train in milliseconds."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,3 +44,21 @@ def tiny_shard(folder: Path, **replaced: np.ndarray) -> Path:
 
 def tiny_leg(parent: Path, child: Path, segment: int = WHOLE_MODEL, steps: int = 20, rate: float = 0.05) -> LegJob:
     return LegJob(ARCHITECTURE, parent, child, segment, steps, 16, rate, seed=3)
+
+
+def silent(_fraction: float) -> None:
+    """Hear of a leg's course and do nothing."""
+
+
+class Crash(Exception):
+    """What ends a leg half way."""
+
+
+def crash_at(part: float) -> Callable[[float], None]:
+    """A progress callback that ends the leg once that part of it is done."""
+
+    def progress(fraction: float) -> None:
+        if fraction >= part:
+            raise Crash
+
+    return progress
