@@ -66,9 +66,13 @@ def run_leg(job: LegJob, data: Split, progress: Progress, resources: Resources =
     method = make_method(job.recipe)
     batches = method.prepare(leg)
     snapshots = Snapshots(job)
-    for step in range(snapshots.resume(leg.model, method), len(batches)):
+    start = snapshots.resume(leg.model, method)
+    samples = sum(len(batches[step]) for step in range(start))
+    for step in range(start, len(batches)):
         wait_while_paused(resources.pause, log.info)
-        method.step(*samples_of(leg, batches[step]))
+        batch = batches[step]
+        samples += len(batch)
+        method.step(*samples_of(leg, batch))
         snapshots.after_step(step + 1, leg.model, method)
         if (step + 1) * PROGRESS_REPORTS // len(batches) > step * PROGRESS_REPORTS // len(batches):
             progress((step + 1) / len(batches))
@@ -78,7 +82,6 @@ def run_leg(job: LegJob, data: Split, progress: Progress, resources: Resources =
     if resources.rank == 0:
         save_weights(leg.model, job.child)
         snapshots.remove()
-    samples = sum(len(batches[step]) for step in range(len(batches)))
     return LegResult(WeightsFile(job.child, leg.model.segment_of()), len(batches), samples, before, after, record)
 
 
