@@ -19,10 +19,12 @@ demo: $(RUN)  ## a whole relay on this machine: chain, peers, real data, lineage
 # First the pure rules, each branch of which must be taken; then the rest. ARGS picks tests instead: make test ARGS=tests/node
 RULES := tests/protocol tests/vectors
 COVERED := --cov=derelayl_protocol --cov-branch --cov-fail-under=100 --cov-report=term:skip-covered
+# A process a core; the tests of a file stay together, for they share what it sets up. Four are as many as memory bears.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 test: $(DEV)  ## the tests
 ifeq ($(ARGS),)
-	@$(BIN)/pytest $(RULES) $(COVERED)
-	@$(BIN)/pytest $(addprefix --ignore=,$(RULES))
+	@$(BIN)/pytest $(PARALLEL) $(RULES) $(COVERED)
+	@$(BIN)/pytest $(PARALLEL) $(addprefix --ignore=,$(RULES))
 else
 	@$(BIN)/pytest $(ARGS)
 endif

@@ -41,7 +41,7 @@ POLL_SECONDS = 0.25
 DEMO_SECONDS = 15 * 60.0
 """A demo that has not ended by then is stuck; it is measured in minutes."""
 
-EXTRA_ROUNDS = 3
+EXTRA_ROUNDS = 6
 """Rounds granted beyond the asked ones until the killed peer is back and enough legs were selected."""
 
 KNOWN_BLOCKS = 64
