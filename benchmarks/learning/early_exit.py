@@ -22,7 +22,7 @@ from benchmarks.rows import Row, row
 from derelayl_node.ports import Architecture
 from derelayl_node.recipe import Recipe
 from derelayl_node.training.data import Split, load
-from derelayl_node.training.exits import AnytimeModel
+from derelayl_node.training.exits.anytime import AnytimeModel
 from derelayl_node.training.models import build
 
 from .harness import Log, Measured

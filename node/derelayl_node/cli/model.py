@@ -33,8 +33,8 @@ from ..ports import Architecture
 from ..roles.purse import send_paid
 from ..settings import Network, keystore_password
 from ..store.chunks import FileStore
+from ..training.exits.pulled import description_file, keep_pulled, pull_target
 from ..training.process import open_trainer
-from ..training.pulled import description_file, keep_pulled, pull_target
 from .console import out, show, show_json
 from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption

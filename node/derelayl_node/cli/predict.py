@@ -15,7 +15,7 @@ from .console import out, show, show_json
 from .keys import JsonOption
 
 if TYPE_CHECKING:
-    from ..training.exits import AnytimeModel, Prediction
+    from ..training.exits.anytime import AnytimeModel, Prediction
     from ..training.split import Inputs, Labels
 
 Part = Literal["held", "train"]
@@ -43,8 +43,8 @@ def predict(
     Give --calibrate once before the first budget below 1: other samples than those that the accuracy is told of.
     """
     from ..training.data import load  # torch takes seconds to load; the other commands do without
-    from ..training.exits import AnytimeModel, digest_of_samples
-    from ..training.pulled import calibration_file, weights_file, write_document
+    from ..training.exits.anytime import AnytimeModel, digest_of_samples
+    from ..training.exits.pulled import calibration_file, weights_file, write_document
     from ..training.train import configure_torch
 
     configure_torch(threads=1)

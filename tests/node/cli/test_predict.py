@@ -17,8 +17,8 @@ from derelayl_node.ports import Architecture, LegJob
 from derelayl_node.recipe import Recipe
 from derelayl_node.store.chunks import FileStore
 from derelayl_node.training.data import load_shard
-from derelayl_node.training.exits import digest_of_samples
-from derelayl_node.training.pulled import Description, description_file, write_document
+from derelayl_node.training.exits.anytime import digest_of_samples
+from derelayl_node.training.exits.pulled import Description, description_file, write_document
 from derelayl_node.training.train import configure_torch, run_leg, write_genesis
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.commands import CreateModel

@@ -21,16 +21,16 @@ from torch import Tensor, nn
 
 from derelayl_protocol.errors import LocalFault
 
-from .inputs import to_inputs
-from .judge import EVAL_BATCH
-from .kinds import InputKind, kind_of
-from .models import SegmentedModel, build
+from ..inputs import to_inputs
+from ..judge import EVAL_BATCH
+from ..kinds import InputKind, kind_of
+from ..models import SegmentedModel, build
+from ..split import Inputs, Labels
+from ..weights import load_weights
 from .pulled import Calibration, OperatingPoint, read_calibration, read_description, weights_file
-from .split import Inputs, Labels
 from .stages import count_operations, stages_of
 from .temperature import fit_temperature, probabilities_of
 from .thresholds import Evidence, Thresholds, ThresholdSearch
-from .weights import load_weights
 
 BUDGETS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Shares of the whole network's multiply-adds that a calibration sets the exits for, where they are enough."""

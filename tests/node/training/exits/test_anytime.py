@@ -9,16 +9,16 @@ import torch.nn.functional as F
 
 from derelayl_node.ports import Architecture, LegJob
 from derelayl_node.recipe import Recipe
-from derelayl_node.training.exits import AnytimeModel, Prediction
+from derelayl_node.training.exits.anytime import AnytimeModel, Prediction
+from derelayl_node.training.exits.pulled import Description, description_file, read_calibration, write_document
+from derelayl_node.training.exits.stages import count_operations, stages_of
+from derelayl_node.training.exits.temperature import fit_temperature
 from derelayl_node.training.inputs import to_inputs
 from derelayl_node.training.judge import share_correct
 from derelayl_node.training.models import build
 from derelayl_node.training.models.blocks import BlockModel
 from derelayl_node.training.models.pil import build_pil
-from derelayl_node.training.pulled import Description, description_file, read_calibration, write_document
 from derelayl_node.training.split import Split
-from derelayl_node.training.stages import count_operations, stages_of
-from derelayl_node.training.temperature import fit_temperature
 from derelayl_node.training.train import run_leg, write_genesis
 from derelayl_node.training.weights import load_weights, save_weights
 from derelayl_protocol.errors import LocalFault

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from derelayl_node.training.pulled import (
+from derelayl_node.training.exits.pulled import (
     Calibration,
     Description,
     OperatingPoint,

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from derelayl_node.training.thresholds import Evidence, ThresholdSearch, leave_at, weigh
+from derelayl_node.training.exits.thresholds import Evidence, ThresholdSearch, leave_at, weigh
 from derelayl_protocol.errors import LocalFault
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from .models import SegmentedModel
-from .models.blocks import BlockModel
-from .models.heads import META
+from ..models import SegmentedModel
+from ..models.blocks import BlockModel
+from ..models.heads import META
 
 
 @dataclass(frozen=True, slots=True)
