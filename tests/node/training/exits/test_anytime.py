@@ -24,7 +24,7 @@ from derelayl_node.training.weights import load_weights, save_weights
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
 
-from .tiny import ARCHITECTURE, SIDE, tiny_images
+from ..tiny import ARCHITECTURE, SIDE, tiny_images
 
 SHAPE = {"channels": 1, "height": SIDE, "width": SIDE, "classes": 2, "depth": 8, "base": 4, "segments": 3}
 PLAIN = Architecture("resnet", SHAPE)
