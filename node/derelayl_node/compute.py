@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+HOURS_IN_A_DAY = 24
+
 
 class Compute(BaseModel):
     """The training worker's settings. `hours` such as 22-6 are local hours at which training is allowed.
@@ -38,6 +40,15 @@ class Compute(BaseModel):
     @field_validator("hours")
     @classmethod
     def _hours_are_two(cls, value: str) -> str:
-        if value and not re.fullmatch(r"([01]?[0-9]|2[0-4])-([01]?[0-9]|2[0-4])", value):
-            raise ValueError(f"{value!r} is not two hours such as 22-6")
+        if value:
+            parse_hours(value)
         return value
+
+
+def parse_hours(text: str) -> tuple[int, int]:
+    """Read `22-6` as the local hours between which training is allowed. Raises ValueError."""
+    found = re.fullmatch(r"([0-9]{1,2})-([0-9]{1,2})", text, re.ASCII)
+    start, stop = map(int, found.groups()) if found else (0, 0)
+    if start == stop or max(start, stop) > HOURS_IN_A_DAY:
+        raise ValueError(f"{text!r} is not two different hours of a day such as 22-6")
+    return start, stop

@@ -125,7 +125,9 @@ def test_an_address_is_read_in_any_case_and_nothing_else_is() -> None:
     ("wrong", "named"),
     [
         ({"device": "gpu"}, "setting device: 'gpu' is unknown, allowed are auto, cpu"),
-        ({"train_hours": "late"}, "setting hours: 'late' is not two hours such as 22-6"),
+        ({"train_hours": "late"}, "setting hours: 'late' is not two different hours of a day such as 22-6"),
+        ({"train_hours": "6-6"}, "setting hours: '6-6' is not two different hours"),
+        ({"train_hours": "22-25"}, "setting hours: '22-25' is not two different hours"),
         ({"memory_mib": 0}, "setting memory-mib"),
         ({"method": "magic"}, "recipe: method: Input should be 'backprop'"),
         ({"recipe": "prox=-1"}, "recipe: prox: Input should be greater than or equal to 0"),

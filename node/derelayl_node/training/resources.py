@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from derelayl_node.compute import Compute, Precision
+from derelayl_node.compute import Compute, Precision, parse_hours
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MIB
 
@@ -21,9 +21,6 @@ AMX_FLAG = "amx_bf16"
 
 PAUSE_POLL_SECONDS = 5.0
 """How often a paused leg looks whether it may go on."""
-
-HOURS_IN_A_DAY = 24
-
 
 CPU_DEVICE = torch.device("cpu")
 
@@ -90,13 +87,11 @@ def open_resources(compute: Compute) -> Resources:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of that name; `auto` is the first of CUDA, Apple's MPS and the CPU. Raises LocalFault: not here."""
+    """The device of a `Compute`; `auto` is the first of CUDA, Apple's MPS and the CPU. Raises LocalFault: not here."""
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         return torch.device(next(kind for kind, here in present.items() if here))
     kind, _, index = wanted.partition(":")
-    if kind not in present or (index and not index.isdigit()):
-        raise LocalFault(f"device {wanted!r} is unknown; allowed are auto, cpu, cuda, cuda:N and mps")
     if not present[kind] or (kind == "cuda" and index and int(index) >= torch.cuda.device_count()):
         raise LocalFault(f"device {wanted!r} is not on this machine; auto would take {choose_device('auto')}")
     return torch.device(wanted)
@@ -109,17 +104,6 @@ def choose_bfloat16(precision: Precision, device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and AMX_FLAG in _processor_flags()
-
-
-def parse_hours(text: str) -> tuple[int, int]:
-    """Read `22-6` as the local hours between which training is allowed. Raises LocalFault."""
-    start, dash, stop = text.partition("-")
-    if not (dash and start.isdigit() and stop.isdigit()):
-        raise LocalFault(f"hours {text!r} are not two hours such as 22-6")
-    hours = (int(start), int(stop))
-    if max(hours) > HOURS_IN_A_DAY or hours[0] == hours[1]:
-        raise LocalFault(f"hours {text!r} must be two different hours from 0 to {HOURS_IN_A_DAY}")
-    return hours
 
 
 def wait_while_paused(pause: Pause, say: Callable[[str], None]) -> None:

@@ -18,7 +18,6 @@ from derelayl_node.training.resources import (
     choose_bfloat16,
     choose_device,
     open_resources,
-    parse_hours,
     wait_while_paused,
 )
 from derelayl_node.training.train import open_leg, run_leg, write_genesis
@@ -29,23 +28,11 @@ from .tiny import silent, tiny_leg
 # --- refusals ---
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", ""])
-def test_a_device_of_no_known_name_is_refused(name: str) -> None:
-    with pytest.raises(LocalFault, match="allowed are auto, cpu"):
-        choose_device(name)
-
-
 def test_a_device_that_is_not_here_is_refused_with_the_one_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(LocalFault, match="not on this machine; auto would take cpu"):
         choose_device("mps")
-
-
-@pytest.mark.parametrize("hours", ["22", "a-b", "22-25", "6-6"])
-def test_hours_that_are_no_span_are_refused(hours: str) -> None:
-    with pytest.raises(LocalFault, match="hours"):
-        parse_hours(hours)
 
 
 def test_a_budget_below_one_sample_is_refused_before_training(tmp_path: Path, parent: Path, split: Split) -> None:
@@ -98,7 +85,7 @@ def test_precision_is_what_was_asked_for() -> None:
 
 @pytest.mark.parametrize(("hour", "waits"), [(21, True), (22, False), (3, False), (6, True)])
 def test_hours_may_span_midnight(hour: int, waits: bool) -> None:
-    pause = Pause(hours=parse_hours("22-6"), clock=lambda: datetime(2026, 1, 1, hour))
+    pause = Pause(hours=(22, 6), clock=lambda: datetime(2026, 1, 1, hour))
     assert (pause.must_wait() is not None) == waits
 
 
