@@ -52,8 +52,10 @@ vectors: $(DEV)  ## regenerate tests/vectors
 
 bench-learning: $(DEV)  ## the tables of the learning side, e.g. make bench-learning ARGS="memory --resume"
 	@$(BIN)/python -m benchmarks.learning $(ARGS)
+bench-simulation: $(DEV)  ## the simulator against the authors' script, Mesa and radCAD
+	@$(BIN)/python -m benchmarks.simulation $(ARGS)
 bench-gas: contracts-setup
-bench-%: $(DEV)  ## one benchmark, e.g. make bench-simulator ARGS=--quick
+bench-%: $(DEV)  ## one benchmark, e.g. make bench-demo
 	@$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)
 
 clean:  ## remove what the targets made

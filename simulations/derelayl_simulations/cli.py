@@ -4,137 +4,305 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures.process import BrokenProcessPool
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from derelayl_protocol.errors import ProtocolError
+from derelayl_protocol.errors import LocalFault, ProtocolError
 
-from .golden import MINIMUM_SEEDS
-from .output import check_folder, write_run
-from .report import Measured, Summary, summarise
-from .runner import MAX_ROUNDS, run_many
-from .scenarios import SCENARIOS, Scenario
+from . import presentation
+from .results import META, Results, open_results
+from .scenarios.keys import expand, parse
+from .scenarios.load import MAX_ROUNDS, MAX_SAMPLES, MAX_SEEDS, Scenario, SweepSettings, load, names
+from .sweep.study import Study, plan
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+"""Exit statuses, the last as shells have it after Ctrl-C."""
 
 app = typer.Typer(name="sim", help="Simulate the incentives of a relay.", no_args_is_help=True)
 
+ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="One of `derelayl sim list`, or a TOML file.")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another value, e.g. k=3 or world.demand.consumers=5; repeatable."),
+]
+Seeds = Annotated[int | None, typer.Option(min=1, max=MAX_SEEDS, help="Runs, with the seeds 0, 1, 2, …")]
+Rounds = Annotated[int | None, typer.Option(min=1, max=MAX_ROUNDS, help="Instead of the scenario's own.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; at most, and by default, one per core.")]
+Cluster = Annotated[
+    str | None, typer.Option("--ray", metavar="ADDRESS", help="Run on a Ray cluster; `local` makes one.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Method = Literal["grid", "latin", "sobol", "one-at-a-time"]
 
 
 @app.command("list")
 def list_scenarios(as_json: Json = False) -> None:
-    """List the scenarios."""
-    scenarios = [make() for make in SCENARIOS.values()]
+    """List the scenarios and the question that each answers."""
+    with _one_sentence():
+        scenarios = [load(name) for name in names()]
     if as_json:
-        rows = [{"name": each.name, "rounds": each.rounds, "summary": each.summary} for each in scenarios]
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        rows = [
+            each.model_dump(mode="json", include={"name", "question", "rules", "rounds", "seeds"}) for each in scenarios
+        ]
+        _print_json(rows)
         return
+    width = max((len(each.name) for each in scenarios), default=0) + 2
     for each in scenarios:
-        typer.echo(f"{each.name:<18} {each.summary}")
+        typer.echo(f"{each.name:<{width}}{' '.join(each.question.split())}")
 
 
 @app.command("run")
 def run_scenario(
-    name: Annotated[str, typer.Argument(metavar="SCENARIO", help="One of `derelayl sim list`.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Independent runs, with the seeds 0, 1, 2, …")] = 20,
-    rounds: Annotated[int | None, typer.Option(min=1, max=MAX_ROUNDS, help="Instead of the scenario's own.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for rounds.csv, summary.json and the two figures.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; at most, and by default, one per core.")] = None,
+    name: ScenarioName,
+    values: Values = None,
+    seeds: Seeds = None,
+    rounds: Rounds = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to keep the runs in; finished ones are not played again.")
+    ] = None,
+    search: Annotated[
+        bool, typer.Option("--search", help="Also try deviations and look for equilibria (slower).")
+    ] = False,
+    jobs: Jobs = None,
+    ray: Cluster = None,
     as_json: Json = False,
 ) -> None:
-    """Run a scenario over many seeds and compare it with what was published, if anything was."""
-    scenario = _scenario(name)
-    try:
-        if out is not None:
-            check_folder(out)
-        summary = _run(scenario, rounds or scenario.rounds, seeds, jobs or os.cpu_count() or 1, out)
-    except (ProtocolError, OSError, BrokenProcessPool) as error:
-        _fail(str(error), error)
-    if as_json:
-        typer.echo(json.dumps(summary.document(), indent=2, ensure_ascii=False))
-    else:
-        _print_summary(summary)
-    if summary.off:
-        which = ", ".join(f"{row.column} at round {row.round}" for row in summary.off)
-        _fail(f"{len(summary.off)} of {summary.checked} published numbers are off: {which}", None)
-    # Dying out is a disagreement too: else a mechanism that never survives would have nothing to be wrong about.
-    if summary.unjudged and seeds >= MINIMUM_SEEDS:
-        why = f"fewer than {MINIMUM_SEEDS} of {seeds} seeds survive that long"
-        _fail(f"{summary.unjudged} published numbers cannot be compared: {why}", None)
+    """Play a scenario over many seeds, judge it, and compare it with what was published, if anything was."""
+    from .reproduction import comparable, reproduce
+    from .verdict import judge
 
-
-def _scenario(name: str) -> Scenario:
-    if name not in SCENARIOS:
-        raise typer.BadParameter(f"no scenario is called {name!r}; there are {', '.join(SCENARIOS)}")
-    return SCENARIOS[name]()
-
-
-def _run(scenario: Scenario, rounds: int, seeds: int, jobs: int, out: Path | None) -> Summary:
-    progress = Console(stderr=True)
-    results = list(
-        track(
-            run_many(scenario.parameters, rounds, range(seeds), jobs),
-            description=f"{scenario.name}, {rounds} rounds",
-            total=seeds,
-            console=progress,
-            transient=True,
-            disable=not progress.is_terminal,
-        )
-    )
-    results.sort(key=lambda result: result.seed)
-    summary = summarise(scenario, results)
+    scenario, changed = _scenario(name, values, rounds)
+    with _one_sentence(), _folder(out) as folder:
+        results = _collect(plan(scenario, range(seeds or scenario.seeds), changed), folder, jobs, ray, out is not None)
+        if as_json:
+            _print_json(presentation.run_document(results))
+            return
+        deviations = _search(results) if search else None
+        reproduction = reproduce(results, comparable(results))
+        presentation.print_run(results, reproduction, judge(results, deviations))
+        complaint = reproduction.complaint()
     if out is not None:
-        write_run(out, results, summary)
-    return summary
+        typer.echo(f"The runs are in {out}; `derelayl sim report {out}` draws them.")
+    if complaint:
+        _fail(complaint)
 
 
-def _print_summary(summary: Summary) -> None:
-    table = Table(title=f"{summary.scenario.name}: {len(summary.seeds)} seeds, {summary.rounds} rounds")
-    table.add_column("round", justify="right")
-    table.add_column("quantity")
-    table.add_column("mean ± standard error", justify="right")
-    table.add_column("published", justify="right")
-    table.add_column("check")
-    last = 0
-    for row in summary.measured:
-        if row.round != last:
-            table.add_section()
-        table.add_row(str(row.round) if row.round != last else "", row.column, *_cells(row))
-        last = row.round
-    Console().print(table)
-    _print_notes(summary)
+@app.command("sweep")
+def sweep_scenario(
+    name: ScenarioName,
+    out: Annotated[Path, typer.Option(help="Folder to keep the runs in; the same sweep goes on where it was.")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=LOW:HIGH[:N]|A,B,C", help="What to vary, instead of the scenario's own; repeatable."),
+    ] = None,
+    method: Annotated[Method | None, typer.Option(help="How the points are chosen.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, max=MAX_SAMPLES, help="Points of latin, base points of sobol.")
+    ] = None,
+    values: Values = None,
+    seeds: Seeds = None,
+    rounds: Rounds = None,
+    jobs: Jobs = None,
+    ray: Cluster = None,
+    as_json: Json = False,
+) -> None:
+    """Play a scenario at many points of its parameters."""
+    scenario, changed = _scenario(name, values, rounds)
+    with _one_sentence():
+        settings = _sweep(scenario, over, method, samples)
+        study = plan(scenario, range(seeds or scenario.seeds), changed, settings)
+        results = _collect(study, out, jobs, ray, True)
+    if as_json:
+        _print_json(presentation.sweep_document(results))
+    else:
+        presentation.print_points(results)
+        typer.echo(f"The runs are in {out}; `derelayl sim report {out}` draws them.")
 
 
-def _cells(row: Measured) -> tuple[str, str, str]:
-    error = "" if row.standard_error is None else f" ± {_number(row.standard_error)}"
-    verdict = "" if row.verdict is None else row.verdict.value
-    return f"{_number(row.mean)}{error}", "" if row.golden is None else f"{row.golden:,.10g}", verdict
+@app.command("compare")
+def compare_scenarios(
+    first: Annotated[str, typer.Argument(metavar="A", help="A scenario, or a folder of results.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    values: Values = None,
+    seeds: Seeds = None,
+    rounds: Rounds = None,
+    jobs: Jobs = None,
+    as_json: Json = False,
+) -> None:
+    """Set two scenarios, or two folders of results, side by side, with intervals of the differences."""
+    from .comparison import compare
+
+    with _one_sentence(), _folder(None) as folder:
+        # Both are checked before either is played.
+        asked = [None if (Path(name) / META).exists() else _scenario(name, values, rounds) for name in (first, second)]
+        both = []
+        for name, given in zip((first, second), asked, strict=True):
+            if given is None:
+                both.append(open_results(Path(name)))
+                continue
+            study = plan(given[0], range(seeds or given[0].seeds), given[1])
+            both.append(_collect(study, folder / str(len(both)), jobs, None, False))
+        compared = compare(both[0], both[1])
+        if as_json:
+            _print_json(presentation.compare_document((first, second), compared))
+        else:
+            presentation.print_comparison((first, second), compared)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+@app.command("calibrate")
+def calibrate(
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="REPORT …", help="report.json of `derelayl demo`, one or several.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Fit how much legs gain to reports of real relays; prints the [world.learning] of a scenario."""
+    from .world.calibration import FITTED, read_reports
+    from .world.calibration import calibrate as fit
+
+    with _one_sentence():
+        found = fit(read_reports(reports))
+    values = found.learning.model_dump(mode="json", include=set(FITTED))
+    if as_json:
+        _print_json({"legs": found.legs, "delivered": found.delivered, "learning": values})
+        return
+    typer.echo(f"# fitted to {found.legs} judged legs; {found.delivered:.0%} of the leases were delivered")
+    typer.echo("[world.learning]\n" + "\n".join(f"{name} = {value}" for name, value in values.items()))
 
 
-def _print_notes(summary: Summary) -> None:
-    if summary.died_out:
-        when = ", ".join(f"seed {seed} in round {dead}" for seed, dead in list(summary.died_out.items())[:5])
-        more = "" if len(summary.died_out) <= 5 else ", …"
-        typer.echo(f"{len(summary.died_out)} of {len(summary.seeds)} seeds died out ({when}{more}); "
-                   "means are over those alive.")  # fmt: skip
-    if summary.unjudged and len(summary.seeds) < MINIMUM_SEEDS:
-        typer.echo(f"Too few seeds to judge the published numbers: use --seeds {MINIMUM_SEEDS} or more.")
-    elif summary.checked:
-        typer.echo(f"{summary.checked - len(summary.off)} of {summary.checked} published numbers agree.")
+@app.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
+    as_json: Json = False,
+) -> None:
+    """Draw every figure that a folder of results has the data for, and write one page with all of them."""
+    from .report.build import build
+
+    with _one_sentence():
+        page, figures = build(open_results(folder))
+    if as_json:
+        _print_json({"report": str(page), "figures": [str(path) for path in figures]})
+    else:
+        typer.echo(f"{page} and {len(figures)} figures beside it")
 
 
-def _fail(sentence: str, cause: Exception | None) -> NoReturn:
-    typer.echo(f"error: {sentence}", err=True)
-    raise typer.Exit(1) from cause
+def _scenario(name: str, values: list[str] | None, rounds: int | None) -> tuple[Scenario, dict[str, Any]]:
+    """Return the scenario with the values given, and those values by their full keys."""
+    if Path(name).suffix != ".toml" and name not in names():
+        _fail(f"no scenario is called {name!r}; there are {', '.join(names())}, or name a .toml file", WRONG_USAGE)
+    with _one_sentence():
+        scenario = load(name)
+    changed: dict[str, Any] = {}
+    for text in values or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            _fail(f"--set {text} has no value; write KEY=VALUE", WRONG_USAGE)
+        changed[expand(key, scenario.rules)] = parse(value)
+    if rounds is not None:
+        changed["rounds"] = rounds
+    with _one_sentence():
+        other = scenario.with_values(changed)
+        return other, other.differences(scenario)
+
+
+def _sweep(scenario: Scenario, over: list[str] | None, method: Method | None, samples: int | None) -> SweepSettings:
+    """Return the scenario's sweep with what the options say instead."""
+    document: dict[str, Any] = scenario.sweep.model_dump(mode="json") if scenario.sweep else {}
+    if over:
+        document["over"] = dict(_values(text) for text in over)
+    if not document.get("over"):
+        raise LocalFault(f"the scenario {scenario.name} has no [sweep]: say what to vary with --over KEY=LOW:HIGH")
+    document |= {key: value for key, value in (("method", method), ("samples", samples)) if value is not None}
+    checked = scenario.with_values({"sweep": document}).sweep
+    assert checked is not None
+    return checked
+
+
+def _values(text: str) -> tuple[str, dict[str, Any] | list[Any]]:
+    """Read KEY=LOW:HIGH, KEY=LOW:HIGH:STEPS or KEY=A,B,C."""
+    key, equals, given = text.partition("=")
+    if not equals or not key or not given:
+        raise LocalFault(f"--over {text} has no values; write KEY=LOW:HIGH, KEY=LOW:HIGH:STEPS or KEY=A,B,C")
+    if ":" not in given:
+        return key, [parse(value) for value in given.split(",")]
+    low, high, *steps = (parse(part) for part in given.split(":"))
+    if len(steps) > 1:
+        raise LocalFault(f"--over {text} has more than LOW:HIGH:STEPS")
+    span = {"low": low, "high": high}
+    return key, {**span, "steps": steps[0]} if steps else span
+
+
+def _collect(study: Study, folder: Path, jobs: int | None, ray: str | None, kept: bool) -> Results:
+    """Play a study with a progress bar on a terminal; an interruption says what is kept and exits with 130."""
+    from .sweep.collect import collect
+
+    finished = 0
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True, disable=not Console(stderr=True).is_terminal,
+    )  # fmt: skip
+    task = progress.add_task(study.scenario.name, total=study.runs)
+
+    def advance(done: int) -> None:
+        nonlocal finished
+        finished = done
+        progress.update(task, completed=done)
+
+    try:
+        with progress:
+            return collect(study, folder, jobs or os.cpu_count() or 1, ray, advance)
+    except KeyboardInterrupt:
+        where = f"; they are kept in {folder}, the same command goes on from there" if kept else ""
+        _fail(f"interrupted after {finished} of {study.runs} runs{where}", INTERRUPTED)
+    except OSError as error:
+        where = f"; {finished} of {study.runs} runs are kept in {folder}" if kept else ""
+        _fail(f"{error.strerror or error}{where}")
+
+
+def _search(results: Results) -> dict[str, list[float]]:
+    """Try deviations and look for equilibria, and say on a terminal what is being done."""
+    from .searches import look
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return look(results).gains()
+    with console.status("deviations") as status:
+        return look(results, status.update).gains()
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    """Yield the folder asked for, or one that is gone afterwards."""
+    if out is not None:
+        yield out
+        return
+    with tempfile.TemporaryDirectory(prefix="derelayl-sim-") as temporary:
+        yield Path(temporary) / "runs"
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what a user can do something about into one sentence and exit status 1."""
+    try:
+        yield
+    except (ProtocolError, OSError) as error:
+        _fail(error.strerror or str(error) if isinstance(error, OSError) else str(error), cause=error)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _fail(sentence: str, status: int = FAILED, cause: Exception | None = None) -> NoReturn:
+    typer.echo(f"error: {' '.join(sentence.split())}", err=True)
+    raise typer.Exit(status) from cause
 
 
 if __name__ == "__main__":

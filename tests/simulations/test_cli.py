@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from derelayl_simulations import reproduction
 from derelayl_simulations.cli import app
-from derelayl_simulations.columns import COLUMNS
-from derelayl_simulations.golden import Golden
-from derelayl_simulations.output import write_run
-from derelayl_simulations.parameters import PublishedParameters
-from derelayl_simulations.report import summarise
-from derelayl_simulations.runner import run
-from derelayl_simulations.scenarios import SCENARIOS, Scenario, published
+from derelayl_simulations.published.golden import Golden
+from derelayl_simulations.run import Run
+from derelayl_simulations.scenarios import names
+from derelayl_simulations.scenarios.load import Scenario, load
+from derelayl_simulations.sweep import collect, execute
 
-FILES = ["coins.png", "rounds.csv", "summary.json", "versions.png"]
+from .fakes import Counting, files, results_of
+
+SMALL = ("--set", "N=24", "--rounds", "4", "--jobs", "1")
+RUN_KEYS = [
+    "seed", "rounds", "extinct_round", "supply", "minted", "burned", "gini", "owners", "trainers", "models",
+    "share_latest", "share_behind_1", "share_behind_2",
+]  # fmt: skip
 
 
 def sim(*arguments: str | Path) -> tuple[int, str, str]:
@@ -34,7 +38,11 @@ def sim(*arguments: str | Path) -> tuple[int, str, str]:
         ("run", "published", "--seeds", "0"),
         ("run", "published", "--rounds", "many"),
         ("run", "published", "--jobs", "0"),
+        ("run", "published", "--set", "k"),
         ("run",),
+        ("sweep", "published"),
+        ("sweep", "published", "--out", "x", "--method", "guess"),
+        ("compare", "published"),
         ("no-such-command",),
     ],
 )
@@ -44,99 +52,205 @@ def test_wrong_usage_exits_with_two(arguments: tuple[str, ...]) -> None:
     assert err
 
 
-def test_a_file_where_the_folder_should_be_is_one_sentence_before_anything_runs(tmp_path: Path) -> None:
-    taken = tmp_path / "taken"
-    taken.write_text("mine")
-    status, out, err = sim("run", "published-long", "--seeds", "900", "--out", taken)
-    assert (status, out) == (1, "")
-    assert err == f"error: {taken} is a file; name a folder\n"
-    assert taken.read_text() == "mine"
-
-
-def test_more_rounds_than_can_be_kept_are_one_sentence(tmp_path: Path) -> None:
-    status, _, err = sim("run", "published", "--seeds", "100000", "--out", tmp_path / "out")
-    assert status == 1
-    assert err.startswith("error: 100000 seeds of 100 rounds")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("run", "published", "--set", "k=0"),
+            "published.trainers_per_owner is 0, allowed is whole numbers 1 … 100000",
+        ),
+        (("run", "published", "--set", "s=1.5"), "published.selected_share is 1.5, allowed is 0 … 1"),
+        (
+            ("run", "honest", "--set", "world.costs.energy_price=-1"),
+            "world.costs.energy_price is -1, allowed is 0 … 1e+06",
+        ),
+        (("run", "published", "--set", "foo=1"), "foo is unknown"),
+        (("run", "absent.toml"), "cannot read the scenario absent.toml: No such file or directory"),
+        (("run", "published", "--seeds", "1", "--search"), "the published rules know no strategies"),
+        (("sweep", "published", "--out", "x"), "the scenario published has no [sweep]: say what to vary with --over"),
+        (("sweep", "published", "--out", "x", "--over", "k"), "--over k has no values; write KEY=LOW:HIGH"),
+        (("sweep", "published", "--out", "x", "--over", "k=1:2:3:4"), "has more than LOW:HIGH:STEPS"),
+        (("sweep", "published", "--out", "x", "--over", "kk=1,2"), "kk is no key of the scenario published"),
+        (("report", "nowhere"), "nowhere holds no results"),
+        (("compare", "published", "nowhere"), "no scenario is called 'nowhere'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_makes_no_folder(
+    arguments: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = sim(*arguments)
+    assert status in (1, 2)
+    assert out == ""
+    assert sentence in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_number_that_is_off_is_named_and_exits_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong() -> Scenario:
-        right = published()
-        golden = {1: {"owners": Golden(2.0, 0.5)}}
-        return Scenario(name="wrong", summary="", parameters=right.parameters, rounds=1, golden=golden)
+def test_an_unknown_key_of_a_file_is_told_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\nquestion = "?"\nrules = "published"\nrounds = 3\nseed = 4\n')
+    assert sim("run", file) == (1, "", f"error: {file}: seed is unknown, did you mean seeds?\n")
 
-    monkeypatch.setitem(SCENARIOS, "wrong", wrong)
-    status, out, err = sim("run", "wrong", "--jobs", "1", "--out", tmp_path / "out")
+
+def test_a_file_where_the_folder_should_be_is_one_sentence(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    assert sim("run", "published", *SMALL, "--out", taken) == (1, "", f"error: {taken} is a file; name a folder\n")
+    assert taken.read_text() == "mine"
+
+
+def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
+    results = results_of(tmp_path / "out")
+    meta = results.folder / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"results": 99}))
+    status, _, err = sim("report", results.folder)
+    assert status == 1
+    assert "holds results of version 99" in err
+
+
+def test_an_interruption_says_what_is_kept_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("run", "published", *SMALL, "--seeds", "4", "--out", tmp_path / "out", "--json")
+    fake_everywhere(monkeypatch, Counting(interrupted_at=2))
+    status, out, err = sim(*command)
+    assert (status, out) == (130, "")
+    assert err.startswith("error: interrupted after 2 of 4 runs; they are kept in ")
+    rest = Counting()
+    fake_everywhere(monkeypatch, rest)
+    assert sim(*command)[0] == 0
+    assert rest.played == [2, 3]
+
+
+def test_a_full_disk_says_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(scenario: Scenario, seed: int, keep_history: bool) -> Run:
+        raise OSError(28, "No space left on device")
+
+    fake_everywhere(monkeypatch, full)
+    status, _, err = sim("run", "published", *SMALL, "--seeds", "2", "--out", tmp_path / "out")
+    assert (status, err) == (1, f"error: No space left on device; 0 of 2 runs are kept in {tmp_path / 'out'}\n")
+
+
+def test_a_number_that_is_off_is_named_and_exits_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduction, "GOLDEN", {1: {"owners": Golden(2.0, 0.5)}})
+    status, out, err = sim("run", "published", "--seeds", "10", "--rounds", "1", "--jobs", "1")
     assert status == 1
     assert "off" in out
     assert err == "error: 1 of 1 published numbers are off: owners at round 1\n"
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["off"] == 1
 
 
-def test_a_network_that_dies_before_it_can_be_compared_is_not_called_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hopeless() -> Scenario:
-        return replace(published(), parameters=PublishedParameters(success_probability=0.0))
-
-    monkeypatch.setitem(SCENARIOS, "hopeless", hopeless)
-    status, _, err = sim("run", "hopeless", "--seeds", "10", "--jobs", "1")
-    assert status == 1
-    assert err == "error: 44 published numbers cannot be compared: fewer than 10 of 10 seeds survive that long\n"
+def test_a_changed_parameter_is_not_compared_with_the_published_numbers() -> None:
+    status, out, _ = sim("run", "published", "--seeds", "10", "--rounds", "5", "--jobs", "1", "--set", "p=0.3")
+    assert status == 0
+    assert "published numbers" not in out
 
 
-def test_a_disk_that_refuses_leaves_nothing_behind(tmp_path: Path) -> None:
-    results = [run(published().parameters, 3, 0, keep_history=True)]
-    summary = summarise(published(), results)
-    blocked = tmp_path / "out"
-    blocked.mkdir()
-    (blocked / "summary.json").mkdir()  # a folder cannot be replaced by a file
-    with pytest.raises(OSError, match=r"summary\.json"):
-        write_run(blocked, results, summary)
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_run_writes_its_four_files_and_nothing_else(tmp_path: Path) -> None:
+def test_json_has_one_entry_a_seed_with_the_stated_keys() -> None:
     status, out, err = sim(
-        "run", "published", "--seeds", "2", "--rounds", "6", "--jobs", "1", "--out", tmp_path / "a" / "b"
+        "run", "published", "--set", "k=3", "--set", "s=0.75", "--rounds", "8", "--seeds", "3", "--json"
     )
     assert (status, err) == (0, "")
-    assert "Too few seeds" in out
-    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == FILES
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
-    for name in ("coins.png", "versions.png"):
-        assert (tmp_path / "a" / "b" / name).read_bytes().startswith(b"\x89PNG")
-    with (tmp_path / "a" / "b" / "rounds.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["seed", *COLUMNS]
-    assert [(row["seed"], row["round"]) for row in rows] == [(s, str(r)) for s in "01" for r in range(1, 7)]
-    summary = json.loads((tmp_path / "a" / "b" / "summary.json").read_text(encoding="utf-8"))
-    assert (summary["scenario"], summary["rounds"], summary["seeds"]) == ("published", 6, [0, 1])
-    assert summary["parameters"]["participants"] == 256
+    document = json.loads(out)
+    assert list(document) == ["scenario", "parameters", "runs"]
+    assert document["parameters"]["trainers_per_owner"] == 3
+    assert document["parameters"]["selected_share"] == 0.75
+    assert [run["seed"] for run in document["runs"]] == [0, 1, 2]
+    assert all(list(run) == RUN_KEYS for run in document["runs"])
+    first = document["runs"][0]
+    assert first["minted"] - first["burned"] == pytest.approx(first["supply"])
+    assert isinstance(first["owners"], int)
 
 
-def test_a_second_run_replaces_the_first_and_leaves_other_files_alone(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    for rounds in ("4", "3"):
-        assert sim("run", "published", "--seeds", "1", "--rounds", rounds, "--out", tmp_path)[0] == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "notes.txt"])
-    assert json.loads((tmp_path / "summary.json").read_text())["rounds"] == 3
+def test_a_dead_network_says_in_which_round_it_died() -> None:
+    document = json.loads(sim("run", "published", *SMALL, "--set", "p=0", "--seeds", "1", "--json")[1])
+    assert document["runs"][0]["extinct_round"] == 1
+    assert (
+        "1 of 1 seeds died out (seed 0 in round 1)"
+        in sim("run", "published", *SMALL, "--set", "p=0", "--seeds", "1")[1]
+    )
 
 
-def test_what_does_not_exist_is_an_empty_cell(tmp_path: Path) -> None:
-    assert sim("run", "published-scarce", "--seeds", "1", "--rounds", "40", "--out", tmp_path)[0] == 0
-    last = (tmp_path / "rounds.csv").read_text().splitlines()[-1]
-    assert last.startswith("0,40,0,128,0,0,0,")
-    assert last.endswith(",0,")
+def test_a_ledger_scenario_runs_from_a_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'name = "mine"\nquestion = "?"\nrules = "ledger"\nrounds = 3\nseeds = 2\n[world]\nparticipants = 24\n'
+    )
+    status, out, err = sim("run", file, "--jobs", "1", "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert document["parameters"]["world"]["participants"] == 24
+    assert document["runs"][0]["share_latest"] is not None
 
 
-def test_json_is_what_the_summary_file_says(tmp_path: Path) -> None:
-    status, out, _ = sim("run", "published", "--seeds", "1", "--rounds", "2", "--json", "--out", tmp_path)
-    assert status == 0
-    assert json.loads(out) == json.loads((tmp_path / "summary.json").read_text())
-
-
-def test_the_list_names_every_scenario() -> None:
+def test_the_list_names_every_scenario_and_its_question() -> None:
     status, out, _ = sim("list")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == list(SCENARIOS)
-    assert [row["name"] for row in json.loads(sim("list", "--json")[1])] == list(SCENARIOS)
+    assert [line.split()[0] for line in out.splitlines()] == names()
+    assert all("?" in line for line in out.splitlines())
+    assert [row["name"] for row in json.loads(sim("list", "--json")[1])] == names()
+
+
+def test_a_sweep_prints_its_points_and_resumes(tmp_path: Path) -> None:
+    command = (
+        "sweep",
+        "published",
+        *SMALL,
+        "--seeds",
+        "2",
+        "--over",
+        "k=3,4",
+        "--over",
+        "s=0.5:0.75:2",
+        "--out",
+        tmp_path / "out",
+    )
+    status, out, err = sim(*command, "--json")
+    assert (status, err) == (0, "")
+    points = json.loads(out)["points"]
+    assert [point["values"]["published.trainers_per_owner"] for point in points] == [3, 3, 4, 4]
+    assert all(point["seeds"] == 2 for point in points)
+    before = files(tmp_path / "out")
+    assert sim(*command)[0] == 0
+    assert files(tmp_path / "out") == before
+
+
+def test_two_scenarios_or_folders_are_compared(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert sim("run", "published", *SMALL, "--seeds", "3", "--out", folder)[0] == 0
+    status, out, err = sim("compare", folder, "published", "--rounds", "4", "--seeds", "3", "--jobs", "1", "--json")
+    assert (status, err) == (0, "")
+    rows = {row["column"]: row for row in json.loads(out)["columns"]}
+    assert rows["supply"]["paired"]
+    assert sim("compare", folder, folder)[0] == 0
+
+
+def test_a_report_is_one_page_and_its_figures(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert sim("run", "published", *SMALL, "--seeds", "2", "--out", folder)[0] == 0
+    status, out, err = sim("report", folder, "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert Path(document["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in document["figures"])
+
+
+def test_learning_is_fitted_to_reports_of_real_relays_and_goes_into_a_scenario(tmp_path: Path) -> None:
+    reports = sorted((Path(__file__).parent / "world" / "reports").glob("*.json"))
+    status, out, err = sim("calibrate", *reports)
+    assert (status, err) == (0, "")
+    file = tmp_path / "fitted.toml"
+    file.write_text(f'name = "fitted"\nquestion = "?"\nrules = "ledger"\nrounds = 5\n{out}', encoding="utf-8")
+    assert load(file).world.learning.rate == load("calibrated").world.learning.rate
+
+
+def test_a_file_that_is_no_report_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("[]", encoding="utf-8")
+    status, _, err = sim("calibrate", tmp_path / "report.json")
+    assert status == 1
+    assert "report.json is no report of a relay" in err
+
+
+def fake_everywhere(monkeypatch: pytest.MonkeyPatch, how: execute.Play) -> None:
+    monkeypatch.setattr(collect, "collect", partial(collect.collect, how=how))

@@ -1,0 +1,59 @@
+"""make bench-simulation: how fast the simulator is and how much memory it takes.
+
+    python -m benchmarks.simulation [published] [ledger] [memory] [--quick]
+
+Writes results/simulation.json and results/simulation.png. A quick run, or one of some parts only, prints its rows and
+draws .derelayl/bench/simulation-quick.png instead. The rivals of `ledger` are installed on first use, each
+into an environment of its own under .derelayl/bench. With a copy of the authors' script,
+
+    DERELAYL_AUTHORS_SCRIPT=PATH make bench-simulation
+
+also runs it beside ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks.rows import RESULTS, Row, write
+from benchmarks.simulation import ledger, memory, published
+from benchmarks.simulation.figure import draw
+from benchmarks.simulation.rivals import ROOT, RivalFailed
+
+PARTS = {"published": published.measure, "ledger": ledger.measure, "memory": memory.measure}
+ASIDE = ROOT / ".derelayl" / "bench"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench-simulation", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--quick", action="store_true", help="fewer runs, fewer rounds; results aside")
+    asked = parser.parse_args()
+    unknown = sorted(set(asked.parts) - set(PARTS))
+    if unknown:
+        parser.error(f"no part is called {unknown[0]!r}; there are {', '.join(PARTS)}")
+    names = [name for name in PARTS if name in (asked.parts or PARTS)]
+    try:
+        rows: list[Row] = [one for name in names for one in PARTS[name](asked.quick)]
+    except RivalFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if asked.quick or len(names) < len(PARTS):
+        ASIDE.mkdir(parents=True, exist_ok=True)
+        _show(rows)
+        draw(rows, ASIDE / "simulation-quick.png")
+        return 0
+    write("simulation", rows)
+    draw(rows, RESULTS / "simulation.png")
+    return 0
+
+
+def _show(rows: list[Row]) -> None:
+    for one in rows:
+        beside = f"   {one['rival']} {one['rival_value']}, ratio {one['ratio']}" if one["rival"] else ""
+        print(f"{one['case']}   {one['metric']}: {one['value']} {one['unit']} {one['spread']}{beside}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

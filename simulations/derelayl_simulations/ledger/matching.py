@@ -1,0 +1,220 @@
+"""Bids, offers, matching and the committee, for all relays at once: docs/PROTOCOL.md section 4, Bids to Committee."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from derelayl_protocol.limits import MAX_BIDS, MAX_COMMITTEE_DRAWS
+
+from .arithmetic import Bools, Ints
+from .book import Book
+from .checkpoints import NOBODY
+from .luck import MatchLuck
+
+CLASS_BITS = 58
+"""Above any sum of scores: 2e7 ppm a leg, at most 2**31 legs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bids:
+    """Bids in the order in which they arrive, left to right; an account bids at most once in a relay."""
+
+    account: Ints  # (R, N) NOBODY where there is no bid
+    amount: Ints  # (R, N) wei
+
+
+@dataclass(slots=True)
+class Leases:
+    """A matched round of each relay. Legs are numbered as on the ledger, padded with NOBODY and 0 to the most of all.
+
+    A relay without a bid is idle, one without a quorum of seats void: neither has a leg or a seat, and all money is
+    back. A bid of 0 on a leg means that its trainer was caught equivocating.
+    """
+
+    trainer: Ints  # (R, L) account
+    bid: Ints  # (R, L) wei
+    bid_column: Ints  # (R, L) where the leg's bid stands in `Bids`
+    parent: Ints  # (R, L) number of the checkpoint it continues
+    owner: Ints  # (R, L) account that owns the parent
+    deposit: Ints  # (R, L) wei of the owner, 0 if it has not offered
+    seats: Ints  # (R, K) accounts that judge, in seat order
+    weight: Ints  # (R, K) wei staked when seated
+    placed: Bools  # (R, N) which bids had a place in the end: neither refused nor displaced
+    offered: Bools  # (R, T) which offers were made: by `offered` of `match`, and covered
+    idle: Bools  # (R,)
+    void: Bools  # (R,) COMMITTEE_TOO_SMALL
+
+    @property
+    def is_leg(self) -> Bools:
+        """Which entries are legs, (R, L)."""
+        found: Bools = self.trainer != NOBODY
+        return found
+
+    @property
+    def is_seat(self) -> Bools:
+        """Which entries are seats, (R, K)."""
+        found: Bools = self.seats != NOBODY
+        return found
+
+
+def match(book: Book, bids: Bids, offered: Bools, luck: MatchLuck) -> Leases:
+    """Take the bids, then the offers of tips (`offered` (R, T), by column of `book.tips`), match, and seat committees.
+
+    A bid below `min_bid` or not covered is refused, one with no place or a later greater one in its place returns. An
+    offer is made if its owner, its own bid paid, still has the deposit for all legs; in an idle relay nobody offers.
+    Moves the money of the legs into `book.locked` and marks `book.seated`.
+    """
+    placed = _place(book, bids)
+    relays, columns = np.nonzero(placed)
+    bidders = bids.account[relays, columns]
+    parties = np.zeros_like(book.seated)
+    parties[relays, bidders] = True
+    assert np.count_nonzero(parties) == len(relays), "an account bids once in a relay and round"
+    book.free[relays, bidders] -= bids.amount[relays, columns]
+    idle: Bools = ~np.any(placed, axis=1)
+
+    made, owners = _offer(book, offered & ~idle[:, None])
+    lines, places = np.nonzero(book.tips != NOBODY)
+    parties[lines, owners[lines, places]] = True
+    seats = _seat(book, parties, luck, idle)
+    void = ~idle & ((seats != NOBODY).sum(axis=1) < book.rules.quorum)
+    seats[void] = NOBODY
+    relays, places = np.nonzero(seats != NOBODY)
+    weight = np.zeros_like(seats)
+    weight[relays, places] = book.stake[relays, seats[relays, places]]
+    book.seated[relays, seats[relays, places]] = True
+
+    legs, used = _lease(book, bids, placed & ~void[:, None], made, owners, luck)
+    leases = Leases(*legs, seats=seats, weight=weight, placed=placed, offered=made, idle=idle, void=void)
+    _return_the_rest(book, bids, leases, owners, used)
+    return leases
+
+
+# --- Inside -----------------------------------------------------------------------------------------------------------
+
+
+def _place(book: Book, bids: Bids) -> Bools:
+    """Take the bids one after another, (R, N): where all places are taken, a greater one displaces the smallest."""
+    lines = np.arange(book.relays)[:, None]
+    covered = bids.amount <= book.free[lines, np.maximum(bids.account, 0)]
+    sound: Bools = (bids.account != NOBODY) & (bids.amount >= book.rules.min_bid) & covered
+    arrival: Ints = np.cumsum(sound, axis=1, dtype=np.int64)
+    placed: Bools = sound & (arrival <= MAX_BIDS)
+    crowded = np.flatnonzero(arrival.max(axis=1, initial=0) > MAX_BIDS)
+    if len(crowded):
+        placed[crowded] = _displace(bids.amount[crowded], sound[crowded], arrival[crowded])
+    return placed
+
+
+def _displace(amount: Ints, sound: Bools, arrival: Ints) -> Bools:
+    """Play the arrivals after the last free place; of equally small bids the one in the highest place goes."""
+    lines = np.arange(len(amount))
+    relays, columns = np.nonzero(sound & (arrival <= MAX_BIDS))
+    held = columns.reshape(len(amount), MAX_BIDS)  # the bid in each place
+    values = amount[relays, columns].reshape(held.shape)
+    for column in np.flatnonzero((sound & (arrival > MAX_BIDS)).any(axis=0)):
+        lowest = MAX_BIDS - 1 - np.argmin(values[:, ::-1], axis=1)
+        comes = sound[:, column] & (arrival[:, column] > MAX_BIDS) & (amount[:, column] > values[lines, lowest])
+        held[lines[comes], lowest[comes]] = column
+        values[lines[comes], lowest[comes]] = amount[comes, column]
+    placed = np.zeros_like(sound)
+    placed[lines[:, None], held] = True
+    return placed
+
+
+def _offer(book: Book, wanted: Bools) -> tuple[Bools, Ints]:
+    """Lock the owners' deposits; return which offers were made and the owners of the tips, both (R, T).
+
+    Tips of one relay have different owners: they are the selected legs of one round, and nobody has two.
+    """
+    owners = np.where(book.tips == NOBODY, NOBODY, book.checkpoints.owner[book.tips])
+    deposit = book.rules.legs_per_tip * book.rules.offer_deposit
+    relays, places = np.nonzero(wanted & (book.tips != NOBODY))
+    covered = book.free[relays, owners[relays, places]] >= deposit
+    relays, places = relays[covered], places[covered]
+    made = np.zeros_like(wanted)
+    made[relays, places] = True
+    book.free[relays, owners[relays, places]] -= deposit
+    return made, owners
+
+
+def _seat(book: Book, parties: Bools, luck: MatchLuck, idle: Bools) -> Ints:
+    """Draw the committees without replacement; (R, K) accounts in seat order, NOBODY after the last."""
+    lines = np.arange(book.relays)
+    eligible = ~parties & (2 * book.stake >= book.rules.validator_stake)
+    size = book.rules.committee_size
+    count = np.where(idle, 0, book.validator_count)
+    drawn = book.validators[:, : int(count.max())].copy()
+    seats = np.full((book.relays, size), NOBODY, np.int64)
+    taken = np.zeros(book.relays, np.int64)
+    for place in range(min(drawn.shape[1], MAX_COMMITTEE_DRAWS)):
+        drawing = (place < count) & (taken < size)
+        if not drawing.any():
+            break
+        other = place + luck.draw[:, place] % np.maximum(count - place, 1)
+        account = drawn[lines, other]
+        drawn[lines, other] = drawn[:, place]
+        gets = np.flatnonzero(drawing & eligible[lines, account])
+        seats[gets, taken[gets]] = account[gets]
+        taken[gets] += 1
+    return seats
+
+
+def _lease(
+    book: Book, bids: Bids, placed: Bools, made: Bools, owners: Ints, luck: MatchLuck
+) -> tuple[tuple[Ints, Ints, Ints, Ints, Ints, Ints], Ints]:
+    """Give the j-th bid in order tip j // k in order: the first six fields of `Leases`, and the legs of each tip."""
+    rules, tips = book.rules, book.tips
+    legs = np.minimum(placed.sum(axis=1), (tips != NOBODY).sum(axis=1) * rules.legs_per_tip)
+    columns = _bid_order(bids, placed, luck)[:, : int(legs.max())]
+    numbers = np.arange(columns.shape[1])
+    is_leg = numbers < legs[:, None]
+    tip_order = np.lexsort((luck.tip_rank[:, : tips.shape[1]], _tip_key(book, made)), axis=1)
+    places = tip_order[:, np.minimum(numbers // rules.legs_per_tip, tips.shape[1] - 1)]
+    lines, ranks = np.arange(book.relays)[:, None], np.arange(tips.shape[1])
+    used = np.empty_like(tips)
+    used[lines, tip_order] = np.clip(legs[:, None] - ranks * rules.legs_per_tip, 0, rules.legs_per_tip)
+
+    def of_legs(values: Ints) -> Ints:
+        """What is no leg becomes NOBODY."""
+        masked: Ints = (values - NOBODY) * is_leg + NOBODY
+        return masked
+
+    fields = (
+        of_legs(bids.account[lines, columns]),
+        bids.amount[lines, columns] * is_leg,
+        of_legs(columns),
+        of_legs(tips[lines, places]),
+        of_legs(owners[lines, places]),
+        made[lines, places] * is_leg * np.int64(rules.offer_deposit),
+    )
+    return fields, used
+
+
+def _bid_order(bids: Bids, placed: Bools, luck: MatchLuck) -> Ints:
+    """Return the columns of the placed bids, (R, at most MAX_BIDS): amount descending, then luck ascending."""
+    ranked = np.lexsort((luck.bid_rank, placed * (-1 - bids.amount)), axis=1)
+    return ranked[:, :MAX_BIDS]
+
+
+def _tip_key(book: Book, made: Bools) -> Ints:
+    """Rank offered tips before the others and those before no tip, and within each the greater score first."""
+    absent = book.tips == NOBODY
+    kind = (absent * 2 + ~(made | absent)).astype(np.int64)
+    key: Ints = (kind << CLASS_BITS) - book.checkpoints.score[book.tips] * ~absent
+    return key
+
+
+def _return_the_rest(book: Book, bids: Bids, leases: Leases, owners: Ints, used: Ints) -> None:
+    """Return bids without a leg and the parts of offers that no leg uses; lock the rest."""
+    left = leases.placed.copy()
+    relays, numbers = np.nonzero(leases.is_leg)
+    left[relays, leases.bid_column[relays, numbers]] = False
+    relays, columns = np.nonzero(left)
+    book.free[relays, bids.account[relays, columns]] += bids.amount[relays, columns]
+    relays, places = np.nonzero(leases.offered)
+    unused = (book.rules.legs_per_tip - used[relays, places]) * book.rules.offer_deposit
+    book.free[relays, owners[relays, places]] += unused
+    book.locked += leases.bid.sum(axis=1) + leases.deposit.sum(axis=1)

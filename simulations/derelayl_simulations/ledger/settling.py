@@ -1,0 +1,243 @@
+"""How a round ends in every relay: settled, void or idle; docs/PROTOCOL.md section 4, Settlement and Void."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derelayl_protocol.limits import BPS
+from derelayl_protocol.scoring import PPM
+from derelayl_protocol.types import UNAVAILABLE
+
+from .arithmetic import Bools, Ints, portion, share
+from .book import Book
+from .checkpoints import NOBODY
+from .matching import Leases
+from .scoring import judge
+
+MOST_SHIFT = 63
+"""A 64-bit amount halved this often is nothing."""
+
+
+class Ending(IntEnum):
+    """How a round ended."""
+
+    IDLE = 0  # no bid: the round has not begun
+    SETTLED = 1
+    COMMITTEE_TOO_SMALL = 2
+    NOTHING_SUBMITTED = 3
+    TOO_FEW_COMMITS = 4
+    TOO_FEW_REVEALS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a round; wei and ppm, 0 where nothing moved."""
+
+    ending: NDArray[np.int8]  # (R,) an Ending
+    score: Ints  # (R, L) ppm, UNAVAILABLE if not judged
+    selected: Bools  # (R, L)
+    child: Ints  # (R, L) number of the new checkpoint, NOBODY if not selected
+    reward: Ints  # (R, L) to the trainer
+    royalty: Ints  # (R, L) to the parent's pending
+    bid_returned: Ints  # (R, L) to the trainer
+    deposit_returned: Ints  # (R, L) to the owner of the parent
+    forfeited: Ints  # (R, L) bid and deposit, to the pot or the carry
+    agreement: Ints  # (R, K) ppm of the most possible, below 0 if charged
+    paid: Ints  # (R, K) to the validator
+    charged: Ints  # (R, K) from its stake to the carry
+    slashed: Ints  # (R, K) from its stake to the pot or the carry
+    pot: Ints  # (R,) carry before, forfeits, slashes, emission
+    emission: Ints  # (R,) from the budget
+    carry: Ints  # (R,) what the relay keeps
+
+
+def settle(
+    book: Book,
+    leases: Leases,
+    submitted: Bools,
+    committed: Bools,
+    revealed: Bools,
+    scores: Ints,
+    child: Ints | None = None,
+) -> Outcome:
+    """End the round of every relay, move the money and make the selected children the new tips.
+
+    `submitted` (R, L); `committed` and `revealed` (R, K), a seat reveals only what it has committed; `scores` (R, K, L)
+    ppm or UNAVAILABLE, where a seat has not revealed or a leg was not submitted they are not looked at. `child` (R, L)
+    says which legs of a relay name the same root, by equal values; without it every child is another.
+    """
+    submitted = submitted & leases.is_leg
+    committed = committed & leases.is_seat
+    revealed = revealed & committed
+    ending = _ending(book, leases, submitted, committed, revealed)
+    settled = ending == Ending.SETTLED
+    judged = submitted & settled[:, None]
+    score, agreement = judge(scores, leases.weight, revealed & settled[:, None], judged, book.rules.agreement_ppm)
+    relays, ranks, legs = _select(book, leases, judged, score, child)
+    selected = np.zeros_like(submitted)
+    selected[relays, legs] = True
+
+    returned = _returned(leases, submitted, selected, settled)
+    bid_returned, deposit_returned = returned
+    forfeited = leases.bid + leases.deposit - bid_returned - deposit_returned
+    stakes = _of_seats(book.stake, leases)
+    slashed = np.where(_failed(leases, ending, committed, revealed), share(stakes, book.rules.slash_bps), 0)
+    emission = np.where(selected.any(axis=1), _emission(book), 0)
+    pot = book.carry + forfeited.sum(axis=1) + slashed.sum(axis=1) + emission
+
+    reward, royalty = _rewards(book, pot, score, relays, legs)
+    paid, charged, agreed = _agreed(book, leases, pot, stakes, agreement, judged.sum(axis=1))
+    carry = pot - (reward + royalty).sum(axis=1) + (charged - paid).sum(axis=1)
+    numbers = np.full(leases.trainer.shape, NOBODY, np.int64)
+    numbers[relays, legs] = book.checkpoints.add(
+        relays, leases.trainer[relays, legs], leases.parent[relays, legs], score[relays, legs]
+    )
+    outcome = Outcome(
+        ending=ending,
+        score=score,
+        selected=selected,
+        child=numbers,
+        reward=reward,
+        royalty=royalty,
+        bid_returned=bid_returned,
+        deposit_returned=deposit_returned,
+        forfeited=forfeited,
+        agreement=agreed,
+        paid=paid,
+        charged=charged,
+        slashed=slashed,
+        pot=pot,
+        emission=emission,
+        carry=carry,
+    )
+    _move(book, leases, outcome)
+    _renew_tips(book, relays, ranks, numbers[relays, legs])
+    return outcome
+
+
+# --- Inside -----------------------------------------------------------------------------------------------------------
+
+
+def _ending(book: Book, leases: Leases, submitted: Bools, committed: Bools, revealed: Bools) -> NDArray[np.int8]:
+    quorum = book.rules.quorum
+    cases = {
+        Ending.IDLE: leases.idle,
+        Ending.COMMITTEE_TOO_SMALL: leases.void,
+        Ending.NOTHING_SUBMITTED: ~submitted.any(axis=1),
+        Ending.TOO_FEW_COMMITS: committed.sum(axis=1) < quorum,
+        Ending.TOO_FEW_REVEALS: revealed.sum(axis=1) < quorum,
+    }
+    return np.select(list(cases.values()), [np.int8(case) for case in cases], np.int8(Ending.SETTLED))
+
+
+def _select(book: Book, leases: Leases, judged: Bools, score: Ints, child: Ints | None) -> tuple[Ints, Ints, Ints]:
+    """Return the selected legs in settlement order, relay after relay: their relays, ranks and leg numbers, flat."""
+    rules = book.rules
+    eligible = judged & (score >= rules.margin_ppm) & (leases.bid > 0)
+    if child is not None:
+        eligible &= ~_taken(child, eligible, score)
+    most = np.maximum(1, judged.sum(axis=1) * rules.selection_bps // BPS)
+    count = np.minimum(eligible.sum(axis=1), most)
+    order = np.argsort(np.where(eligible, -score, 1), axis=1, kind="stable")
+    relays, ranks = np.nonzero(np.arange(score.shape[1]) < count[:, None])
+    return relays, ranks, order[relays, ranks]
+
+
+def _taken(child: Ints, eligible: Bools, score: Ints) -> Bools:
+    """Which legs, (R, L), name a child that a better eligible leg names, too: greater score, or first of equals."""
+    legs = np.arange(score.shape[1])
+    # [relay, leg, other leg]
+    better = (score[:, None] > score[:, :, None]) | (
+        (score[:, None] == score[:, :, None]) & (legs[None, :] < legs[:, None])
+    )
+    twins = (child[:, None] == child[:, :, None]) & eligible[:, None]
+    found: Bools = (better & twins).any(axis=2)
+    return found
+
+
+def _returned(leases: Leases, submitted: Bools, selected: Bools, settled: Bools) -> tuple[Ints, Ints]:
+    """Return the bids and the deposits that go back, (R, L) each; of a void round those of everybody who submitted."""
+    here = settled[:, None]
+    bids = np.where(here, selected, submitted)
+    deposits = np.where(here, selected | ~submitted | (leases.bid == 0), True)
+    return bids * leases.bid, deposits * leases.deposit
+
+
+def _of_seats(values: Ints, leases: Leases) -> Ints:
+    """Pick the seats' accounts from an (R, A) array: (R, K), 0 where there is no seat."""
+    lines = np.arange(len(values))[:, None]
+    return np.where(leases.is_seat, values[lines, np.maximum(leases.seats, 0)], 0)
+
+
+def _failed(leases: Leases, ending: NDArray[np.int8], committed: Bools, revealed: Bools) -> Bools:
+    """Which seats, (R, K), did not do what they were asked for."""
+    asked = np.isin(ending, (Ending.SETTLED, Ending.TOO_FEW_REVEALS))[:, None]
+    failed = (asked & ~revealed) | ((ending == Ending.TOO_FEW_COMMITS)[:, None] & ~committed)
+    found: Bools = failed & leases.is_seat
+    return found
+
+
+def _emission(book: Book) -> Ints:
+    halvings = np.minimum(book.settled_rounds // book.rules.halving_rounds, MOST_SHIFT)
+    emission: Ints = np.minimum(book.budget, np.int64(book.rules.emission) >> halvings)
+    return emission
+
+
+def _rewards(book: Book, pot: Ints, score: Ints, relays: Ints, legs: Ints) -> tuple[Ints, Ints]:
+    """Share the trainers' and the lineage's part of the pot among the selected legs by score; (R, L) each."""
+    reward, royalty = np.zeros_like(score), np.zeros_like(score)
+    gains = score[relays, legs]
+    total = np.zeros_like(pot)
+    np.add.at(total, relays, gains)
+    for shares, bps in ((reward, book.rules.trainer_bps), (royalty, book.rules.royalty_bps)):
+        shares[relays, legs] = portion(share(pot, bps)[relays], gains, total[relays])
+    return reward, royalty
+
+
+def _agreed(
+    book: Book, leases: Leases, pot: Ints, stakes: Ints, agreement: Ints, submitted: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Return what each seat is paid and charged in wei and its agreement in ppm, (R, K) each."""
+    equal = share(pot, book.rules.validator_bps) // np.maximum(leases.is_seat.sum(axis=1), 1)
+    most = (submitted * (submitted - 1) * book.rules.agreement_ppm)[:, None]
+    size = np.abs(agreement)
+    amount = portion(equal[:, None], size, most)
+    paid = np.where(agreement > 0, amount, 0)
+    charged = np.where(agreement < 0, np.minimum(stakes, amount), 0)
+    return paid, charged, np.sign(agreement) * (size * PPM // np.maximum(most, 1))
+
+
+def _move(book: Book, leases: Leases, outcome: Outcome) -> None:
+    relays, legs = np.nonzero(leases.is_leg)
+    trainers, owners = leases.trainer[relays, legs], leases.owner[relays, legs]
+    book.free[relays, trainers] += (outcome.bid_returned + outcome.reward)[relays, legs]
+    np.add.at(book.free, (relays, owners), outcome.deposit_returned[relays, legs])
+    np.add.at(book.checkpoints.pending, leases.parent[relays, legs], outcome.royalty[relays, legs])
+    relays, seats = np.nonzero(leases.is_seat)
+    accounts = leases.seats[relays, seats]
+    book.free[relays, accounts] += outcome.paid[relays, seats]
+    book.stake[relays, accounts] -= (outcome.slashed + outcome.charged)[relays, seats]
+    book.seated[relays, accounts] = False
+    book.locked[:] = 0
+    book.budget -= outcome.emission
+    book.carry[:] = outcome.carry
+    book.settled_rounds += outcome.ending == Ending.SETTLED
+
+
+def _renew_tips(book: Book, relays: Ints, ranks: Ints, numbers: Ints) -> None:
+    """Put the selected children in place of the old tips, where there are any."""
+    renewed = np.zeros(book.relays, np.bool_)
+    renewed[relays] = True
+    kept = np.where(renewed[:, None], NOBODY, book.tips)
+    width = max(int(ranks.max(initial=-1)) + 1, int((kept != NOBODY).sum(axis=1).max()))
+    book.tips = np.full((book.relays, width), NOBODY, np.int64)
+    book.tips[:, : kept.shape[1]] = kept[:, :width]
+    book.tips[relays, ranks] = numbers
+    book.access[renewed] = 0
+
+
+assert int(UNAVAILABLE) == np.iinfo(np.int64).min

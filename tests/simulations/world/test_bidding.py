@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tests.simulations.world.builders import HONEST, generator, played, scenario
+
+from derelayl_protocol.limits import MAX_BIDS
+from derelayl_simulations.ledger import NOBODY
+from derelayl_simulations.world.bidding import learn_to_bid, offers, place_bids, serving, willing
+from derelayl_simulations.world.luck import Luck, draw
+from derelayl_simulations.world.opening import open_world
+from derelayl_simulations.world.state import World
+
+
+def fresh(people: int = 60, **words: Any) -> tuple[World, Luck]:
+    given = scenario(people=people, **words)
+    world, _ = open_world(given, 1)
+    places = world.people.places
+    return world, draw(generator(), 1, places.accounts, places.people, given.ledger.committee_size)
+
+
+def test_only_trainers_who_are_there_and_up_want_a_leg() -> None:
+    world, luck = fresh()
+    world.round = 5
+    world.present[0, 1] = False
+    world.crash_from[0, 2], world.crash_until[0, 2] = 4, 6
+    wants = willing(world, luck)[0]
+    assert wants.tolist() == [False if place in (1, 2) else bool(world.trainers[place]) for place in range(60)]
+
+
+def test_legs_that_did_not_pay_are_tried_by_the_curious_only() -> None:
+    for curiosity, any_left in ((0.0, False), (1.0, True)):
+        world, luck = fresh(curiosity=curiosity)
+        world.income.leg[:], world.income.legs[:] = -1.0, 10
+        assert willing(world, luck).any() == any_left
+
+
+def test_the_wary_want_more_than_an_even_bet() -> None:
+    groups = [{**HONEST[0], "risk": 0.5}, HONEST[1]]
+    world, luck = fresh(groups=groups, curiosity=0.0)
+    world.income.legs[:], world.income.leg[:] = 10, 1.0
+    world.income.leg_square[:] = 1.0 + 1.9**2
+    assert willing(world, luck)[0, 0]
+    world.income.leg_square[:] = 1.0 + 2.1**2
+    assert not willing(world, luck)[0, 0]
+
+
+def test_the_highest_bids_take_the_places_and_nobody_bids_beyond_its_purse() -> None:
+    world, luck = fresh(people=100)
+    world.reward[:] = 1e12
+    bids = place_bids(world, willing(world, luck), luck)
+    assert bids.account.shape == (1, MAX_BIDS)
+    world.settings = world.settings.model_copy(update={"bid_share": 10.0})
+    high = place_bids(world, willing(world, luck), luck)
+    assert (high.amount <= world.book.free[0, high.account[0]]).all()
+    assert high.amount.min() > bids.amount.min()
+
+
+def test_who_cannot_pay_the_least_bid_does_not_bid() -> None:
+    world, luck = fresh(groups=[{**HONEST[0], "capital": 0.05}, HONEST[1]])
+    assert (place_bids(world, willing(world, luck), luck).account == NOBODY).all()
+
+
+def test_bids_rise_for_who_missed_legs_that_pay_and_fall_for_who_got_legs_that_do_not() -> None:
+    world, _ = fresh(people=10)
+    wanted, leased = np.zeros((2, 1, 10), bool)
+    wanted[0, :4], leased[0, [1, 3]] = True, True
+    world.income.leg[0, :2], world.income.leg[0, 2:4] = 1.0, -1.0
+    learn_to_bid(world, wanted, leased)
+    assert world.eagerness[0, :5].round(6).tolist() == [1.05, 0.9875, 1.0, 0.95, 1.0]
+
+
+def test_withholders_neither_offer_nor_serve_and_who_is_down_does_not_serve() -> None:
+    groups = [{**HONEST[0], "strategy": "withholder"}, HONEST[1]]
+    world, _ = fresh(groups=groups)
+    assert not offers(world).any()
+    assert not serving(world).any()
+    honest, _ = fresh()
+    assert offers(honest).all()
+    honest.crash_from[:], honest.crash_until[:] = 0, 0
+    assert not serving(honest).any()
+
+
+def test_a_tip_that_nobody_serves_can_be_continued_by_its_owner_alone() -> None:
+    groups = [{**HONEST[0], "strategy": "withholder"}, HONEST[1]]
+    for seeders, others in ((0.0, False), (1.0, True)):
+        _, rounds = played(scenario(groups=groups, seeders=seeders, rounds=6, curiosity=1.0, churn=False))
+        submitted, own = [], []
+        for each in rounds:
+            legs = each.training.legs
+            owner = each.leases.owner[legs.relay, legs.number]
+            submitted += each.training.deeds.submitted.tolist()
+            own += (owner == legs.trainer).tolist()
+        assert any(done for done, mine in zip(submitted, own, strict=True) if not mine) == others
+        assert any(submitted) >= others
+
+
+def test_no_one_else_pays_for_a_leg_that_could_not_be_fetched() -> None:
+    groups = [{**HONEST[0], "strategy": "withholder"}, HONEST[1]]
+    _, rounds = played(scenario(groups=groups, seeders=0.0, rounds=3, churn=False))
+    for each in rounds:
+        lost = ~each.training.deeds.submitted
+        assert lost.any()
+        assert (each.training.deeds.effort[lost] == 0).all()

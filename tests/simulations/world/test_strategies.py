@@ -1,0 +1,152 @@
+"""What each strategy does otherwise, on bids, legs and scores small enough to read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from derelayl_protocol.types import UNAVAILABLE
+from derelayl_simulations.world.settings import JudgeStrategy, TrainerStrategy
+from derelayl_simulations.world.strategies import JUDGES, NAMES, TRAINERS, code_of
+from derelayl_simulations.world.strategies.port import Bench, Deeds, Legs, Market
+
+PARENT = np.array([1.0, 1.0, 2.0, 2.0])
+BEST = 2.0
+TRAINED = np.array([1.5, 1.4, 2.1, 1.9])
+GAIN = 0.25  # nats that `learn` adds
+
+
+def legs(persons: list[int] | None = None) -> Legs:
+    """Four legs of one relay: two on a tip of level 1, two on the best tip, of level 2."""
+    four = np.arange(4)
+    return Legs(
+        relay=np.zeros(4, np.int64),
+        number=four,
+        trainer=four,
+        person=np.array(persons or [0, 1, 2, 3]),
+        tip=np.array([1, 1, 0, 0]),
+        level=PARENT,
+        best=np.full(4, BEST),
+        luck=np.array([1.0, -1.0, 0.0, 2.0]),
+        strategy=np.zeros(4, np.int64),
+    )
+
+
+def trained(name: str, mine: list[int], persons: list[int] | None = None) -> Deeds:
+    """Let the strategy act on some of the legs, all of which were trained honestly, late and at the usual cost."""
+    deeds = Deeds(level=TRAINED.copy(), submitted=np.zeros(4, bool), still=np.zeros(4, bool), effort=np.ones(4))
+    TRAINERS[name].train(legs(persons), np.array(mine), deeds, lambda _mine, parents: parents + GAIN)
+    return deeds
+
+
+def bids(name: str, placed: list[float], usual: list[float], mine: list[int], purse: float = 100.0) -> list[float]:
+    """Return what these accounts of one relay bid; two legs a tip, 1 wei at least."""
+    row = np.array([placed])
+    market = Market(usual=np.array([usual]), purse=np.full_like(row, purse), placed=row, floor=1.0, places=2)
+    return TRAINERS[name].bid(market, (np.zeros(len(mine), np.int64), np.array(mine))).tolist()
+
+
+def said(name: str) -> np.ndarray:
+    """Return what one seat says of four legs, the first two of them a ring's, the last not submitted."""
+    bench = Bench(
+        measured=np.array([[100_000, -20_000, 50_000, UNAVAILABLE]]),
+        ring=np.array([[True, True, False, False]]),
+        luck=np.array([[1.0, -1.0, 0.5, 0.0]]),
+        usual=np.array([[0.1]]),
+    )
+    return JUDGES[name].score(bench, np.array([0]))[0]
+
+
+def test_every_strategy_of_the_settings_has_a_code_of_its_own() -> None:
+    wanted = [("trainer", name) for name in TrainerStrategy.__args__]
+    wanted += [("validator", name) for name in JudgeStrategy.__args__]
+    assert list(NAMES) == wanted
+    assert len({code_of(*each) for each in NAMES}) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_a_strategy_changes_nobody_elses_legs(name: str) -> None:
+    deeds = trained(name, [1])
+    assert (deeds.level[[0, 2, 3]] == TRAINED[[0, 2, 3]]).all()
+    assert (deeds.effort[[0, 2, 3]] == 1).all()
+    assert not deeds.submitted[[0, 2, 3]].any()
+
+
+@pytest.mark.parametrize("name", ["honest", "nudging-ring", "withholder", "sniper", "wash"])
+def test_these_train_like_anybody(name: str) -> None:
+    deeds = trained(name, [0, 1, 2, 3])
+    assert (deeds.level == TRAINED).all()
+    assert (deeds.effort == 1).all()
+
+
+@pytest.mark.parametrize("name", ["lazy", "copier", "poisoner", "ring"])
+def test_who_does_not_train_is_in_time_and_pays_next_to_nothing(name: str) -> None:
+    deeds = trained(name, [0, 1, 2, 3])
+    assert deeds.submitted.all()
+    assert (deeds.effort < 0.05).all()
+
+
+def test_a_lazy_leg_is_never_better_than_its_parent() -> None:
+    deeds = trained("lazy", [0, 1, 2, 3])
+    assert (deeds.level <= PARENT).all()
+    assert deeds.still.all()
+
+
+def test_a_poisoned_leg_is_worse_and_a_rings_leg_is_its_parent() -> None:
+    assert (trained("poisoner", [0, 1, 2, 3]).level == PARENT - 0.5).all()
+    assert (trained("ring", [0, 1, 2, 3]).level == PARENT).all()
+
+
+def test_a_copier_hands_over_the_best_tip_whatever_it_leased() -> None:
+    deeds = trained("copier", [0, 1, 2, 3])
+    assert (deeds.level == BEST).all()
+    assert deeds.still.tolist() == [False, False, True, True]
+
+
+def test_a_hopper_trains_on_from_the_best_tip_at_full_cost() -> None:
+    deeds = trained("hopper", [0, 2])
+    assert deeds.level[[0, 2]].tolist() == [BEST + GAIN] * 2
+    assert (deeds.effort == 1).all()
+
+
+def test_a_sybil_trains_once_and_hands_that_over_under_all_its_names() -> None:
+    deeds = trained("sybil", [0, 2, 3], persons=[5, 1, 5, 5])
+    assert deeds.level.tolist() == [1.5, 1.4, 1.5, 1.5]
+    assert deeds.effort.tolist() == [1.0, 1.0, 0.02, 0.02]
+
+
+def test_a_sniper_beats_the_last_bid_that_gets_the_best_tip_by_a_hair() -> None:
+    assert bids("sniper", [0, 5, 7, 9], [2, 2, 2, 2], [0]) == pytest.approx([7.07])
+
+
+def test_a_sniper_does_not_bid_what_it_has_not_or_when_it_wants_nothing() -> None:
+    assert bids("sniper", [0, 5, 7, 9], [2, 2, 2, 2], [0], purse=6.0) == [0]
+    assert bids("sniper", [0, 5, 7, 9], [0, 2, 2, 2], [0]) == [0]
+
+
+def test_a_whale_outbids_everybody_as_far_as_its_purse_goes() -> None:
+    assert bids("whale", [0, 5, 7, 9], [2, 2, 2, 2], [0]) == [18]
+    assert bids("whale", [0, 5, 7, 9], [2, 2, 2, 2], [0], purse=12.0) == [12]
+
+
+def test_a_free_rider_never_bids() -> None:
+    assert bids("free-rider", [0, 0], [5, 5], [0, 1]) == [0, 0]
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_no_judge_says_anything_of_a_leg_that_was_not_submitted(name: str) -> None:
+    assert said(name)[3] == UNAVAILABLE
+
+
+def test_what_each_judge_says() -> None:
+    assert said("honest")[:3].tolist() == [100_000, -20_000, 50_000]
+    assert said("constant")[:3].tolist() == [100_000] * 3
+    assert said("guesser")[:3].tolist() == [200_000, 0, 150_000]
+    assert said("exaggerator")[:3].tolist() == [120_000, -24_000, 60_000]
+    assert said("ring")[:3].tolist() == [1_000_000, 1_000_000, UNAVAILABLE]
+    assert said("nudging-ring")[:3].tolist() == [160_000, 40_000, -10_000]
+
+
+def test_only_those_who_measure_pay_for_it_and_only_the_silent_keep_back_their_scores() -> None:
+    assert [name for name, judge in JUDGES.items() if judge.effort] == ["honest", "exaggerator", "nudging-ring"]
+    assert [name for name, judge in JUDGES.items() if not judge.reveals] == ["silent"]
