@@ -90,8 +90,9 @@ def draw(name: str, rows: Sequence[Row], path: Path) -> None:
         axes.set_title(metric, fontsize="small")
         axes.set_xlabel(unit, fontsize="small")
         axes.grid(axis="x", alpha=0.3)
-        if unit == "share":
-            values = [float(str(row["value"])) for row in found.values()]
+        axes.margins(x=0.2)  # for the figures beside the bars
+        values = [float(str(row["value"])) for row in found.values()]
+        if unit == "share" and min(values) >= 0:
             axes.set_xlim(max(0.0, min(values) - 0.1), 1.0)
     panels[0][0].set_yticks(range(len(cases)), cases, fontsize="x-small")
     panels[0][0].invert_yaxis()
@@ -106,7 +107,7 @@ def _bar(axes: plt.Axes, place: int, row: Row) -> None:
     if row["rival"] is None:
         low, high = row["spread"]  # type: ignore[misc]
         axes.plot([low, high], [place, place], color="black", linewidth=1)
-    axes.annotate(f" {value:.4g}", (value, place), fontsize=6, va="center")
+    axes.annotate(f" {value:.4g} ", (value, place), fontsize=6, va="center", ha="left" if value >= 0 else "right")
 
 
 def _axes(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
