@@ -1,4 +1,7 @@
-"""The `derelayl sim` command."""
+"""The `derelayl sim` command.
+
+What is slow to import (statistics, Parquet) is imported where it is needed: `derelayl --help` loads this file.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,11 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from derelayl_protocol.errors import LocalFault, ProtocolError
 
-from . import presentation
-from .results import META, Results, open_results
 from .scenarios.keys import expand, parse
 from .scenarios.load import MAX_ROUNDS, MAX_SAMPLES, MAX_SEEDS, Scenario, SweepSettings, load, names
-from .sweep.study import Study, plan
+
+if TYPE_CHECKING:
+    from .results import Results
+    from .sweep.study import Study
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 """Exit statuses, the last as shells have it after Ctrl-C."""
@@ -75,18 +79,20 @@ def run_scenario(
     as_json: Json = False,
 ) -> None:
     """Play a scenario over many seeds, judge it, and compare it with what was published, if anything was."""
+    from .presentation import print_run, run_document
     from .reproduction import comparable, reproduce
+    from .sweep.study import plan
     from .verdict import judge
 
     scenario, changed = _scenario(name, values, rounds)
     with _one_sentence(), _folder(out) as folder:
         results = _collect(plan(scenario, range(seeds or scenario.seeds), changed), folder, jobs, ray, out is not None)
         if as_json:
-            _print_json(presentation.run_document(results))
+            _print_json(run_document(results))
             return
         deviations = _search(results) if search else None
         reproduction = reproduce(results, comparable(results))
-        presentation.print_run(results, reproduction, judge(results, deviations))
+        print_run(results, reproduction, judge(results, deviations))
         complaint = reproduction.complaint()
     if out is not None:
         typer.echo(f"The runs are in {out}; `derelayl sim report {out}` draws them.")
@@ -114,15 +120,18 @@ def sweep_scenario(
     as_json: Json = False,
 ) -> None:
     """Play a scenario at many points of its parameters."""
+    from .presentation import print_points, sweep_document
+    from .sweep.study import plan
+
     scenario, changed = _scenario(name, values, rounds)
     with _one_sentence():
         settings = _sweep(scenario, over, method, samples)
         study = plan(scenario, range(seeds or scenario.seeds), changed, settings)
         results = _collect(study, out, jobs, ray, True)
     if as_json:
-        _print_json(presentation.sweep_document(results))
+        _print_json(sweep_document(results))
     else:
-        presentation.print_points(results)
+        print_points(results)
         typer.echo(f"The runs are in {out}; `derelayl sim report {out}` draws them.")
 
 
@@ -138,6 +147,9 @@ def compare_scenarios(
 ) -> None:
     """Set two scenarios, or two folders of results, side by side, with intervals of the differences."""
     from .comparison import compare
+    from .presentation import compare_document, print_comparison
+    from .results import META, open_results
+    from .sweep.study import plan
 
     with _one_sentence(), _folder(None) as folder:
         # Both are checked before either is played.
@@ -151,9 +163,9 @@ def compare_scenarios(
             both.append(_collect(study, folder / str(len(both)), jobs, None, False))
         compared = compare(both[0], both[1])
         if as_json:
-            _print_json(presentation.compare_document((first, second), compared))
+            _print_json(compare_document((first, second), compared))
         else:
-            presentation.print_comparison((first, second), compared)
+            print_comparison((first, second), compared)
 
 
 @app.command("calibrate")
@@ -184,6 +196,7 @@ def report(
 ) -> None:
     """Draw every figure that a folder of results has the data for, and write one page with all of them."""
     from .report.build import build
+    from .results import open_results
 
     with _one_sentence():
         page, figures = build(open_results(folder))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from SALib.analyze import sobol  # type: ignore[import-untyped]
 from scipy import stats  # type: ignore[import-untyped]
 
 from .sweep.sampling import problem
@@ -138,6 +137,8 @@ def sobol_indices(keys: Sequence[str], outcomes: Floats, confidence: float = CON
     `outcomes` (points,) are in the order of a Sobol sweep. An outcome that never changes has no variance to explain:
     then every index is 0. Raises ValueError if an outcome is NaN.
     """
+    from SALib.analyze import sobol  # type: ignore[import-untyped]  # a second, which few commands need
+
     if np.isnan(outcomes).any():
         raise ValueError("an outcome is missing, so the variance cannot be divided up")
     if np.ptp(outcomes) == 0:

@@ -12,7 +12,6 @@ import math
 from typing import Any
 
 import numpy as np
-from SALib.sample import latin, sobol  # type: ignore[import-untyped]
 
 from derelayl_protocol.errors import LocalFault
 
@@ -52,6 +51,8 @@ def problem(keys: list[str]) -> dict[str, Any]:
 
 def _design(sweep: SweepSettings) -> Any:
     """Return a design in the unit cube, (points, keys)."""
+    from SALib.sample import latin, sobol  # type: ignore[import-untyped]  # a second, which few commands need
+
     unit = problem(list(sweep.over))
     if sweep.method == "latin":
         return latin.sample(unit, sweep.samples, seed=DESIGN_SEED)
