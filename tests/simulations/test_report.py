@@ -10,6 +10,7 @@ import pytest
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.report.build import build
+from derelayl_simulations.scenarios.load import SweepSettings
 from derelayl_simulations.sweep.study import plan
 
 from .fakes import results_of, small
@@ -75,3 +76,11 @@ def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
     results = results_of(tmp_path / "out")
     first = build(results)[0].read_bytes()
     assert build(results)[0].read_bytes() == first
+
+
+@pytest.mark.parametrize(("method", "judged"), [("grid", False), ("one-at-a-time", True)])
+def test_a_sweep_is_judged_only_where_the_scenario_itself_is_played(tmp_path: Path, method: str, judged: bool) -> None:
+    sweep = SweepSettings.model_validate({"method": method, "over": {"published.trainers_per_owner": [2, 3, 5]}})
+    page, figures = build(results_of(tmp_path / "out", plan(small(), range(2), None, sweep)))
+    assert ("Sustainable:" in page.read_text(encoding="utf-8")) is judged
+    assert ("coins.png" in {path.name for path in figures}) is judged

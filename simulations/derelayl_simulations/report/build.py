@@ -38,8 +38,8 @@ THEORY: tuple[Draw, ...] = (draw_branching, draw_issuance, draw_cheating)
 def build(results: Results) -> tuple[Path, list[Path]]:
     """Write report.html and figures/*.png into the folder; return their paths.
 
-    Of a sweep, what is drawn over the rounds is its first point. Raises LocalFault if no run of it is finished, and
-    OSError if the disk refuses.
+    Over the rounds, and in the verdict, stands the scenario itself, so not in a sweep whose points are all others.
+    Raises LocalFault if no run of the first point is finished, and OSError if the disk refuses.
     """
     first = [number for number in results.finished() if number < len(results.study.seeds)]
     if not first:
@@ -52,25 +52,32 @@ def build(results: Results) -> tuple[Path, list[Path]]:
         paths.append(folder / f"{drawing.name}.png")
         write_whole(paths[-1], drawing.png)
     found = read(results.folder)
-    statements = judge(results, found.gains() if found else None)
+    statements = judge(results, found.gains() if found else None) if _has_the_scenario(results) else []
     page = results.folder / PAGE
     write_whole(page, write_page(results, statements, chapters).encode())
     return page, paths
 
 
 def _chapters(results: Results) -> Iterator[Chapter]:
+    yield Chapter("Over the parameters", _drawn(SWEPT, results))
+    if not _has_the_scenario(results):
+        return
     found = read(results.folder)
     searched = (
         [draw_deviations(results, found), draw_phases(results, found), draw_best_response(results, found)]
         if found
         else []
     )
-    yield Chapter("Over the parameters", _drawn(SWEPT, results))
     yield Chapter("The relay", _drawn(RELAY, results))
     yield Chapter("Coins", _drawn(MONEY, results))
     people = _drawn(PEOPLE, results)
     yield Chapter("People and strategies", [*people, *(drawing for drawing in searched if drawing)])
     yield Chapter("Theory", _drawn(THEORY, results))
+
+
+def _has_the_scenario(results: Results) -> bool:
+    """Tell whether the first point is the scenario as it is: in a single run, and in a sweep of one key at a time."""
+    return not results.study.points[0]
 
 
 def _drawn(draws: tuple[Draw, ...], results: Results) -> list[Drawing]:

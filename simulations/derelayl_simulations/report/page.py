@@ -80,6 +80,8 @@ def _played(results: Results) -> str:
 
 
 def _verdict(statements: Sequence[Statement], confidence: float) -> Iterable[str]:
+    if not statements:
+        return
     answer = overall(statements)
     yield "<h2>Verdict</h2>"
     yield f'<p class="big">Sustainable: <span class="answer">{escape(SIGNS[answer])}</span></p>'
