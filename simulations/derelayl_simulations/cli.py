@@ -195,13 +195,16 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Draw every figure that a folder of results has the data for, and write one page with all of them."""
-    from .report.build import build
+    from .presentation import verdict_document
+    from .report.build import build, verdict_of
     from .results import open_results
 
     with _one_sentence():
-        page, figures = build(open_results(folder))
+        results = open_results(folder)
+        page, figures = build(results)
+        verdict = verdict_document(verdict_of(results))
     if as_json:
-        _print_json({"report": str(page), "figures": [str(path) for path in figures]})
+        _print_json({"report": str(page), "figures": [str(path) for path in figures], "verdict": verdict})
     else:
         typer.echo(f"{page} and {len(figures)} figures beside it")
 

@@ -234,6 +234,7 @@ def test_a_report_is_one_page_and_its_figures(tmp_path: Path) -> None:
     document = json.loads(out)
     assert Path(document["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in document["figures"])
+    assert document["verdict"]["claims"][0]["claim"] == "alive after 4 rounds"
 
 
 def test_learning_is_fitted_to_reports_of_real_relays_and_goes_into_a_scenario(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ..figures.versions import draw_versions
 from ..figures.wealth import draw_coins, draw_inequality
 from ..results import Results, write_whole
 from ..searches import read
-from ..verdict import judge
+from ..verdict import Statement, judge
 from .page import Chapter, write_page
 
 PAGE = "report.html"
@@ -51,11 +51,17 @@ def build(results: Results) -> tuple[Path, list[Path]]:
     for drawing in (drawing for chapter in chapters for drawing in chapter.drawings):
         paths.append(folder / f"{drawing.name}.png")
         write_whole(paths[-1], drawing.png)
-    found = read(results.folder)
-    statements = judge(results, found.gains() if found else None) if _has_the_scenario(results) else []
     page = results.folder / PAGE
-    write_whole(page, write_page(results, statements, chapters).encode())
+    write_whole(page, write_page(results, verdict_of(results), chapters).encode())
     return page, paths
+
+
+def verdict_of(results: Results) -> list[Statement]:
+    """Judge the scenario, with the deviations that were tried; nothing for a sweep that does not play it."""
+    if not _has_the_scenario(results):
+        return []
+    found = read(results.folder)
+    return judge(results, found.gains() if found else None)
 
 
 def _chapters(results: Results) -> Iterator[Chapter]:
