@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..measures import gini
 from .lineage import Floats, Ints
 from .mechanism import NO_MODEL, Network, RoundOutcome
 
@@ -100,16 +101,7 @@ def version_shares(held: Ints) -> Floats:
 
 
 def holdings(coins: Floats) -> Floats:
-    """Return HOLDINGS, (rounds, 5), of `coins` (rounds, participants).
-
-    The Gini coefficient is 2 Σ i·x_i / (n Σ x_i) - (n + 1) / n over the amounts x_i in ascending order; 0 if nobody has
-    anything.
-    """
+    """Return HOLDINGS, (rounds, 5), of `coins` (rounds, participants)."""
     ascending, people = np.sort(coins, axis=1), coins.shape[1]
     total = ascending.sum(axis=1)
-    weighted = (ascending * np.arange(1.0, people + 1)).sum(
-        axis=1
-    )  # not a BLAS product: its bits depend on the machine
-    some = total > 0
-    gini = np.where(some, 2 * weighted / np.where(some, people * total, 1.0) - (people + 1) / people, 0.0)
-    return np.stack([total, gini, total / people, ascending[:, 0], ascending[:, -1]], axis=1)
+    return np.stack([total, gini(ascending), total / people, ascending[:, 0], ascending[:, -1]], axis=1)

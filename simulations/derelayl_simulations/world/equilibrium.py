@@ -151,9 +151,6 @@ def replicator(scenario: Scenario, seed: int, start: Mapping[str, float] | None 
         parts = _parts(who, shares[-1])
         earned = world.payoffs([{name: part for name, part in zip(names, parts, strict=True) if part.any()}])[0]
         paid = np.array([mean_of(earned, part) for part in parts])
-        paid = np.where(
-            np.isnan(paid), np.nansum(paid * shares[-1]) / max(shares[-1][~np.isnan(paid)].sum(), 1e-12), paid
-        )
         payoffs.append(paid)
         shares.append(_above_floor(_imitate(shares[-1], paid, search.speed), search.floor))
     return Replicator(names, np.array(shares), np.array(payoffs))

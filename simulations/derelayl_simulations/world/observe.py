@@ -93,7 +93,7 @@ def _coins(world: World, happened: Round) -> Row:
         "supply": circulating(world) / coin,
         "minted": minted / coin,
         "burned": 0.0,
-        "gini": gini(held),
+        "gini": float(gini(held)),
         "coins_mean": float("nan") if empty else float(held.sum()) / len(held),
         "coins_min": float("nan") if empty else float(held[0]),
         "coins_max": float("nan") if empty else float(held[-1]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,10 +104,10 @@ def arena(scenario: Scenario, seed: int, sybils: Bools | None = None) -> Arena:
     if scenario.rules == "published":
         raise LocalFault(f"{scenario.name} has the published rules, which know no strategies to compare")
     check_events(scenario)
-    everybody = settle_down(scenario.world, scenario.world.relays, generators(seed)[0])
-    who = everybody.places.trainer if sybils is None else sybils
+    settle = partial(settle_down, scenario.world, scenario.world.relays)
+    who = settle(generators(seed)[0]).places.trainer if sybils is None else sybils
     spare = np.where(who, scenario.search.identities, 1).astype(np.int64)
-    return Arena(scenario, seed, settle_down(scenario.world, scenario.world.relays, generators(seed)[0], spare))
+    return Arena(scenario, seed, settle(generators(seed)[0], spare))
 
 
 def chosen(who: Bools, count: int) -> Bools:
