@@ -14,7 +14,7 @@ from ..chain.server import run_chain
 from ..files import write_json
 from . import lifeline
 
-app = typer.Typer(help="The embedded chain: one process, persistent, JSON-RPC. For devnets.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("run")

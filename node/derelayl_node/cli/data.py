@@ -15,7 +15,7 @@ from ..training.kinds import InputKind
 from .console import show, show_json
 from .keys import JsonOption
 
-app = typer.Typer(help="Look at data and agree on tables.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("show")

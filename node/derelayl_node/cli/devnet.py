@@ -12,7 +12,7 @@ from ..demo.founding import devnet_rules, found
 from ..demo.world import Plan, prepare, read_world
 from .console import show
 
-app = typer.Typer(help="Lay out a small network in a folder.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the devnet.")]
 

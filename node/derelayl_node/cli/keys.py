@@ -12,7 +12,7 @@ from ..network.identity import peer_id_of
 from ..settings import keystore_password
 from .console import show, show_json
 
-app = typer.Typer(help="The key pair that is ledger account and network identity at once.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 HomeOption = Annotated[Path, typer.Option("--home", help="Folder of the node.")]
 PasswordFileOption = Annotated[

@@ -35,7 +35,7 @@ from .keys import JsonOption
 from .node import NetworkOption
 from .reading import chain_of, model_of, reading, reading_ledger, root_of
 
-app = typer.Typer(help="Where a checkpoint came from.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
 MAX_SHOWN = 100_000

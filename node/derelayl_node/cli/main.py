@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -15,111 +16,130 @@ import typer
 HELP = "A decentralized relay-learning network: checkpoints handed on like a baton, judged and paid on a ledger."
 
 
-def _demo(app: typer.Typer) -> None:
-    from . import demo
-
-    app.command("demo")(demo.demo)
+Loaded = typer.Typer | Callable[..., None]
 
 
-def _doctor(app: typer.Typer) -> None:
-    from . import doctor
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A sub-command: its line in the list of all, and how its modules are loaded."""
 
-    app.command("doctor")(doctor.doctor)
-
-
-def _node(app: typer.Typer) -> None:
-    from . import node
-
-    app.add_typer(node.app, name="node")
+    summary: str
+    load: Callable[[], Loaded]
 
 
-def _model(app: typer.Typer) -> None:
-    from . import model
+def _demo() -> Loaded:
+    from .demo import demo
 
-    app.add_typer(model.app, name="model")
-
-
-def _stake(app: typer.Typer) -> None:
-    from . import stake
-
-    app.add_typer(stake.app, name="stake")
+    return demo
 
 
-def _lineage(app: typer.Typer) -> None:
-    from . import lineage
+def _node() -> Loaded:
+    from .node import app
 
-    app.add_typer(lineage.app, name="lineage")
-
-
-def _rewards(app: typer.Typer) -> None:
-    from . import rewards
-
-    app.add_typer(rewards.app, name="rewards")
+    return app
 
 
-def _api(app: typer.Typer) -> None:
-    from . import lineage
+def _model() -> Loaded:
+    from .model import app
 
-    app.command("api")(lineage.api)
-
-
-def _key(app: typer.Typer) -> None:
-    from . import keys
-
-    app.add_typer(keys.app, name="key")
+    return app
 
 
-def _devnet(app: typer.Typer) -> None:
-    from . import devnet
+def _stake() -> Loaded:
+    from .stake import app
 
-    app.add_typer(devnet.app, name="devnet")
-
-
-def _data(app: typer.Typer) -> None:
-    from . import data
-
-    app.add_typer(data.app, name="data")
+    return app
 
 
-def _chain(app: typer.Typer) -> None:
-    from . import chain
+def _lineage() -> Loaded:
+    from .lineage import app
 
-    app.add_typer(chain.app, name="chain")
-
-
-def _sim(app: typer.Typer) -> None:
-    from derelayl_simulations.cli import app as simulations  # the one line that knows both
-
-    app.add_typer(simulations, name="sim")
+    return app
 
 
-COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
-    "demo": _demo,
-    "node": _node,
-    "model": _model,
-    "stake": _stake,
-    "lineage": _lineage,
-    "rewards": _rewards,
-    "api": _api,
-    "sim": _sim,
-    "key": _key,
-    "doctor": _doctor,
-    "devnet": _devnet,
-    "data": _data,
-    "chain": _chain,
+def _rewards() -> Loaded:
+    from .rewards import app
+
+    return app
+
+
+def _api() -> Loaded:
+    from .lineage import api
+
+    return api
+
+
+def _sim() -> Loaded:
+    from derelayl_simulations.cli import app  # the one line that knows both
+
+    return app
+
+
+def _key() -> Loaded:
+    from .keys import app
+
+    return app
+
+
+def _doctor() -> Loaded:
+    from .doctor import doctor
+
+    return doctor
+
+
+def _devnet() -> Loaded:
+    from .devnet import app
+
+    return app
+
+
+def _data() -> Loaded:
+    from .data import app
+
+    return app
+
+
+def _chain() -> Loaded:
+    from .chain import app
+
+    return app
+
+
+COMMANDS = {
+    "demo": Command("Run a whole relay here: chain, peers, real data, a killed trainer, lineage, report.", _demo),
+    "node": Command("Be a peer of a network.", _node),
+    "model": Command("Relays: create, list, show; buy, pull and use a checkpoint.", _model),
+    "stake": Command("A validator's stake: show it, add to it, leave, take what has unbonded.", _stake),
+    "lineage": Command("Where a checkpoint came from.", _lineage),
+    "rewards": Command("Where every wei came from, and why nothing came.", _rewards),
+    "api": Command("Serve lineage over REST without being a peer.", _api),
+    "sim": Command("Simulate the incentives of a relay.", _sim),
+    "key": Command("The key pair that is ledger account and network identity at once.", _key),
+    "doctor": Command("Check this machine for running a node: versions, disk, port, key, chain, clock, data.", _doctor),
+    "devnet": Command("Lay out a small network in a folder.", _devnet),
+    "data": Command("Look at data and agree on tables.", _data),
+    "chain": Command("The embedded chain: one process, persistent, JSON-RPC. For devnets.", _chain),
 }
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
-    """The application with the sub-command that the arguments name, or with all of them."""
+    """The application with the sub-command that the arguments name, or with a line for each and none of them loaded."""
     app = typer.Typer(
         name="derelayl", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
     )
     app.callback()(_options)
     asked = next((argument for argument in arguments if not argument.startswith("-")), "")
-    for add in [COMMANDS[asked]] if asked in COMMANDS else COMMANDS.values():
-        add(app)
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        loaded = COMMANDS[name].load() if name == asked else _not_loaded
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(loaded, name=name, help=COMMANDS[name].summary)
+        else:
+            app.command(name, short_help=COMMANDS[name].summary)(loaded)
     return app
+
+
+def _not_loaded() -> None:
+    raise AssertionError("a command that the arguments name is loaded")
 
 
 def _options(

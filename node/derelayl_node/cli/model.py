@@ -41,7 +41,7 @@ from .node import NetworkOption
 from .predict import predict
 from .reading import model_of, reading, reading_ledger, root_of
 
-app = typer.Typer(help="Relays: create, list, show; buy, pull and use a checkpoint.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 app.command("predict")(predict)
 
 PULL_SECONDS = 600.0

@@ -16,7 +16,7 @@ from . import lifeline
 from .console import log_to_stderr, show
 from .keys import DEFAULT_HOME, HomeOption, PasswordFileOption
 
-app = typer.Typer(help="Be a peer of a network.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 NetworkOption = Annotated[Path, typer.Option("--network", help="The network file.")]
 

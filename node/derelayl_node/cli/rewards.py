@@ -33,7 +33,7 @@ from .lineage import REQUEST_SECONDS, ModelOption
 from .node import NetworkOption
 from .reading import model_of, reading
 
-app = typer.Typer(help="Where every wei came from, and why nothing came.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 LINES_AT_ONCE = 200
 MAX_LINES = 100_000

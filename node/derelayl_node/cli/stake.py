@@ -32,7 +32,7 @@ from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
 from .reading import model_of
 
-app = typer.Typer(help="A validator's stake: show it, add to it, leave, take what has unbonded.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
 

@@ -1,0 +1,34 @@
+"""The list of commands: complete, and shown without loading what they need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from typer.testing import CliRunner
+
+from derelayl_node.cli.main import COMMANDS, build
+
+SECONDS = 60.0
+HEAVY = ("torch", "libp2p", "web3", "numpy", "derelayl_simulations")
+
+
+def test_an_unknown_command_is_refused_with_the_nearest_one() -> None:
+    refused = CliRunner().invoke(build(["nod"]), ["nod"])
+    assert refused.exit_code == 2
+    assert "'node'" in refused.output
+
+
+def test_help_lists_every_command() -> None:
+    shown = CliRunner().invoke(build(["--help"]), ["--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert all(command.summary in shown.output for command in COMMANDS.values())
+
+
+def test_help_loads_no_command() -> None:
+    program = (
+        "import sys; from derelayl_node.cli.main import build; build(['--help']); "
+        f"print(*(name for name in {HEAVY} if name in sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert ran.stdout.strip() == ""
