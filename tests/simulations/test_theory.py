@@ -91,17 +91,9 @@ def test_the_emission_never_exceeds_its_bound_and_the_bound_is_the_sum() -> None
     assert issuance.emission_limit(rules, 7) == 7
 
 
-def test_a_royalty_is_handed_on_and_never_more_than_what_came_in() -> None:
-    shares = issuance.royalty_shares(0.5, 60)
-    assert shares[:3].tolist() == [0.5, 0.25, 0.125]
-    assert shares.sum() == pytest.approx(1.0)
-
-
 def test_cheating_stops_paying_exactly_where_the_profit_is_nought() -> None:
     enough = cheating.enough_judging(60.0, 6.0)
     assert cheating.useless_leg_profit(np.array([enough]), 60.0, 6.0)[0] == pytest.approx(0.0)
-    assert cheating.enough_bid(60.0, enough) == pytest.approx(6.0)
-    assert cheating.enough_bid(60.0, 0.0) == math.inf
 
 
 def test_three_cautious_judges_let_the_share_of_useless_legs_pass_that_the_protocol_says() -> None:
@@ -131,7 +123,7 @@ def test_the_ledger_seats_a_bought_majority_as_often_as_the_formula_says(bought:
 
 
 def test_the_greatest_safe_stake_is_the_last_at_which_buying_does_not_pay() -> None:
-    share = cheating.enough_honest_stake(60.0, 60.0, 40, 5)
+    share = cheating.safe_bought_share(60.0, 60.0, 40, 5)
     bought = round(share * 40)
     assert cheating.captured(bought, 40, 5) <= 0.5 < cheating.captured(bought + 1, 40, 5)
-    assert cheating.enough_honest_stake(0.0, 1.0, 40, 5) == 1.0
+    assert cheating.safe_bought_share(0.0, 1.0, 40, 5) == 1.0

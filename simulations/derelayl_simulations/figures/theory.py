@@ -129,7 +129,8 @@ def draw_cheating(results: Results) -> Drawing | None:
     text = (
         "Left: a useless leg gets the reward W if the committee lets it pass and loses its bid b if not; it stops "
         "paying where it is found out with probability W/(W + b) (triangles). Right: who holds more than half of the "
-        "seats decides; a useless leg that bid as much as its reward pays above the dotted line. Lines: formula. Dots: "
+        f"seats decides; a useless leg with a bid of {BIDS[0]:g} W pays above the dotted line (triangles: the greatest "
+        "share at which it does not). Lines: formula. Dots: "
         f"rounds played under the ledger's rules, {TRIAL_RELAYS} relays each."
     )
     note = f"trials with seed {TRIAL_SEED}, {VALIDATORS} validators of one stake; bars: 95 % confidence"
@@ -174,6 +175,8 @@ def _stake(axes: Axes, rules: LedgerSettings) -> None:
     for place, seats in enumerate(SEATS):
         curve = [cheating.captured(int(number), VALIDATORS, seats) for number in bought]
         axes.plot(bought / VALIDATORS, curve, color=OKABE_ITO[place], label=f"{seats} seat{'s' if seats > 1 else ''}")
+        safe = cheating.safe_bought_share(1.0, BIDS[0], VALIDATORS, seats)
+        axes.plot(safe, curve[round(safe * VALIDATORS)], "^", color=OKABE_ITO[place], markersize=8)
         for number in bought[3:-3:4]:
             rng = np.random.default_rng([TRIAL_SEED, seats, int(number)])
             trial = try_useless_leg(
@@ -182,6 +185,6 @@ def _stake(axes: Axes, rules: LedgerSettings) -> None:
             found = proportion(int(trial.passed.sum()), TRIAL_RELAYS)
             bars = [[found.estimate - found.low], [found.high - found.estimate]]
             axes.errorbar(number / VALIDATORS, found.estimate, yerr=bars, fmt="o", markersize=4, color=OKABE_ITO[place])
-    axes.axhline(0.5, color=BLACK, linewidth=0.6, linestyle=":")
+    axes.axhline(1 - cheating.enough_judging(1.0, BIDS[0]), color=BLACK, linewidth=0.6, linestyle=":")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="bought share of the stake", ylabel="chance of a bought majority")
     legend(axes)

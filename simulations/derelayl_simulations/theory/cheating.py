@@ -28,11 +28,6 @@ def enough_judging(reward: float, bid: float) -> float:
     return reward / (reward + bid)
 
 
-def enough_bid(reward: float, found_out: float) -> float:
-    """Return the bid from which a useless leg loses, W·(1 - d) / d; infinite if it is never found out."""
-    return reward * (1 - found_out) / found_out if found_out > 0 else float("inf")
-
-
 def passes(gain: float, noise: float, margin: float, seats: int, caution: float = CAUTION) -> float:
     """Return the probability that a leg of a true gain gets past a committee of honest judges with equal stakes.
 
@@ -52,7 +47,7 @@ def captured(bought: int, validators: int, seats: int) -> float:
     return float(stats.hypergeom.sf(seats // 2, validators, bought, seats))
 
 
-def enough_honest_stake(gain: float, loss: float, validators: int, seats: int) -> float:
+def safe_bought_share(gain: float, loss: float, validators: int, seats: int) -> float:
     """Return the greatest share of the stake at which buying a committee does not pay on average.
 
     `gain` is what a round with a bought majority brings, `loss` what one without costs.

@@ -47,12 +47,3 @@ def emitted(rules: Rules, budget: int, rounds: int) -> Floats:
     halvings = np.arange(rounds) // rules.halving_rounds
     each = np.array([float(rules.emission >> min(int(step), 127)) for step in range(int(halvings[-1]) + 1)])
     return np.asarray(np.minimum(np.cumsum(each[halvings]), float(budget)))
-
-
-def royalty_shares(gamma: float, depth: int) -> Floats:
-    """Return what the owner at each depth 0 … depth - 1 keeps of an inflow, (1 - γ)·γ^d; genesis keeps the rest.
-
-    The shares add up to 1 whatever the depth: a royalty hands on, it mints nothing. The published rule pays a newly
-    minted coin at every depth instead.
-    """
-    return np.asarray((1 - gamma) * gamma ** np.arange(depth), np.float64)

@@ -38,11 +38,6 @@ class Deviation:
         """What deviating changes for those who deviate: the measure of whether it pays."""
         return self.profit - self.before
 
-    @property
-    def harm(self) -> float:
-        """What is left to honest people of that role, less what the deviating ones earn."""
-        return self.honest - self.profit
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
