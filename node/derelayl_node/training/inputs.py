@@ -20,7 +20,7 @@ def to_inputs(samples: NDArray[Any]) -> Tensor:
     """
     match kind_of(samples):
         case InputKind.IMAGE:
-            return torch.from_numpy(np.ascontiguousarray(samples)).float().div_(127.5).sub_(1.0)
+            return torch.from_numpy(samples.astype(np.float32, order="C")).div_(127.5).sub_(1.0)
         case InputKind.TABLE:
             return torch.tensor(samples)  # a copy: what a network does in place must not reach the data
         case InputKind.TEXT | InputKind.LABELLED_TEXT:

@@ -190,6 +190,17 @@ def test_inputs_are_mapped_by_kind_and_never_share_memory_with_the_data() -> Non
         to_inputs(np.zeros((2, 3)))
 
 
+@pytest.mark.filterwarnings("error")
+def test_images_that_must_not_be_written_to_are_mapped_like_all_others() -> None:
+    images = np.arange(2 * 1 * 4 * 4, dtype=np.uint8).reshape(2, 1, 4, 4)
+    expected = (images / 127.5 - 1).astype(np.float32)
+    locked = np.asfortranarray(images)
+    locked.setflags(write=False)
+    inputs = to_inputs(locked)
+    np.testing.assert_allclose(inputs.numpy(), expected, rtol=1e-6, atol=1e-6)
+    assert inputs.is_contiguous()
+
+
 def test_both_parts_are_pooled_with_their_sites() -> None:
     sites = Sites(np.zeros(30, np.int64), np.ones(10, np.int64), ("a", "b"))
     inputs, labels, origins = replaced(table_split(), sites=sites).pooled()
