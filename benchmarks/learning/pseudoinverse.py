@@ -104,12 +104,3 @@ def _relay_rows(case: str, runs: Sequence[Measured]) -> list[Row]:
 
 
 TABLE = PseudoinverseTable()
-
-
-def run(quick: bool, seeds: int, log: Log) -> list[Row]:
-    """Measure every case and give the rows."""
-    measured = {
-        case: [TABLE.measure(case, seed, quick, log) for seed in range(TABLE.seeds(case, seeds))]
-        for case in TABLE.cases(quick)
-    }
-    return TABLE.rows(measured)

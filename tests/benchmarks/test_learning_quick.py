@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,6 @@ from benchmarks.learning.harness import (
     Job,
     Measured,
     Partial,
-    TableMissing,
     find_table,
     jobs_of,
     measure_all,
@@ -27,15 +25,11 @@ from benchmarks.rows import Row, row
 
 def quick_rows(name: str, left_out: str = "nothing") -> list[Row]:
     """Measure a table quickly with one seed, but for the cases whose name ends so."""
-    table = find_table(name, 1)
+    table = find_table(name)
     jobs = [job for job in jobs_of(table, 1, True) if not job.case.endswith(left_out)]
     done: dict[Job, Measured] = dict(measure_all(jobs, {}, lambda _text: None))
     json.dumps([done[job] for job in jobs])  # what is written to the partial file
     return rows_of(table, jobs, done)
-
-
-def has_module(name: str) -> bool:
-    return importlib.util.find_spec(f"benchmarks.learning.{name.replace('-', '_')}") is not None
 
 
 def values(rows: Sequence[Row], metric: str) -> Mapping[str, float]:
@@ -70,14 +64,9 @@ def test_an_unknown_table_is_refused_with_those_there_are(capsys: pytest.Capture
     assert "memory" in capsys.readouterr().err
 
 
-def test_a_table_without_a_module_is_missing_and_not_an_import_error() -> None:
-    with pytest.raises(TableMissing, match="nothing-like-it"):
-        find_table("nothing-like-it", 1)
-
-
 def test_a_half_written_line_is_measured_again(tmp_path: Path) -> None:
     partial = Partial(tmp_path / "partial.jsonl")
-    job = Job("memory", "2", 0, 1, False)
+    job = Job("memory", "2", 0, False)
     partial.add(job, {"square": 4})
     with (tmp_path / "partial.jsonl").open("a") as file:
         file.write('{"job": {"table": "mem')
@@ -86,15 +75,15 @@ def test_a_half_written_line_is_measured_again(tmp_path: Path) -> None:
 
 def test_cases_of_another_commit_are_not_mixed_in_unless_asked_for(tmp_path: Path) -> None:
     partial = Partial(tmp_path / "partial.jsonl")
-    partial.add(Job("memory", "2", 0, 1, False), {"square": 4})
+    partial.add(Job("memory", "2", 0, False), {"square": 4})
     assert not partial.read(lambda commit: commit == "another")
     assert partial.read(lambda _commit: True)
 
 
 def test_a_new_run_forgets_its_own_tables_only(tmp_path: Path) -> None:
     partial = Partial(tmp_path / "partial.jsonl")
-    kept = Job("relay", "IID", 0, 1, False)
-    partial.add(Job("memory", "2", 0, 1, False), {"square": 4})
+    kept = Job("relay", "IID", 0, False)
+    partial.add(Job("memory", "2", 0, False), {"square": 4})
     partial.add(kept, {})
     partial.forget(["memory"])
     assert list(partial.read()) == [kept]
@@ -102,7 +91,7 @@ def test_a_new_run_forgets_its_own_tables_only(tmp_path: Path) -> None:
 
 def test_a_resumed_run_measures_only_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Squares()
-    monkeypatch.setattr(harness, "find_table", lambda _name, _asked: table)
+    monkeypatch.setattr(harness, "find_table", lambda _name: table)
     jobs = jobs_of(table, 3, False)
     done: dict[Job, Measured] = {job: {"square": 9} for job in jobs if job.case == "3" and job.seed != 1}
     done.update(measure_all(jobs, done, lambda _text: None))
@@ -162,6 +151,6 @@ def test_the_relay_table_tells_accuracy_and_bytes_of_every_split() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("memory", "relay") and has_module(name)])
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("memory", "relay")])
 def test_every_other_table_gives_rows(name: str) -> None:
     assert quick_rows(name)
