@@ -21,9 +21,10 @@ from . import relay
 from .harness import Log, Measured
 from .relay_choices import RelayDials
 
+BUDGET = replace(relay.FULL, steps=600)
 RATE = 0.05
-SHORT, LONG = 10, 120
-"""Steps of a leg: 24 passes over the five sites, or two."""
+SHORT, LONG = 10, 60
+"""Steps of a leg: twelve passes over the five sites, or two."""
 
 NONE = "no dial"
 
@@ -123,7 +124,7 @@ TABLE = ForgettingTable()
 
 def measure(case: Case, seed: int, quick: bool) -> Measured:
     """Run one relay."""
-    budget = relay.QUICK if quick else relay.FULL
+    budget = relay.QUICK if quick else BUDGET
     network, prefix, rate = NETWORKS[case.network]
     recipe = parse_recipe(prefix + DIALS[case.dial])
     dials = RelayDials(recipe, 2 if quick else case.leg_steps, rate, importance=_needs_importance(recipe))
