@@ -7,9 +7,9 @@ peak at 1024 for ResNet-32. A leg on one segment alone is what a peer of a relay
 the segments (with one block a segment: over the first two, the middle one and the last).
 
 Accuracy: ResNet-32 after EPOCHS epochs over TRAIN_IMAGES images of Fashion-MNIST in batches of 32, tested on the first
-TEST_IMAGES of its official test set, last epoch. One rate for all methods; windows over segments of a block each take
-six and eleven times end to end's time, so they are trained with the first seed only. Gradient checkpointing computes
-the same gradients as end to end, so its accuracy is that of end to end.
+TEST_IMAGES of its official test set, last epoch. One rate for all methods; SGR and windows over segments of a block
+each take three to eleven times end to end's time, so they are trained with the first seed only. Gradient checkpointing
+computes the same gradients as end to end, so its accuracy is that of end to end.
 """
 
 from __future__ import annotations
@@ -142,8 +142,9 @@ class Case:
 
     @property
     def costly(self) -> bool:
-        """Training takes six times end to end's and more: windows over segments of a block each."""
-        return self.segments == self.network.blocks and self.variant.recipe.window > 1
+        """Training takes three to eleven times end to end's: SGR, and windows over segments of a block each."""
+        recipe = self.variant.recipe
+        return recipe.sgr > 0 or (recipe.window > 1 and self.segments == self.network.blocks)
 
 
 def all_cases(quick: bool) -> list[Case]:
