@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,8 +19,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = DOCS / "LEARNING.md"
 IMAGES = DOCS / "images"
 
-MOST_PANELS = 6
-"""Metrics in one picture; the first ones of the table."""
+MOST_PANELS, LEAST_SHARE = 6, 0.05
+"""Metrics in one picture: the first ones of the table that at least this share of its cases have."""
 
 ROW_INCHES, PANEL_INCHES = 0.24, 3.4
 
@@ -78,7 +79,8 @@ def show(rows: Sequence[Row]) -> None:
 def draw(name: str, rows: Sequence[Row], path: Path) -> None:
     """One panel of bars for each of the first metrics, the cases below each other, spread as a line."""
     cases, metrics = _axes(rows)
-    metrics = metrics[:MOST_PANELS]
+    count = Counter(str(row["metric"]) for row in rows)
+    metrics = [metric for metric in metrics if count[metric] >= LEAST_SHARE * len(cases)][:MOST_PANELS]
     size = (2 + PANEL_INCHES * len(metrics), 1.2 + ROW_INCHES * len(cases))
     figure, panels = plt.subplots(1, len(metrics), figsize=size, sharey=True, layout="constrained", squeeze=False)
     for axes, metric in zip(panels[0], metrics, strict=True):
@@ -104,10 +106,10 @@ def draw(name: str, rows: Sequence[Row], path: Path) -> None:
 def _bar(axes: plt.Axes, place: int, row: Row) -> None:
     value = float(str(row["value"]))
     axes.barh(place, value, color="tab:blue", alpha=0.8)
-    if row["rival"] is None:
-        low, high = row["spread"]  # type: ignore[misc]
-        axes.plot([low, high], [place, place], color="black", linewidth=1)
-    axes.annotate(f" {value:.4g} ", (value, place), fontsize=6, va="center", ha="left" if value >= 0 else "right")
+    low, high = (value, value) if row["rival"] else row["spread"]  # type: ignore[misc]  # a ratio has its own spread
+    axes.plot([low, high], [place, place], color="black", linewidth=1)
+    end, side = (high, "left") if value >= 0 else (low, "right")
+    axes.annotate(f" {value:.4g} ", (end, place), fontsize=6, va="center", ha=side)
 
 
 def _axes(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
