@@ -11,10 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import mean
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,16 +25,12 @@ from derelayl_node.training.models import build
 from .harness import Log, Measured
 from .legs import Plan, train
 
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-
 WHOLE = 1.0
 BUDGETS = (WHOLE, 0.75, 0.5, 0.35)
 HEADS = ("linear", "dgl")
 PLAIN = "no heads"
 RIVAL = "whole network trained without supervision"
 SUPERVISION = 0.5
-HALF_A_POINT = 0.005
 
 
 @dataclass(frozen=True)
@@ -156,22 +149,3 @@ def _rows_beside(case: str, runs: Sequence[Measured], plain: Sequence[Measured])
         ]
     seconds = [[run["seconds"] for run in each] for each in (runs, plain)]
     return [*rows, row(case, "processor time of training", "s", seconds[0], RIVAL, seconds[1])]
-
-
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Plot test accuracy against mean cost, one line a kind of heads, and the rival's accuracy."""
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    value = {(str(one["case"]), str(one["metric"])): float(str(one["value"])) for one in rows}
-    accuracy = "test accuracy at budget "
-    for case in dict.fromkeys(case for case, metric in value if metric.startswith(accuracy)):
-        budgets = [metric.removeprefix(accuracy) for named, metric in value if named == case and accuracy in metric]
-        points = sorted((value[case, f"mean cost at budget {each}"], value[case, accuracy + each]) for each in budgets)
-        axes.plot(*zip(*points, strict=True), marker="o", label=case)
-    rival = mean(number for (_, metric), number in value.items() if metric == "test accuracy")
-    axes.axhline(rival, color="black", linestyle="--", label=RIVAL)
-    axes.axhline(rival - HALF_A_POINT, color="gray", linestyle=":", label="half a point below")
-    axes.set(xlabel="mean multiply-adds, share of the whole network's", ylabel="test accuracy", title="Early exits")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)

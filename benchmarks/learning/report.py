@@ -10,19 +10,25 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from benchmarks.learning.exit_curves import draw_curves
 from benchmarks.rows import RESULTS, Row
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = DOCS / "LEARNING.md"
 IMAGES = DOCS / "images"
 
-MOST_PANELS, LEAST_SHARE = 6, 0.05
+MOST_PANELS, LEAST_SHARE = 7, 0.05
 """Metrics in one picture: the first ones of the table that at least this share of its cases have."""
 
 ROW_INCHES, PANEL_INCHES = 0.24, 3.4
+FEW_CASES, PANELS_BESIDE = 8, 4
+"""Of a table with few cases no more panels stand beside each other."""
+
+RIVAL_COLOUR = "tab:orange"
 
 
 def redraw(tables: Iterable[str], results: Path = RESULTS, document: Path = DOCUMENT, images: Path = IMAGES) -> None:
@@ -36,7 +42,8 @@ def redraw(tables: Iterable[str], results: Path = RESULTS, document: Path = DOCU
         if not rows:
             continue
         images.mkdir(parents=True, exist_ok=True)
-        draw(name, rows, images / f"learning-{name}.png")
+        path = images / f"learning-{name}.png"
+        draw_curves(rows, path) if name == "early-exit" else draw(name, rows, path)
         picture = f"![{name}](images/learning-{name}.png)"
         text = between_markers(text, name, f"{markdown(rows)}\n\n{picture}")
     document.write_text(text, encoding="utf-8")
@@ -77,37 +84,52 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def draw(name: str, rows: Sequence[Row], path: Path) -> None:
-    """One panel of bars for each of the first metrics, the cases below each other, spread as a line."""
+    """One panel of bars for each of the first metrics, the cases below each other; spread a line, a rival a tick."""
     cases, metrics = _axes(rows)
     count = Counter(str(row["metric"]) for row in rows)
     metrics = [metric for metric in metrics if count[metric] >= LEAST_SHARE * len(cases)][:MOST_PANELS]
-    size = (2 + PANEL_INCHES * len(metrics), 1.2 + ROW_INCHES * len(cases))
-    figure, panels = plt.subplots(1, len(metrics), figsize=size, sharey=True, layout="constrained", squeeze=False)
-    for axes, metric in zip(panels[0], metrics, strict=True):
+    figure, panels = _panels(len(metrics), len(cases))
+    for axes, metric in zip(panels, metrics, strict=True):
         found = {str(row["case"]): row for row in rows if row["metric"] == metric}
         for place, case in enumerate(cases):
             if case in found:
                 _bar(axes, place, found[case])
         unit = next(str(row["unit"]) for row in found.values())
         axes.set_title(metric, fontsize="small")
+        axes.tick_params(axis="y", labelsize="x-small")
         axes.set_xlabel(unit, fontsize="small")
         axes.grid(axis="x", alpha=0.3)
         axes.margins(x=0.2)  # for the figures beside the bars
         values = [float(str(row["value"])) for row in found.values()]
         if unit == "share" and min(values) >= 0:
             axes.set_xlim(max(0.0, min(values) - 0.1), 1.0)
-    panels[0][0].set_yticks(range(len(cases)), cases, fontsize="x-small")
-    panels[0][0].invert_yaxis()
-    figure.suptitle(name)
+    panels[0].set_yticks(range(len(cases)), cases)
+    panels[0].invert_yaxis()
+    rivals = sorted({str(row["rival"]) for row in rows if row["rival"]})
+    figure.suptitle(f"{name} (orange: {' or '.join(rivals)})" if rivals else name)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _panels(number: int, cases: int) -> tuple[Figure, list[plt.Axes]]:
+    columns = number if cases > FEW_CASES else min(PANELS_BESIDE, number)
+    lines = -(-number // columns)
+    size = (2 + PANEL_INCHES * columns, (1.2 + ROW_INCHES * cases) * lines)
+    figure, panels = plt.subplots(lines, columns, figsize=size, sharey=True, layout="constrained", squeeze=False)
+    for axes in panels.flat[number:]:
+        axes.set_axis_off()
+    return figure, list(panels.flat[:number])
 
 
 def _bar(axes: plt.Axes, place: int, row: Row) -> None:
     value = float(str(row["value"]))
     axes.barh(place, value, color="tab:blue", alpha=0.8)
-    low, high = (value, value) if row["rival"] else row["spread"]  # type: ignore[misc]  # a ratio has its own spread
-    axes.plot([low, high], [place, place], color="black", linewidth=1)
+    if row["rival"]:
+        low, high = sorted((value, float(str(row["rival_value"]))))  # the spread is the ratio's
+        axes.plot(float(str(row["rival_value"])), place, "|", color=RIVAL_COLOUR, markersize=9, markeredgewidth=2)
+    else:
+        low, high = row["spread"]  # type: ignore[misc]
+        axes.plot([low, high], [place, place], color="black", linewidth=1)
     end, side = (high, "left") if value >= 0 else (low, "right")
     axes.annotate(f" {value:.4g} ", (end, place), fontsize=6, va="center", ha=side)
 
