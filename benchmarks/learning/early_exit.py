@@ -1,7 +1,7 @@
 """Early exits: accuracy against mean compute, beside the whole network trained without supervision.
 
 A ResNet-20 of eight channels, cut in four, on part of Fashion-MNIST at half its size (14x14, each pixel the mean of
-four): 12,800 of its training images to train on, 2,000 others of them to calibrate on, and every second of its test
+four): 25,600 of its training images to train on, 2,000 others of them to calibrate on, and every second of its test
 images, which decide nothing. Each network is trained by one leg of `backprop`; the supervised ones carry a prefix head
 behind each segment but the last. Same seed: same first weights, same batches, same number of steps. Multiply-adds are
 counted, heads included.
@@ -40,10 +40,10 @@ class Size:
     depth: int = 20
     base: int = 8
     segments: int = 4
-    train: int = 12_800
+    train: int = 25_600
     calibrate: int = 2_000
     test: int = 5_000
-    steps: int = 600
+    steps: int = 2_400
     batch: int = 64
     learning_rate: float = 0.1
 
