@@ -70,10 +70,14 @@ class Anchors:
         for name, parameter in self._trained.items():
             pull = torch.full_like(parameter, self._recipe.prox) if self._recipe.prox else None
             if name in self._importance and self._recipe.consolidate:
-                weighted = self._recipe.consolidate * self._importance[name]
+                weighted = self._stiffness(self._importance[name])
                 pull = weighted if pull is None else pull + weighted
             if pull is not None and parameter.grad is not None:
                 parameter.grad += pull * (parameter - self._start[name])
+
+    def _stiffness(self, importance: Tensor) -> Tensor:
+        """λ F, at least 0 and at most what takes a weight back to its start in one step: beyond that steps diverge."""
+        return (self._recipe.consolidate * importance).clamp_(0.0, 1 / self._leg.learning_rate)
 
     def finish(self) -> Record:
         """Merge with the parent, renew the importance weights and the rehearsal memory, as the recipe asks."""

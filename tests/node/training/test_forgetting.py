@@ -122,6 +122,19 @@ def test_importance_weights_travel_decay_and_hold_what_matters(tmp_path: Path, s
     assert moved[1] < moved[0]
 
 
+@pytest.mark.parametrize(("importance", "moves"), [(1e30, False), (-1e30, True)])
+def test_absurd_importance_from_a_parent_neither_breaks_a_leg_nor_drives_it_away(
+    tmp_path: Path, split: Split, importance: float, moves: bool
+) -> None:
+    tensors = load_file(write_genesis(WITH_IMPORTANCE, 1, tmp_path / "genesis").path)
+    absurd = {name: np.full_like(tensor, importance) for name, tensor in tensors.items() if "importance." in name}
+    save_file(tensors | absurd, tmp_path / "parent")
+    free = replace(leg(tmp_path / "parent", tmp_path / "free", ""), architecture=WITH_IMPORTANCE)
+    held = replace(free, child=tmp_path / "held", recipe=parse_recipe("consolidate=100"))
+    moved = [weight_distance(tmp_path / "parent", run_leg(job, split, silent).weights.path) for job in (free, held)]
+    assert moved[1] == moved[0] if moves else 0 < moved[1] < 0.5 * moved[0]
+
+
 def weight_distance(a: Path, b: Path) -> float:
     first, second = load_file(a), load_file(b)
     return float(sum(np.square(first[n] - second[n]).sum() for n in first if not n.startswith("importance.")))
