@@ -11,6 +11,7 @@ training on labels that were dealt at random, so that they change the network wi
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from derelayl_node.training.judge import gain_error, mean_loss, sample_losses
 from derelayl_node.training.models import build
 from derelayl_node.training.split import Split
 from derelayl_protocol.scoring import score_ppm
+from derelayl_protocol.types import WHOLE_MODEL
 
 from . import relay
 from .harness import Log, Measured
@@ -38,7 +40,9 @@ WARM_STEPS, QUICK_WARM_STEPS = (0, 100, 600), (0, 20)
 JUDGED_AFTER = 100
 """Steps of the relay before the legs that are judged."""
 
-LEG_STEPS = 80
+LONG, SHORT = 80, 10
+"""Steps of a leg: the less each leg changes, the more nearly do the gains of two add up."""
+
 RATE = 0.02
 NULL_LEGS, QUICK_NULL_LEGS = 12, 2
 """Legs without use in one run; each is judged by every site."""
@@ -59,7 +63,15 @@ class CompositionTable:
         """See Table."""
         splits = ("IID",) if quick else ("IID", "Dirichlet 0.1", "label-disjoint")
         warm = QUICK_WARM_STEPS if quick else WARM_STEPS
-        return [*(f"{split}, parent of {steps} steps" for split in splits for steps in warm), JUDGING]
+        return [
+            *(
+                f"{split}, parent of {steps} steps, legs of {leg}"
+                for split in splits
+                for steps in warm
+                for leg in (LONG, SHORT)
+            ),
+            JUDGING,
+        ]
 
     def seeds(self, case: str, seeds: int) -> int:
         """See Table."""
@@ -68,21 +80,22 @@ class CompositionTable:
     def measure(self, case: str, seed: int, quick: bool, log: Log) -> Measured:
         """See Table."""
         budget = relay.QUICK if quick else relay.FULL
-        split, _, steps = case.partition(", parent of ")
+        split = case.partition(", parent of ")[0]
         with tempfile.TemporaryDirectory() as folder:
             partition = relay.SPLITS["IID" if case == JUDGING else split]
             there = relay.lay_out(partition, budget, seed, Path(folder), relay.images(quick))
             if case == JUDGING:
                 return measure_judging(there, QUICK_NULL_LEGS if quick else NULL_LEGS)
-            return measure_composition(there, int(steps.split()[0]))
+            warm, steps = map(int, re.findall(r"of (\d+)", case))
+            return measure_composition(there, warm, steps)
 
     def rows(self, measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
         """See Table."""
         rows = []
         for case, runs in measured.items():
             if case == JUDGING:
-                rows.append(row(case, "processor time, rival training", "s", _all(runs, "judging"), "leg of 80 steps",
-                                _all(runs, "training")))  # fmt: skip
+                seconds, beside = _all(runs, "judging"), _all(runs, "training")
+                rows.append(row(case, "processor time of judging", "s", seconds, f"training for {LONG} steps", beside))
                 rows.append(row(case, "useless legs accepted", "share", _all(runs, "accepted")))
                 rows.append(row(case, "useless legs accepted without caution", "share", _all(runs, "accepted without")))
                 continue
@@ -95,14 +108,13 @@ class CompositionTable:
 TABLE = CompositionTable()
 
 
-def measure_composition(there: relay.Field, warm_steps: int) -> Measured:
+def measure_composition(there: relay.Field, warm_steps: int, leg_steps: int) -> Measured:
     """Gains, ln(parent's loss / child's loss), of two legs on different segments and of their composition."""
     parent = relay.relay(there, RelayDials(Recipe(), 10, RATE), warm_steps).state
+    sites = [there.sites[(there.seed + segment) % relay.SITES] for segment in (0, 1)]
     legs = [
-        train(
-            relay.NETWORK, parent, there.sites[(there.seed + segment) % relay.SITES], _plan(there.seed, segment)
-        ).state
-        for segment in (0, 1)
+        train(relay.NETWORK, parent, site, _plan(there.seed, segment, leg_steps)).state
+        for segment, site in enumerate(sites)
     ]
     segment_of = build(relay.NETWORK).segment_of()
     composed = {name: legs[segment_of[name]][name] for name in parent}
@@ -114,7 +126,7 @@ def measure_composition(there: relay.Field, warm_steps: int) -> Measured:
 def measure_judging(there: relay.Field, null_legs: int) -> Measured:
     """Seconds of a leg and of judging it; shares of useless legs that a site would accept."""
     parent = relay.relay(there, RelayDials(Recipe(), 10, RATE), JUDGED_AFTER).state
-    useful = train(relay.NETWORK, parent, there.sites[0], replace(_plan(there.seed, 0), segment=255))
+    useful = train(relay.NETWORK, parent, there.sites[0], _plan(there.seed, WHOLE_MODEL, LONG))
     started = time.process_time()
     judge(parent, [useful.state], there.sites[1])
     judging = time.process_time() - started
@@ -157,8 +169,8 @@ def _useless_leg(there: relay.Field, parent: State, rng: np.random.Generator) ->
     return train(relay.NETWORK, parent, noise, plan).state
 
 
-def _plan(seed: int, segment: int) -> Plan:
-    return Plan(Recipe(), LEG_STEPS, relay.BATCH, RATE, seed, segment)
+def _plan(seed: int, segment: int, steps: int) -> Plan:
+    return Plan(Recipe(), steps, relay.BATCH, RATE, seed, segment)
 
 
 def _all(runs: Sequence[Measured], key: str) -> list[float]:
