@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from benchmarks.learning.fidelity import FIGURES, run
+from benchmarks.learning.fidelity import FIGURES, TABLE
 from benchmarks.learning.fidelity_local import LinearNet, leg_on, linear_samples, local, take_steps
 from benchmarks.learning.figure import LARGEST, OVER, RELATIVE, Figure
 
@@ -12,7 +12,7 @@ BIASED = "ELA, equal rows have no divergence"
 """Where a small number is added before the logarithm."""
 
 
-@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.claim)
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=lambda figure: figure.claim)
 def test_a_figure_is_where_its_formula_puts_it(figure: Figure) -> None:
     measured = figure.measure(3, 2)
     if figure.metric == OVER:
@@ -29,10 +29,9 @@ def test_heads_that_do_not_agree_have_a_discord_and_other_gradients() -> None:
     assert float(str(record["discord"])) > 0.1
 
 
-def test_each_figure_is_a_row_of_as_many_values_as_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.learning.fidelity.FIGURES", FIGURES[-2:])
+def test_each_figure_is_a_row_of_as_many_values_as_seeds() -> None:
     heard: list[str] = []
-    rows = run(True, 2, heard.append)
-    assert [str(one["case"]).partition(":")[0] for one in rows] == ["fidelity"] * 2
-    assert [one["n"] for one in rows] == [2, 2]
+    claim = TABLE.cases(quick=True)[-1]
+    rows = TABLE.rows({claim: [TABLE.measure(claim, seed, True, heard.append) for seed in (0, 1)]})
+    assert [(one["case"], one["n"]) for one in rows] == [(f"fidelity: {claim}", 2)]
     assert len(heard) == 2
