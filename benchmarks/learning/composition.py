@@ -11,11 +11,10 @@ training on labels that were dealt at random, so that they change the network wi
 from __future__ import annotations
 
 import math
-import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
@@ -54,6 +53,25 @@ NULL_RATE = 2e-4
 JUDGING = "judging"
 
 
+@dataclass(frozen=True)
+class Case:
+    """Two legs from one parent: the sites' split, the steps of the relay before them, and of each of them."""
+
+    split: str
+    warm_steps: int
+    leg_steps: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}, parent of {self.warm_steps} steps, legs of {self.leg_steps}"
+
+
+def all_cases(quick: bool) -> list[Case]:
+    splits = ("IID",) if quick else ("IID", "Dirichlet 0.1", "label-disjoint")
+    warm = QUICK_WARM_STEPS if quick else WARM_STEPS
+    return [Case(split, before, steps) for split in splits for before in warm for steps in (LONG, SHORT)]
+
+
 class CompositionTable:
     """Composed children, and judging."""
 
@@ -61,17 +79,7 @@ class CompositionTable:
 
     def cases(self, quick: bool) -> Sequence[str]:
         """See Table."""
-        splits = ("IID",) if quick else ("IID", "Dirichlet 0.1", "label-disjoint")
-        warm = QUICK_WARM_STEPS if quick else WARM_STEPS
-        return [
-            *(
-                f"{split}, parent of {steps} steps, legs of {leg}"
-                for split in splits
-                for steps in warm
-                for leg in (LONG, SHORT)
-            ),
-            JUDGING,
-        ]
+        return [*(case.name for case in all_cases(quick)), JUDGING]
 
     def seeds(self, case: str, seeds: int) -> int:
         """See Table."""
@@ -80,14 +88,13 @@ class CompositionTable:
     def measure(self, case: str, seed: int, quick: bool, log: Log) -> Measured:
         """See Table."""
         budget = relay.QUICK if quick else relay.FULL
-        split = case.partition(", parent of ")[0]
+        found = next((each for each in all_cases(quick) if each.name == case), None)  # None: judging
         with tempfile.TemporaryDirectory() as folder:
-            partition = relay.SPLITS["IID" if case == JUDGING else split]
+            partition = relay.SPLITS[found.split if found else "IID"]
             there = relay.lay_out(partition, budget, seed, Path(folder), relay.images(quick))
-            if case == JUDGING:
+            if found is None:
                 return measure_judging(there, QUICK_NULL_LEGS if quick else NULL_LEGS)
-            warm, steps = map(int, re.findall(r"of (\d+)", case))
-            return measure_composition(there, warm, steps)
+            return measure_composition(there, found.warm_steps, found.leg_steps)
 
     def rows(self, measured: Mapping[str, Sequence[Measured]]) -> list[Row]:
         """See Table."""

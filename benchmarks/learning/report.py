@@ -43,7 +43,10 @@ def redraw(tables: Iterable[str], results: Path = RESULTS, document: Path = DOCU
             continue
         images.mkdir(parents=True, exist_ok=True)
         path = images / f"learning-{name}.png"
-        draw_curves(rows, path) if name == "early-exit" else draw(name, rows, path)
+        if name == "early-exit":
+            draw_curves(rows, path)
+        else:
+            draw(name, rows, path)
         picture = f"![{name}](images/learning-{name}.png)"
         text = between_markers(text, name, f"{markdown(rows)}\n\n{picture}")
     document.write_text(text, encoding="utf-8")
