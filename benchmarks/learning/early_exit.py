@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from benchmarks.rows import Row, row
 from derelayl_node.ports import Architecture
 from derelayl_node.recipe import Recipe
-from derelayl_node.training.data import Split, load
 from derelayl_node.training.exits.anytime import AnytimeModel
 from derelayl_node.training.models import build
+from derelayl_node.training.split import Split
 
 from .harness import Log, Measured
+from .images import whole_images
 from .legs import Plan, train
 
 WHOLE = 1.0
@@ -70,7 +71,7 @@ class EarlyExitTable:
         """See Table: by budget accuracy and mean cost on the test images; processor seconds of the training."""
         size = QUICK if quick else FULL
         heads = next(heads for heads in ("", *HEADS) if case == case_of(size, heads))
-        found = measure(size, halved(load("fashion-mnist")), heads, seed)
+        found = measure(size, halved(whole_images(quick)), heads, seed)
         log(f"{case}, seed {seed}: " + ", ".join(f"{share:.4f} at {at}" for at, share in found["accuracy"].items()))
         return found
 

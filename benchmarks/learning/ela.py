@@ -25,15 +25,16 @@ from benchmarks.rows import Row, row
 from derelayl_node.ports import Architecture
 from derelayl_node.recipe import Recipe
 from derelayl_node.training.batches import Batches
-from derelayl_node.training.data import Split, load
 from derelayl_node.training.judge import share_correct
 from derelayl_node.training.leg import Leg
 from derelayl_node.training.methods import Method, make_method
 from derelayl_node.training.models.layer_attention import NAME, LayerAttentionResNet
+from derelayl_node.training.split import Split
 from derelayl_node.training.train import samples_of
 
 from .early_exit import halved
 from .harness import Log, Measured
+from .images import whole_images
 from .legs import Plan, open_leg
 
 RIVAL = "MRLA-base, same steps"
@@ -91,7 +92,7 @@ class ElaTable:
     def measure(self, case: str, seed: int, quick: bool, log: Log) -> Measured:
         """See Table."""
         size = QUICK if quick else FULL
-        data = load("fashion-mnist")
+        data = whole_images(quick)
         for cost in COSTS:
             if case == cost_case(size, cost):
                 return measure_cost(size, cost, data if cost.whole else halved(data), seed)

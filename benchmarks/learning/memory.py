@@ -17,7 +17,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from statistics import median
 
 import numpy as np
@@ -28,7 +27,6 @@ from torch.utils.checkpoint import checkpoint
 from benchmarks.rows import Row, row
 from derelayl_node.ports import Architecture
 from derelayl_node.recipe import Recipe
-from derelayl_node.training import data
 from derelayl_node.training.judge import share_correct
 from derelayl_node.training.methods import GradientMethod, Method, make_method
 from derelayl_node.training.models import build
@@ -38,6 +36,7 @@ from derelayl_node.training.train import samples_of
 from derelayl_protocol.types import WHOLE_MODEL
 
 from .harness import Log, Measured
+from .images import whole_images
 from .legs import Plan, open_leg, train
 from .peak import peak_bytes
 
@@ -272,13 +271,8 @@ def _noise(samples: int) -> Split:
     return Split(images, labels, images[:1], labels[:1])
 
 
-@cache
-def _whole_fashion() -> Split:
-    return data.load("fashion-mnist")
-
-
 def _fashion(seed: int) -> Split:
-    whole = _whole_fashion()
+    whole = whole_images(quick=False)
     chosen = np.random.default_rng(seed).permutation(len(whole.train_y))[:TRAIN_IMAGES]
     return replace(
         whole,
@@ -289,13 +283,8 @@ def _fashion(seed: int) -> Split:
     )
 
 
-@cache
-def _whole_digits() -> Split:
-    return data.load("mnist-5k")
-
-
 def _digits(seed: int) -> Split:
-    whole = _whole_digits()
+    whole = whole_images(quick=True)
     chosen = np.random.default_rng(seed).permutation(len(whole.train_y))[:96]
     return Split(whole.train_x[chosen], whole.train_y[chosen], whole.held_x[::10], whole.held_y[::10])
 

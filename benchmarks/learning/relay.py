@@ -40,6 +40,7 @@ from derelayl_node.training.train import write_genesis
 from . import relay_choices
 from .flower import run_flower
 from .harness import Log, Measured
+from .images import whole_images
 from .legs import Plan, State, train
 from .relay_choices import RelayDials
 
@@ -135,7 +136,7 @@ TABLE = RelayTable()
 @cache
 def images(quick: bool) -> tuple[Split, Split]:
     """The images to deal out and those to test on: Fashion-MNIST, or in a quick run MNIST-5k."""
-    whole = data.load("mnist-5k" if quick else "fashion-mnist")
+    whole = whole_images(quick)
     pool = Split(whole.train_x[:POOL], whole.train_y[:POOL], whole.held_x[:1], whole.held_y[:1])
     mixed = np.random.default_rng(0).permutation(len(whole.held_y))  # MNIST-5k is sorted by label
     return pool, Split(whole.train_x[:0], whole.train_y[:0], whole.held_x[mixed], whole.held_y[mixed])

@@ -20,11 +20,11 @@ from typing import Any
 
 from benchmarks.rows import COMMIT, RESULTS
 from derelayl_node.recipe import parse_recipe
-from derelayl_node.training import data
 from derelayl_node.training.split import Split
 from derelayl_node.training.train import configure_torch, write_genesis
 
 from .flower import run_flower
+from .images import whole_images
 from .legs import Plan, train
 from .relay import BATCH, NETWORK, POOL, Budget, Field, accuracy, lay_out, relay, strategy
 from .relay_choices import RelayDials
@@ -64,7 +64,7 @@ Scores = dict[str, dict[str, float]]
 
 def main() -> None:
     configure_torch(threads=1)
-    whole = data.load("fashion-mnist")
+    whole = whole_images(quick=False)
     held = slice(POOL, POOL + BUDGET.test_images)
     rest = slice(POOL + BUDGET.test_images, None)
     pool = Split(whole.train_x[rest], whole.train_y[rest], whole.train_x[:1], whole.train_y[:1])

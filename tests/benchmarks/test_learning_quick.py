@@ -22,6 +22,14 @@ from benchmarks.learning.harness import (
 )
 from benchmarks.rows import Row, row
 
+from derelayl_node.training.loaders import image_sets
+
+
+@pytest.fixture(autouse=True)
+def only_data_from_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every machine is as bare as a newcomer's: Debian's Fashion-MNIST is not there."""
+    monkeypatch.setattr(image_sets, "FASHION_FOLDER", tmp_path / "not installed")
+
 
 def quick_rows(name: str, left_out: str = "nothing") -> list[Row]:
     """Measure a table quickly with one seed, but for the cases whose name ends so."""
