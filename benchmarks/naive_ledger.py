@@ -19,7 +19,7 @@ from tests.contracts.relay import CREATOR, KEYS, TRAINERS, VALIDATORS, root
 from derelayl_node.chain.deploy import creation_code
 from derelayl_node.chain.typed_data import domain_separator
 from derelayl_node.keys import sign_digest
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import Address
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"

@@ -9,9 +9,9 @@ import pytest
 import typer.main
 
 from derelayl_node.cli.main import COMMANDS, build
+from derelayl_protocol.checkpoint.messages import CHUNKS_PROTOCOL, MANIFEST_PROTOCOL
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger.transitions import mermaid
-from derelayl_protocol.messages import CHUNKS_PROTOCOL, MANIFEST_PROTOCOL
 
 ROOT = Path(__file__).parents[1]
 DOCS = {path.name: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}

@@ -40,7 +40,11 @@ def within(name, *packages):
 
 def test_relative_imports_are_seen_by_their_absolute_name():
     names = {name for path, name in imports("protocol") if path.name == "state.py"}
-    assert {"derelayl_protocol.ledger.phases.Phase", "derelayl_protocol.rules.Rules", "dataclasses.dataclass"} <= names
+    assert {
+        "derelayl_protocol.ledger.phases.Phase",
+        "derelayl_protocol.ledger.rules.Rules",
+        "dataclasses.dataclass",
+    } <= names
 
 
 def test_the_protocol_imports_only_itself_blake3_and_what_is_pure_in_the_standard_library():

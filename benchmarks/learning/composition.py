@@ -25,7 +25,7 @@ from derelayl_node.recipe import Recipe
 from derelayl_node.training.judge import gain_error, mean_loss, sample_losses
 from derelayl_node.training.models import build
 from derelayl_node.training.split import Split
-from derelayl_protocol.scoring import score_ppm
+from derelayl_protocol.ledger.scoring import score_ppm
 from derelayl_protocol.types import WHOLE_MODEL
 
 from . import relay

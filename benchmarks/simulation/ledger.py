@@ -13,7 +13,7 @@ from benchmarks.rows import Row, row
 from benchmarks.simulation.relay_luck import ACCOUNTS, BUDGET, FREE, STAKE, TRAINERS, draw_luck
 from benchmarks.simulation.rival_job import digest
 from benchmarks.simulation.rivals import RIVALS, Rival, RivalFailed
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_simulations.ledger import (
     NOBODY,
     Bids,

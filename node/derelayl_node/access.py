@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import trio
 
+from derelayl_protocol.checkpoint.manifest import parse_manifest
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.manifest import parse_manifest
 from derelayl_protocol.types import Address, Digest, ModelId, Root
 
 from .ports import Accounts, CheckpointStore, Clock, Ledger, StoreDamaged

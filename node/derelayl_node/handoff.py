@@ -14,10 +14,8 @@ from pathlib import Path
 
 import trio
 
-from derelayl_protocol.composition import compose
-from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.ledger.state import LegEntry
-from derelayl_protocol.manifest import (
+from derelayl_protocol.checkpoint.composition import compose
+from derelayl_protocol.checkpoint.manifest import (
     Header,
     Manifest,
     check_child,
@@ -26,7 +24,9 @@ from derelayl_protocol.manifest import (
     parse_manifest,
     root_of,
 )
-from derelayl_protocol.messages import Announcement
+from derelayl_protocol.checkpoint.messages import Announcement
+from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Root
 
 from .chain.typed_data import compact_signature

@@ -13,8 +13,8 @@ from coincurve import PrivateKey, PublicKey
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 from eth_utils.crypto import keccak
 
+from derelayl_protocol.checkpoint.manifest import CURVE_ORDER, SIGNATURE_BYTES
 from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.manifest import CURVE_ORDER, SIGNATURE_BYTES
 from derelayl_protocol.types import Address
 
 from .recursion import restrain_recursion

@@ -14,10 +14,10 @@ from pathlib import Path
 import trio
 from fastapi import FastAPI
 
-from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.errors import Ignored, LocalFault
+from derelayl_protocol.ledger.entries import SignedEntry
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Address, ModelId, Wei
 
 from .access import Doorkeeper

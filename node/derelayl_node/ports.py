@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import Command
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView, Unbonding
-from derelayl_protocol.messages import Announcement
 from derelayl_protocol.types import Address, Digest, ModelId, Ppm, Root, Timestamp, Wei
 
 from .failures import Failure

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from derelayl_protocol.ledger import commands
+from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.limits import MAX_SCORE_PPM
-from derelayl_protocol.scoring import commitment
 from derelayl_protocol.types import UNAVAILABLE, Address, Ppm, Wei
 
 from .world import ERROR_PPM, TOKEN, TRAINERS, Child, World, name

@@ -7,7 +7,7 @@ from functools import cache
 from math import comb
 
 from derelayl_protocol.ledger.events import RoundSettled, ValidatorCharged, ValidatorPaid
-from derelayl_protocol.scoring import PPM
+from derelayl_protocol.ledger.scoring import PPM
 from derelayl_protocol.types import Ppm
 
 from .conduct import Conduct

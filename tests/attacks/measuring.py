@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cache
 from statistics import fmean, stdev
 
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import Address
 
 from .conduct import Conduct

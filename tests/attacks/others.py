@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.commands import SignedCommit
+from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.signed import CommitMessage
 from derelayl_protocol.ledger.state import LegEntry
-from derelayl_protocol.scoring import commitment
 from derelayl_protocol.types import UNAVAILABLE, Address
 
 from .measuring import Attack, Verdict

@@ -13,7 +13,11 @@ from derelayl_node.chain.deploy import creation_code
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.events import Event, RoundSettled
+from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import BOUNDS, Rules, model_id
+from derelayl_protocol.ledger.scoring import commitment
+from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.limits import (
@@ -28,10 +32,6 @@ from derelayl_protocol.limits import (
     MAX_SCORE_PPM,
     MAX_SEGMENTS,
 )
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import BOUNDS, Rules, model_id
-from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
 
 from .world import name

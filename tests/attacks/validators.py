@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from derelayl_protocol.ledger import commands
+from derelayl_protocol.ledger.matching import seat_committee
+from derelayl_protocol.ledger.rules import word
+from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.state import LegEntry
-from derelayl_protocol.matching import seat_committee
-from derelayl_protocol.rules import word
-from derelayl_protocol.scoring import commitment
 from derelayl_protocol.types import UNAVAILABLE, Address, Ppm
 
 from .conduct import Scores

@@ -19,13 +19,13 @@ from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules, model_id
+from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, LegEntry, ModelState, RoundView
 from derelayl_protocol.ledger.totals import conserved
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import Rules, model_id
-from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import NO_ROOT, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from benchmarks.simulation.relay_luck import ACCOUNTS, draw_luck
 from benchmarks.simulation.rival_job import balances, digest, new_relay, opening
 from benchmarks.simulation.rivals import RivalFailed
 
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_simulations.ledger import LedgerSettings
 
 RULES = (

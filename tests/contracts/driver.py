@@ -11,8 +11,8 @@ from typing import Any
 from derelayl_protocol import limits
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import LedgerState, ModelState
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .envelopes import Signer

@@ -17,8 +17,8 @@ from derelayl_node.chain.typed_data import sign_message
 from derelayl_node.keys import NodeKey
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
+from derelayl_protocol.ledger.rules import Rules, word
 from derelayl_protocol.ledger.signed import SignedMessage
-from derelayl_protocol.rules import Rules, word
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
 
 from .evm import CHAIN_ID, SUPPLY, Evm, Reverted, account, account_key, artifact

@@ -15,7 +15,7 @@ from eth_utils import keccak
 from derelayl_node.chain.codec import camel
 from derelayl_protocol.ledger import state
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.rules import Rules, word
+from derelayl_protocol.ledger.rules import Rules, word
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .evm import Evm, artifact

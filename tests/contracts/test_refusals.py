@@ -12,7 +12,7 @@ from derelayl_protocol import limits
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.rules import BOUNDS
+from derelayl_protocol.ledger.rules import BOUNDS
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Root, Wei
 
 from .game import Game

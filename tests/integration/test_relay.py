@@ -27,8 +27,8 @@ from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.proof import join_pages, verify_proof
 from derelayl_node.lineage.proof_format import LedgerReference
 from derelayl_node.peer import open_network_ledger
+from derelayl_protocol.checkpoint.ancestry import lineage_digest
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.lineage import lineage_digest
 from derelayl_protocol.types import Address
 
 ROUNDS = 2

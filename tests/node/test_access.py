@@ -11,10 +11,10 @@ from derelayl_node.fakes.clock import FakeClock
 from derelayl_node.fakes.ledger import FakeChain
 from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.ports import LedgerUnavailable
+from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.ledger.commands import BuyAccess, CreateModel, Deposit, MatchRound, PlaceBid, Stake
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.manifest import Manifest
-from derelayl_protocol.rules import model_id
 from derelayl_protocol.types import WHOLE_MODEL, Address, Digest, Root, Wei
 
 from .conformance.ledger import PHASE_SECONDS, RULES

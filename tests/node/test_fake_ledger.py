@@ -18,7 +18,7 @@ from derelayl_node.ports import Clock, Ledger, LedgerUnavailable
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
 from derelayl_protocol.ledger.events import Deposited
-from derelayl_protocol.rules import model_id
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from .conformance.ledger import FUNDS, GENESIS, RULES, LedgerWorld, check_ledger

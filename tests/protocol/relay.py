@@ -34,7 +34,11 @@ from derelayl_protocol.ledger.commands import (
     SubmitLeg,
 )
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules, model_id
+from derelayl_protocol.ledger.scoring import commitment
+from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import (
     BidMessage,
     CommitMessage,
@@ -44,10 +48,6 @@ from derelayl_protocol.ledger.signed import (
 )
 from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
 from derelayl_protocol.ledger.totals import conserved
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import Rules, model_id
-from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Root, Timestamp, Wei
 
 E = TypeVar("E", bound=Event)

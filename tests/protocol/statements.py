@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from derelayl_protocol.ledger.commands import Command
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import LedgerState
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.statement.books import Books
 from derelayl_protocol.statement.places import amounts
 from derelayl_protocol.statement.teller import Line, Teller

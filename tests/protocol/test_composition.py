@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from derelayl_protocol.composition import compose
+from derelayl_protocol.checkpoint.composition import compose
+from derelayl_protocol.checkpoint.manifest import Manifest, TensorSpec, check_child, chunk_digests, root_of
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.manifest import Manifest, TensorSpec, check_child, chunk_digests, root_of
 from derelayl_protocol.types import WHOLE_MODEL, Root
 
 from .test_manifest import TRAINER, checkpoint, child_of

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from derelayl_protocol import limits
 from derelayl_protocol.encoding import MAX_INTEGER, encode
-from derelayl_protocol.entries import SignedEntry, encode_entry, parse_entry
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.commands import SignedBid, SignedCommit, SignedReveal
+from derelayl_protocol.ledger.entries import SignedEntry, encode_entry, parse_entry
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage
 from derelayl_protocol.types import UNAVAILABLE
 

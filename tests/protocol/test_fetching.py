@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derelayl_protocol import limits
+from derelayl_protocol.checkpoint.fetching import MAX_IN_FLIGHT, FetchPlan
+from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec
 from derelayl_protocol.errors import Ignored, LocalFault, PeerFault
-from derelayl_protocol.fetching import MAX_IN_FLIGHT, FetchPlan
-from derelayl_protocol.manifest import Chunk, Header, Manifest, TensorSpec
 
 SIGNATURE = bytes(65)
 

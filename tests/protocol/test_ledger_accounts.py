@@ -35,10 +35,10 @@ from derelayl_protocol.ledger.events import (
     Withdrawn,
 )
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.state import CheckpointRecord, LedgerState, ModelState, TipEntry, Unbonding
 from derelayl_protocol.ledger.totals import PLACES, conserved, total_wei
 from derelayl_protocol.limits import MAX_AMOUNT_WEI
-from derelayl_protocol.rules import model_id
 from derelayl_protocol.types import NO_ROOT, Address, ModelId, Ppm, Root, Wei
 
 from .relay import (

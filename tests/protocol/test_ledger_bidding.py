@@ -21,11 +21,11 @@ from derelayl_protocol.ledger.events import (
     RoundVoided,
     TipOffered,
 )
+from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase, VoidReason
+from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.ledger.state import BidEntry
 from derelayl_protocol.limits import MAX_AMOUNT_WEI, MAX_BIDS
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import word
 from derelayl_protocol.types import WHOLE_MODEL, Timestamp, Wei
 
 from .relay import GENESIS, JUDGES, OWNER, RULES, START, STRANGER, TRAINERS, Relay, address, of, root, with_rules

@@ -17,8 +17,8 @@ from derelayl_protocol.ledger.events import (
     ValidatorSlashed,
 )
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry
-from derelayl_protocol.rules import word
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Ppm, Wei
 
 from .relay import GENESIS, NO_SCORE, OWNER, STRANGER, TRAINERS, Relay, in_phase, of, root, with_rules

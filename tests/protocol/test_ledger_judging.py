@@ -19,8 +19,8 @@ from derelayl_protocol.ledger.events import (
     ValidatorSlashed,
 )
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.rules import word
-from derelayl_protocol.scoring import commitment
+from derelayl_protocol.ledger.rules import word
+from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, Ppm, Root, Wei
 
 from .relay import GENESIS, JUDGES, OWNER, RULES, SALT, STRANGER, TRAINERS, Relay, in_phase, of, root, salt, with_rules

@@ -39,13 +39,13 @@ from derelayl_protocol.ledger.commands import (
     Unstake,
     Withdraw,
 )
+from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.limits import MAX_SCORE_PPM
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import Rules
-from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
 
 from .relay import (

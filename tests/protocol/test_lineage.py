@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.lineage import (
+from derelayl_protocol.checkpoint.ancestry import (
     Edge,
     ancestors,
     common_ancestor,
@@ -18,6 +17,7 @@ from derelayl_protocol.lineage import (
     lineage_digest,
     royalty_split,
 )
+from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import UNAVAILABLE
 
 

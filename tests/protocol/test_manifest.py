@@ -13,9 +13,9 @@ from eth_utils import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derelayl_protocol import limits, merkle
-from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.manifest import (
+from derelayl_protocol import limits
+from derelayl_protocol.checkpoint import merkle
+from derelayl_protocol.checkpoint.manifest import (
     DTYPE_BYTES,
     Chunk,
     Header,
@@ -33,6 +33,7 @@ from derelayl_protocol.manifest import (
     parse_manifest,
     root_of,
 )
+from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.types import WHOLE_MODEL
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "manifest"

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derelayl_protocol.errors import Reason, RuleViolation
-from derelayl_protocol.ledger.state import BidEntry, SeatEntry, TipEntry
-from derelayl_protocol.limits import MAX_COMMITTEE_DRAWS
-from derelayl_protocol.matching import (
+from derelayl_protocol.ledger.matching import (
     bid_order,
     check_bid_order,
     check_order,
@@ -20,6 +18,8 @@ from derelayl_protocol.matching import (
     seat_committee,
     tip_order,
 )
+from derelayl_protocol.ledger.state import BidEntry, SeatEntry, TipEntry
+from derelayl_protocol.limits import MAX_COMMITTEE_DRAWS
 from derelayl_protocol.types import Ppm, Wei
 
 from .relay import OWNER, RULES, address, root, with_rules

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from derelayl_protocol import merkle
+from derelayl_protocol.checkpoint import merkle
 from derelayl_protocol.errors import LocalFault
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "merkle"

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derelayl_protocol import limits, messages
+from derelayl_protocol import limits
+from derelayl_protocol.checkpoint import messages
+from derelayl_protocol.checkpoint.messages import Announcement, encode_announcement, parse_announcement
 from derelayl_protocol.encoding import MAX_INTEGER, encode
 from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.messages import Announcement, encode_announcement, parse_announcement
 
 HASHES = st.binary(min_size=32, max_size=32)
 ADDRESSES = st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex())

@@ -12,9 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
-from derelayl_protocol.ledger.state import LegEntry, SeatEntry
-from derelayl_protocol.limits import MAX_SCORE_PPM
-from derelayl_protocol.scoring import (
+from derelayl_protocol.ledger.scoring import (
     agreement,
     check_scores,
     closeness,
@@ -25,6 +23,8 @@ from derelayl_protocol.scoring import (
     seat_order,
     weighted_median,
 )
+from derelayl_protocol.ledger.state import LegEntry, SeatEntry
+from derelayl_protocol.limits import MAX_SCORE_PPM
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, ModelId, Ppm, Root, Wei
 
 from .relay import OWNER, address, root

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.phases import VoidReason
+from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.ledger.settlement import Settlement, check_ranking, leg_order, seat_order, settle, void
 from derelayl_protocol.ledger.state import LegEntry, SeatEntry
-from derelayl_protocol.rules import Rules
-from derelayl_protocol.settlement import Settlement, check_ranking, leg_order, seat_order, settle, void
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Ppm, Root, Wei
 
 from .relay import GENESIS, JUDGES, NO_SCORE, OWNER, RULES, TRAINERS, root, with_rules

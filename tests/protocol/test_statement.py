@@ -19,7 +19,7 @@ from derelayl_protocol.ledger.commands import (
     Withdraw,
 )
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.statement.books import Books
 from derelayl_protocol.statement.places import Pocket, free
 from derelayl_protocol.statement.reasons import VOIDED, of_leg, void_of

@@ -14,8 +14,7 @@ from typing import Any
 from coincurve import PrivateKey
 from eth_utils import keccak
 
-from derelayl_protocol.encoding import encode
-from derelayl_protocol.manifest import (
+from derelayl_protocol.checkpoint.manifest import (
     Chunk,
     Header,
     Manifest,
@@ -27,7 +26,8 @@ from derelayl_protocol.manifest import (
     leg_digest,
     root_of,
 )
-from derelayl_protocol.merkle import MembershipProof, audit_path, leaf_hash, root
+from derelayl_protocol.checkpoint.merkle import MembershipProof, audit_path, leaf_hash, root
+from derelayl_protocol.encoding import encode
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Root
 
 HERE = Path(__file__).parent

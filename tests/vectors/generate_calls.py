@@ -20,8 +20,8 @@ from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger import commands as c
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.events import Event, RoundSettled, RoundVoided
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView, SeatEntry
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Address, ModelId, Timestamp, Wei
 
 from . import generate_ledger

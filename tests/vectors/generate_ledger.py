@@ -13,9 +13,9 @@ from typing import Any
 
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands as c
+from derelayl_protocol.ledger.rules import model_id
+from derelayl_protocol.ledger.settlement import seat_order
 from derelayl_protocol.limits import MAX_AMOUNT_WEI, MAX_BIDS
-from derelayl_protocol.rules import model_id
-from derelayl_protocol.settlement import seat_order
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Wei
 
 from .history import GENESIS, JUDGES, OWNER, RULES, SALT, STRANGER, TRAINERS, History, root

@@ -9,13 +9,13 @@ from typing import Any
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands as c
 from derelayl_protocol.ledger.apply import apply
+from derelayl_protocol.ledger.matching import bid_order, tip_order
+from derelayl_protocol.ledger.rules import Rules, model_id
+from derelayl_protocol.ledger.scoring import commitment
+from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage
 from derelayl_protocol.ledger.state import LedgerState, RoundView
 from derelayl_protocol.limits import MAX_BIDS
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import Rules, model_id
-from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Root, Timestamp, Wei
 
 from .ledger_json import amounts, message_to_json, state_to_json

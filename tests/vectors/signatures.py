@@ -12,8 +12,8 @@ from coincurve import PrivateKey, PublicKey
 from eth_account.messages import encode_typed_data
 from eth_utils import keccak
 
+from derelayl_protocol.checkpoint.manifest import leg_digest
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
-from derelayl_protocol.manifest import leg_digest
 from derelayl_protocol.types import Address
 
 CHAIN_ID = 31337

@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 
-from derelayl_node.lineage import queries, records
 from derelayl_protocol.types import Address
 
+from ..lineage import queries, records
 from .lineage import Context, Pages
 from .pagination import MAX_LIMIT, Page
 from .problems import not_found

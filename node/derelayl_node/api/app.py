@@ -11,9 +11,8 @@ from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 
-from derelayl_node.lineage.index import LineageIndex
-from derelayl_node.lineage.proof import Chain
-
+from ..lineage.index import LineageIndex
+from ..lineage.proof import Chain
 from . import accounts, lineage, node, operations, problems, statement
 from .edge import Edge
 from .problems import MEDIA_TYPE, ProblemDetails

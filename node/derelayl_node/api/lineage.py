@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import Connection
 
-from derelayl_node.lineage import proof as proofs
-from derelayl_node.lineage import queries
-from derelayl_node.lineage.proof_format import Proof
-from derelayl_node.lineage.records import Checkpoint, CheckpointStatus, Head, Round, Tip
-from derelayl_node.lineage.records import Model as ModelRecord
 from derelayl_protocol.types import ModelId, Root
 
+from ..lineage import proof as proofs
+from ..lineage import queries
+from ..lineage.proof_format import Proof
+from ..lineage.records import Checkpoint, CheckpointStatus, Head, Round, Tip
+from ..lineage.records import Model as ModelRecord
 from .pagination import Page, Paging, bad_cursor, list_paging, proof_paging
 from .problems import Problem, not_found
 from .schemas import CheckpointView, ModelView, RoundView, TipView

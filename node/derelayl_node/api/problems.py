@@ -13,9 +13,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from derelayl_node.lineage.database import IndexUnusable, QueryTooSlow
-from derelayl_node.ports import StoreDamaged
-from derelayl_protocol.manifest import ManifestRejected
+from derelayl_protocol.checkpoint.manifest import ManifestRejected
+
+from ..lineage.database import IndexUnusable, QueryTooSlow
+from ..ports import StoreDamaged
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:derelayl:problem:"

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from derelayl_node.lineage.records import CheckpointStatus, LegStatus, RoundOutcome
 from derelayl_protocol.types import NO_ROOT
+
+from ..lineage.records import CheckpointStatus, LegStatus, RoundOutcome
 
 
 def _hex(value: Any) -> Any:

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from derelayl_node.lineage import queries
-from derelayl_node.lineage.records import StatementLine
 from derelayl_protocol.types import Address, ModelId
 
+from ..lineage import queries
+from ..lineage.records import StatementLine
 from .accounts import AddressPath
 from .lineage import HEX_32, Context, ModelPath, Pages
 from .pagination import Page

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from derelayl_node.lineage.index import LineageIndex
-from derelayl_node.lineage.proof import Chain
 from derelayl_protocol.types import Address, Root
+
+from ..lineage.index import LineageIndex
+from ..lineage.proof import Chain
 
 MAX_LAG_SECONDS = 120.0
 """An index that has not seen the chain's head for this long is reported as unhealthy."""

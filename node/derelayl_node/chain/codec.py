@@ -20,8 +20,8 @@ from eth_utils.crypto import keccak
 
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import COMPACT_SIGNATURE_BYTES
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Address
 
 from ..ports import LedgerUnavailable

@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 from eth_utils.crypto import keccak
 
+from derelayl_protocol.checkpoint.manifest import SIGNATURE_BYTES, leg_digest
 from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.ledger.signed import (
     COMPACT_SIGNATURE_BYTES,
     BidMessage,
@@ -20,8 +22,6 @@ from derelayl_protocol.ledger.signed import (
     RevealMessage,
     SignedMessage,
 )
-from derelayl_protocol.manifest import SIGNATURE_BYTES, leg_digest
-from derelayl_protocol.rules import word
 from derelayl_protocol.types import Address
 
 from ..keys import NodeKey, recover_address, sign_digest

@@ -17,8 +17,8 @@ from rich.table import Table
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger.commands import BuyAccess, CreateModel
 from derelayl_protocol.ledger.events import ModelCreated
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import ModelState
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from ..chain.client import EvmLedger

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
+from derelayl_protocol.checkpoint.ancestry import Edge
 from derelayl_protocol.ledger.events import (
     BidPlaced,
     CommitteeSeated,
@@ -20,7 +21,6 @@ from derelayl_protocol.ledger.events import (
     ValidatorPaid,
     ValidatorSlashed,
 )
-from derelayl_protocol.lineage import Edge
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, Ppm, Root, Wei
 
 from .report import WEI_PER_TOKEN, segment_name

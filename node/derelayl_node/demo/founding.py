@@ -9,7 +9,7 @@ import trio
 
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
 from derelayl_protocol.ledger.events import ModelCreated
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
 
 from ..chain.deploy import NetworkAddresses, deploy

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from derelayl_protocol.lineage import Edge
+from derelayl_protocol.checkpoint.ancestry import Edge
 from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root
 
 from ..failures import Failure

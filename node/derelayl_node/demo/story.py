@@ -11,10 +11,10 @@ from pathlib import Path
 
 import trio
 
+from derelayl_protocol.checkpoint.ancestry import lineage_digest
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.lineage import lineage_digest
 from derelayl_protocol.types import UNAVAILABLE, Address, Root
 
 from ..chain.client import EvmLedger

@@ -10,11 +10,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from derelayl_node.ports import BlockRef, LogBatch, LogEntry
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.rules import Rules, model_id
+from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
+
+from ..ports import BlockRef, LogBatch, LogEntry
 
 BLOCK_SECONDS = 12
 FIRST_BLOCK_TIME = 1_700_000_000

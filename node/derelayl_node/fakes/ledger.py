@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from derelayl_node.ports import BlockRef, Clock, LedgerUnavailable, LogBatch, LogEntry
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.access import has_access
 from derelayl_protocol.ledger.apply import apply
@@ -17,6 +16,8 @@ from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.signed import Recover, no_signatures
 from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
+
+from ..ports import BlockRef, Clock, LedgerUnavailable, LogBatch, LogEntry
 
 MAX_BLOCKS_PER_BATCH = 256
 """Blocks in one answer of `logs`, as many as the adapter of a real chain gives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from derelayl_protocol.manifest import Chunk, Header, Manifest, TensorSpec, encode_manifest, root_of
+from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec, encode_manifest, root_of
 from derelayl_protocol.types import WHOLE_MODEL, Address, Digest, ModelId, Root
 
 from .history import Attempt, History, Relay, named, person

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import trio
 from blake3 import blake3
 
-from derelayl_node.ports import CheckpointStore, NotForYou, PeerId, PeerUnreachable, StoreDamaged
-from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.limits import MAX_DIGESTS_PER_REQUEST, MAX_MANIFEST_BYTES
-from derelayl_protocol.messages import Announcement
 from derelayl_protocol.types import Digest, ModelId, Root
+
+from ..ports import CheckpointStore, NotForYou, PeerId, PeerUnreachable, StoreDamaged
 
 
 @dataclass(slots=True)

@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from blake3 import blake3
 
-from derelayl_node.ports import StoreDamaged, StoreFull
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import Digest, Root
+
+from ..ports import StoreDamaged, StoreFull
 
 NAME_BYTES = 32
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from derelayl_node.ports import Architecture, HeldOutLoss, LegJob, LegResult, TrainingFailed, WeightsFile
 from derelayl_protocol.types import WHOLE_MODEL
+
+from ..ports import Architecture, HeldOutLoss, LegJob, LegResult, TrainingFailed, WeightsFile
 
 Weights = dict[str, NDArray[np.float32]]
 

@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.ledger import events as ev
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.statement.places import Place, Pocket
 from derelayl_protocol.statement.story import Story, round_of
 from derelayl_protocol.statement.teller import Line, Teller
 from derelayl_protocol.statement.transfers import Kind, LogContradiction, Transfer
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 
+from ..ports import LedgerUnavailable
 from . import schema
 from .codec import event_from_json
 from .rows import Row, Rows

@@ -9,8 +9,7 @@ from typing import Final
 
 import trio
 
-from derelayl_node.ports import Clock, Ledger, LedgerUnavailable
-
+from ..ports import Clock, Ledger, LedgerUnavailable
 from .database import IndexUnusable
 from .index import LineageIndex
 

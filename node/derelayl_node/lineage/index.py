@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from derelayl_node.ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
+from derelayl_protocol.checkpoint.ancestry import Edge, lineage_digest
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.lineage import Edge, lineage_digest
 from derelayl_protocol.types import ModelId, Timestamp
 
+from ..ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
 from . import queries
 from .codec import event_from_json, event_to_json
 from .database import IndexUnusable, open_engine, reading, table_names, writing

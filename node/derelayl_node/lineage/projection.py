@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from sqlalchemy import Table
 
-from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Root
 
+from ..ports import LedgerUnavailable
 from . import schema
 from .accounting import Accounting
 from .codec import event_to_json

@@ -13,12 +13,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from derelayl_protocol import merkle
+from derelayl_protocol.checkpoint import merkle
+from derelayl_protocol.checkpoint.manifest import HEADER_LEAF, ManifestRejected, header_proof, parse_manifest
 from derelayl_protocol.encoding import EncodingError, decode, read_mapping
 from derelayl_protocol.ledger import events as ev
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
-from derelayl_protocol.manifest import HEADER_LEAF, ManifestRejected, header_proof, parse_manifest
-from derelayl_protocol.rules import model_id
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address
 
 from ..failures import Failure

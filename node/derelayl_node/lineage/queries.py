@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, Table, func, literal, or_, select, tuple_
 
+from derelayl_protocol.checkpoint.ancestry import Edge
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.lineage import Edge
 from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp
 
 from . import records

@@ -21,11 +21,12 @@ from libp2p.peer.peerinfo import PeerInfo
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 from multiaddr.exceptions import Error as MultiaddrError  # type: ignore[import-untyped]
 
-from derelayl_node.network.identity import parse_peer_id
-from derelayl_node.network.wire import STREAM_ERRORS, StreamFailed, block, closing, read_block, write
-from derelayl_node.ports import PeerId
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.limits import KIB
+
+from ..ports import PeerId
+from .identity import parse_peer_id
+from .wire import STREAM_ERRORS, StreamFailed, block, closing, read_block, write
 
 PEERS_PROTOCOL = TProtocol("/derelayl/peers/1")
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from derelayl_node.ports import PeerId
+from ..ports import PeerId
 
 MAX_FAULTS = 3
 """Faults after which a peer is refused: a flipped bit may happen once, no honest peer is wrong three times."""

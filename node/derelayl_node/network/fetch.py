@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import trio
 
-from derelayl_node.failures import Failure
-from derelayl_node.network.groups import ungrouped
-from derelayl_node.ports import CheckpointStore, NotForYou, PeerId, PeerNetwork, PeerUnreachable, StoreDamaged
+from derelayl_protocol.checkpoint.fetching import FetchPlan
+from derelayl_protocol.checkpoint.manifest import Manifest, ManifestRejected, parse_manifest, root_of
 from derelayl_protocol.errors import Ignored, PeerFault
-from derelayl_protocol.fetching import FetchPlan
-from derelayl_protocol.manifest import Manifest, ManifestRejected, parse_manifest, root_of
 from derelayl_protocol.types import Digest, Root
+
+from ..failures import Failure
+from ..ports import CheckpointStore, NotForYou, PeerId, PeerNetwork, PeerUnreachable, StoreDamaged
+from .groups import ungrouped
 
 CHUNKS_PER_REQUEST = 4
 """Chunks asked of one peer at once: what is lost with a peer, and small enough that progress shows on a slow line."""

@@ -17,11 +17,12 @@ from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
-from derelayl_node.ports import PeerId
-from derelayl_protocol.entries import SignedEntry, encode_entry, parse_entry
+from derelayl_protocol.checkpoint.messages import Announcement, encode_announcement, parse_announcement
 from derelayl_protocol.errors import Ignored, PeerFault
-from derelayl_protocol.messages import Announcement, encode_announcement, parse_announcement
+from derelayl_protocol.ledger.entries import SignedEntry, encode_entry, parse_entry
 from derelayl_protocol.types import ModelId
+
+from ..ports import PeerId
 
 HEARTBEAT_SECONDS = 1
 """Mesh upkeep; the library's default of 120 s leaves a new peer without a mesh for two minutes."""

@@ -22,20 +22,7 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
-from derelayl_node.failures import Failure
-from derelayl_node.network import libp2p_fixes
-from derelayl_node.network.discovery import PEERS_PROTOCOL, Discovery
-from derelayl_node.network.faults import FaultLedger
-from derelayl_node.network.gossip import CheckEntry, Gossip, nothing_is_of_use
-from derelayl_node.network.groups import single, ungrouped
-from derelayl_node.network.identity import key_pair_of, parse_peer_id
-from derelayl_node.network.serve import Admit, Server, everybody
-from derelayl_node.network.wire import STREAM_ERRORS, StreamFailed, closing, read_exactly, write
-from derelayl_node.ports import CheckpointStore, NotForYou, PeerId, PeerUnreachable
-from derelayl_protocol.entries import SignedEntry
-from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
-from derelayl_protocol.messages import (
+from derelayl_protocol.checkpoint.messages import (
     CHUNKS_PROTOCOL,
     LENGTH_BYTES,
     MANIFEST_PROTOCOL,
@@ -45,7 +32,21 @@ from derelayl_protocol.messages import (
     is_refusal,
     parse_answer_length,
 )
+from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.ledger.entries import SignedEntry
+from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import Digest, ModelId, Root
+
+from ..failures import Failure
+from ..ports import CheckpointStore, NotForYou, PeerId, PeerUnreachable
+from . import libp2p_fixes
+from .discovery import PEERS_PROTOCOL, Discovery
+from .faults import FaultLedger
+from .gossip import CheckEntry, Gossip, nothing_is_of_use
+from .groups import single, ungrouped
+from .identity import key_pair_of, parse_peer_id
+from .serve import Admit, Server, everybody
+from .wire import STREAM_ERRORS, StreamFailed, closing, read_exactly, write
 
 MAX_CONNECTIONS = 128
 """Connections in both directions, twice MAX_PEERS: peers that dial us are welcome beyond those that we dial."""

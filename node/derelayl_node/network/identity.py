@@ -7,9 +7,10 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.secp256k1 import Secp256k1PublicKey, create_new_key_pair
 from libp2p.peer.id import ID
 
-from derelayl_node.ports import PeerId
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.types import Address
+
+from ..ports import PeerId
 
 SECRET_BYTES = 32
 """A secp256k1 secret."""

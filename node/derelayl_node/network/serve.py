@@ -9,12 +9,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from libp2p.abc import INetStream
 
-from derelayl_node.network.identity import address_of
-from derelayl_node.network.wire import StreamFailed, closing, read_exactly, write
-from derelayl_node.ports import CheckpointStore, LedgerUnavailable, PeerId, StoreDamaged
-from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
-from derelayl_protocol.messages import (
+from derelayl_protocol.checkpoint.messages import (
     COUNT_BYTES,
     HASH_BYTES,
     encode_answer_length,
@@ -23,7 +18,13 @@ from derelayl_protocol.messages import (
     parse_digests,
     parse_manifest_request,
 )
+from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import Address, Digest
+
+from ..ports import CheckpointStore, LedgerUnavailable, PeerId, StoreDamaged
+from .identity import address_of
+from .wire import StreamFailed, closing, read_exactly, write
 
 MAX_STREAMS_PER_PEER = 8
 """Streams that one peer may hold open here; our own client opens at most four to a peer."""

@@ -6,16 +6,16 @@ the view may be a little old.
 
 from __future__ import annotations
 
-from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.errors import Ignored, PeerFault, RuleViolation
 from derelayl_protocol.ledger.bidding import has_place
 from derelayl_protocol.ledger.commands import SignedBid, SignedCommit
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.judging import NO_COMMITMENT
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.ledger.scoring import check_scores, commitment
 from derelayl_protocol.ledger.signed import Recover
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.rules import Rules
-from derelayl_protocol.scoring import check_scores, commitment
 from derelayl_protocol.types import WHOLE_MODEL
 
 from .duties import has_bid, may_still_enter, seat_of

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 
 from derelayl_protocol.ledger.commands import Advance, Command, MatchRound, SettleRound
+from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.state import LegEntry, RoundView, SeatEntry
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Root
 
 KEEPER_SPREAD_SECONDS = 3.0

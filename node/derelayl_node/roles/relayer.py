@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import (
     BidBySig,
@@ -17,10 +16,11 @@ from derelayl_protocol.ledger.commands import (
     SignedCommit,
     SignedReveal,
 )
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.limits import MAX_BIDS
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Address, ModelId
 
 from ..ports import Accounts, Clock, Ledger

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.ledger.commands import (
     CommitScores,
     Deposit,
@@ -20,10 +19,11 @@ from derelayl_protocol.ledger.commands import (
     SignedCommit,
     SignedReveal,
 )
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage, SignedMessage
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Timestamp, Wei
 
 from ..ports import Accounts, Clock, Ledger, PeerNetwork

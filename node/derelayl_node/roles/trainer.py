@@ -9,12 +9,12 @@ from pathlib import Path
 
 import trio
 
+from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import OfferTip, PlaceBid, SubmitLeg
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import LegEntry, RoundView
-from derelayl_protocol.manifest import Manifest
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import ModelId, Root, Wei
 
 from ..handoff import FetchFailed, Handoff, Taken

@@ -10,8 +10,8 @@ import trio
 from derelayl_protocol.errors import PeerFault, RuleViolation
 from derelayl_protocol.ledger.commands import CommitScores, RevealScores, Stake
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.scoring import commitment, score_ppm
 from derelayl_protocol.ledger.state import LegEntry, ModelState, RoundView
-from derelayl_protocol.scoring import commitment, score_ppm
 from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root, Wei
 
 from ..handoff import FetchFailed, Handoff

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import PeerFault, RuleViolation
 from derelayl_protocol.ledger.commands import ReportManifests, ReportReveals, SignedReveal
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import HandOverMessage, Recover
 from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.limits import MAX_COMMITTEE
-from derelayl_protocol.messages import Announcement
 from derelayl_protocol.types import Address, ModelId, Root
 
 from ..handoff import Handoff

@@ -17,11 +17,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from derelayl_node.ports import CheckpointStore, StoreDamaged, StoreFull, WeightsFile
-from derelayl_node.store.chunks import DISK_IS_FULL
+from derelayl_protocol.checkpoint.manifest import DTYPE_BYTES, Chunk, Manifest, TensorSpec, chunks_of
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_SEGMENTS, MAX_TENSOR_DIMENSIONS, MAX_TENSORS, MAX_TEXT, MIB
-from derelayl_protocol.manifest import DTYPE_BYTES, Chunk, Manifest, TensorSpec, chunks_of
+
+from ..ports import CheckpointStore, StoreDamaged, StoreFull, WeightsFile
+from .chunks import DISK_IS_FULL
 
 LENGTH_BYTES = 8
 """The header's length in front of a file."""

@@ -19,9 +19,9 @@ import torch
 import torch.distributed as dist
 from pydantic import ValidationError
 
-from derelayl_node.compute import Compute
 from derelayl_protocol.errors import LocalFault, ProtocolError
 
+from ..compute import Compute
 from . import data
 from .jobs import MAX_LINE_BYTES, MAX_REASON, Reply, TrainDone, TrainJob, encode
 from .resources import Resources, open_resources

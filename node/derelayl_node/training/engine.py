@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from derelayl_node.compute import Compute
-
+from ..compute import Compute
 from . import data
 from .distributed import run_leg_in_processes
 from .jobs import (

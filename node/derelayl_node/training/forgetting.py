@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from derelayl_node.ports import Record
 from derelayl_protocol.errors import LocalFault
 
+from ..ports import Record
 from .inputs import to_inputs
 from .leg import Leg
 from .models.segmented import importance_name

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from derelayl_node.ports import Architecture, LegJob, LegResult
-from derelayl_node.recipe import Recipe
 from derelayl_protocol.limits import MAX_TEXT, MIB
 from derelayl_protocol.types import WHOLE_MODEL
+
+from ..ports import Architecture, LegJob, LegResult
+from ..recipe import Recipe
 
 MAX_LINE_BYTES = 8 * MIB
 """One line: the segment map of MAX_TENSORS names of MAX_TEXT characters each."""

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derelayl_node.ports import HeldOutLoss
 from derelayl_protocol.errors import LocalFault, PeerFault
 
+from ..ports import HeldOutLoss
 from .inputs import to_inputs
 from .models import SegmentedModel
 from .split import Inputs, Labels

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from derelayl_node.ports import Record
-from derelayl_node.recipe import Recipe
-
+from ..ports import Record
+from ..recipe import Recipe
 from .models import SegmentedModel
 from .resources import Resources
 from .split import Split

@@ -22,9 +22,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from derelayl_node.files import write_json
 from derelayl_protocol.errors import LocalFault
 
+from ..files import write_json
 from .batches import Batch
 
 Normals = Callable[[int], NDArray[np.float64]]

@@ -14,9 +14,8 @@ import trio
 import trio.abc
 from pydantic import ValidationError
 
-from derelayl_node.compute import Compute
-from derelayl_node.ports import Architecture, HeldOutLoss, LegJob, LegResult, TrainingFailed, WeightsFile
-
+from ..compute import Compute
+from ..ports import Architecture, HeldOutLoss, LegJob, LegResult, TrainingFailed, WeightsFile
 from .jobs import (
     MAX_LINE_BYTES,
     AccuracyDone,

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import torch
 
-from derelayl_node.compute import Compute, Precision, parse_hours
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MIB
+
+from ..compute import Compute, Precision, parse_hours
 
 AMX_FLAG = "amx_bf16"
 """Processors with it multiply bfloat16 matrices two to four times faster than float32; others do not."""

@@ -13,9 +13,9 @@ from blake3 import blake3
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from derelayl_node.ports import LegJob
 from derelayl_protocol.errors import LocalFault
 
+from ..ports import LegJob
 from .methods.port import Method
 from .models import SegmentedModel
 from .weights import PART_SUFFIX

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from derelayl_node.ports import Architecture, LegJob, LegResult, WeightsFile
 from derelayl_protocol.errors import LocalFault
 
+from ..ports import Architecture, LegJob, LegResult, WeightsFile
 from .batches import Batch
 from .inputs import to_inputs
 from .judge import mean_loss

@@ -18,9 +18,9 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from derelayl_node.compute import Compute
 from derelayl_protocol.errors import ProtocolError
 
+from ..compute import Compute
 from .jobs import JOB, MAX_LINE_BYTES, MAX_REASON, Reply, encode
 
 NICENESS = 5

@@ -7,8 +7,6 @@ from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
 from ..limits import MAX_BIDS
-from ..matching import check_bid_order, check_tip_order, lease_legs, seat_committee
-from ..rules import Rules
 from ..types import WHOLE_MODEL, ModelId, Wei
 from .commands import BidBySig, MatchRound, OfferTip, PlaceBid
 from .draft import Draft, check_amount
@@ -23,7 +21,9 @@ from .events import (
     RoundVoided,
     TipOffered,
 )
+from .matching import check_bid_order, check_tip_order, lease_legs, seat_committee
 from .phases import Phase, VoidReason
+from .rules import Rules
 from .signed import BidMessage
 from .state import BidEntry, LegEntry, SeatEntry, TipEntry
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..rules import Rules
 from ..types import Address, ModelId, Ppm, Root, Timestamp, Wei
+from .rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..rules import word
-from ..settlement import LegOutcome, SeatOutcome, Settlement, check_ranking, settle, void
 from ..types import Address, ModelId, Ppm, Root, Wei
 from .commands import SettleRound
 from .draft import Draft
@@ -21,6 +19,8 @@ from .events import (
     ValidatorSlashed,
 )
 from .phases import Phase, VoidReason
+from .rules import word
+from .settlement import LegOutcome, SeatOutcome, Settlement, check_ranking, settle, void
 from .state import CheckpointRecord, LegEntry, ModelState, SeatEntry, TipEntry
 
 

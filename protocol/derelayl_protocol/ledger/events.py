@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..rules import Rules
 from ..types import Address, ModelId, Ppm, Root, Timestamp, Wei
 from .phases import Phase, VoidReason
+from .rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
-from ..scoring import check_scores, commitment
 from ..types import NO_ROOT, Address, ModelId, Ppm
 from .commands import Advance, CommitBySig, CommitScores, RevealBySig, RevealScores, SubmitLeg
 from .draft import Draft
 from .endings import void_round
 from .events import LegSubmitted, ScoresCommitted, ScoresRevealed
 from .phases import Phase, VoidReason
+from .scoring import check_scores, commitment
 from .signed import CommitMessage, RevealMessage
 from .state import LegEntry, RoundView, SeatEntry
 

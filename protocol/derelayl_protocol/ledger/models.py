@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
 from ..limits import BPS, MAX_COLLECT_STEPS
-from ..rules import model_id
 from ..types import NO_ROOT, ModelId, Ppm, Root, Timestamp, Wei
 from .commands import CollectRoyalty, CreateModel, Fund
 from .draft import Draft, check_amount, check_size
 from .events import Funded, ModelCreated, RoyaltyCollected
 from .phases import Phase
+from .rules import model_id
 from .state import CheckpointRecord, ModelState, RoundView, TipEntry
 
 

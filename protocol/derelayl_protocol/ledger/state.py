@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..rules import Rules
 from ..types import NO_ROOT, Address, ModelId, Ppm, Root, Timestamp, Wei
 from .phases import Phase
+from .rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..ledger import events as ev
-from ..rules import Rules
+from ..ledger.rules import Rules
 from ..types import Address, ModelId, Root, Timestamp, Wei
 from . import places
 from .places import Place, Pocket

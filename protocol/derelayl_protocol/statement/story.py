@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from ..ledger import events as ev
+from ..ledger.rules import Rules
 from ..limits import BPS
-from ..rules import Rules
 from ..types import NO_ROOT, UNAVAILABLE, Address, ModelId, Ppm, Root, Wei
 
 NOTHING = Wei(0)

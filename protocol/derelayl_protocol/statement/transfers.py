@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from ..ledger import events as ev
-from ..rules import Rules
+from ..ledger.rules import Rules
 from ..types import Address, ModelId, Root, Wei
 from . import places
 from .places import Place

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.limits import BPS
-from derelayl_protocol.rules import Rules
 
 from .arithmetic import Bools, Ints
 from .checkpoints import NOBODY, Checkpoints

@@ -6,9 +6,9 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.ledger.scoring import PPM
 from derelayl_protocol.limits import BPS, MAX_COMMITTEE, MAX_LEGS_PER_TIP, MAX_REPORTER_BPS, MAX_SCORE_PPM
-from derelayl_protocol.rules import Rules
-from derelayl_protocol.scoring import PPM
 from derelayl_protocol.types import Ppm, Wei
 
 MAX_MONEY_WEI = 2**60

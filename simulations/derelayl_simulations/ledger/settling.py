@@ -8,8 +8,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from derelayl_protocol.ledger.scoring import PPM
 from derelayl_protocol.limits import BPS
-from derelayl_protocol.scoring import PPM
 from derelayl_protocol.types import UNAVAILABLE
 
 from .arithmetic import Bools, Ints, portion, share

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]
 
-from derelayl_protocol.scoring import CAUTION
+from derelayl_protocol.ledger.scoring import CAUTION
 
 Floats = NDArray[np.float64]
 

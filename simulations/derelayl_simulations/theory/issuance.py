@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 
 from ..published.parameters import PublishedParameters
 from .branching import steady_owners

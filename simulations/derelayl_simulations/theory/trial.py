@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from derelayl_protocol.ledger.scoring import PPM
 from derelayl_protocol.limits import MAX_SCORE_PPM
-from derelayl_protocol.scoring import PPM
 
 from ..ledger import Bids, Book, LedgerSettings, draw_luck, match, settle
 

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.scoring import PPM
+from derelayl_protocol.ledger.scoring import PPM
 
 from .people import Floats
 from .settings import LearningSettings

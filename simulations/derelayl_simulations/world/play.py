@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from derelayl_protocol.scoring import PPM
+from derelayl_protocol.ledger.scoring import PPM
 from derelayl_protocol.types import UNAVAILABLE
 
 from ..ledger import NOBODY, Leases, Outcome, buy_access, collect_pending, match, settle

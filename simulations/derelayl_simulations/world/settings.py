@@ -11,7 +11,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from derelayl_protocol.scoring import CAUTION
+from derelayl_protocol.ledger.scoring import CAUTION
 
 from .section import Section, Varying, each
 

@@ -18,8 +18,8 @@ from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import CreateModel, Deposit, Fund, PlaceBid, Release, Stake, Unstake, Withdraw
 from derelayl_protocol.ledger.events import BidPlaced, Deposited, ModelCreated, Staked, Unstaked
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry, Unbonding
-from derelayl_protocol.rules import model_id
 from derelayl_protocol.types import NO_ROOT, Address, ModelId, Ppm, Root, Wei
 
 from .world import ALICE, BOB, CAROL, COIN, RULES, Template, TickingClock, World, open_embedded, served_world

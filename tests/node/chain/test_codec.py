@@ -14,7 +14,7 @@ from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .world import RULES

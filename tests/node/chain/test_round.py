@@ -20,8 +20,8 @@ from derelayl_protocol.ledger.commands import (
 )
 from derelayl_protocol.ledger.events import CommitteeSeated, LegLeased, LegSettled, RoundSettled
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import model_id, word
 from derelayl_protocol.ledger.state import LegEntry, SeatEntry
-from derelayl_protocol.rules import model_id, word
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Ppm, Root, Wei
 
 from .world import ALICE, BOB, CAROL, COIN, RULES, World

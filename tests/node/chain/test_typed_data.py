@@ -16,6 +16,7 @@ from derelayl_node.chain.typed_data import (
     signer,
 )
 from derelayl_node.keys import NodeKey, recover_address, sign_digest
+from derelayl_protocol.checkpoint.manifest import CURVE_ORDER, leg_digest
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.signed import (
     BidMessage,
@@ -24,7 +25,6 @@ from derelayl_protocol.ledger.signed import (
     RevealMessage,
     SignedMessage,
 )
-from derelayl_protocol.manifest import CURVE_ORDER, leg_digest
 from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 CHAIN_ID = 31337

@@ -20,7 +20,7 @@ from derelayl_node.chain.embedded import EmbeddedChain
 from derelayl_node.chain.provider import Rpc, open_chain
 from derelayl_node.chain.server import ChainServer
 from derelayl_node.keys import NodeKey
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import Ppm, Wei
 
 CHAIN_ID = 31337

@@ -22,7 +22,7 @@ from derelayl_node.training.exits.pulled import Description, description_file, w
 from derelayl_node.training.train import configure_torch, run_leg, write_genesis
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.commands import CreateModel
-from derelayl_protocol.rules import model_id
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.types import WHOLE_MODEL, Root, Wei
 
 from ..chain.conftest import template, world

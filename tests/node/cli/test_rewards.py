@@ -39,7 +39,7 @@ from derelayl_protocol.ledger.commands import (
     Withdraw,
 )
 from derelayl_protocol.ledger.events import Funded
-from derelayl_protocol.rules import model_id
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.statement.books import Books
 from derelayl_protocol.types import Root, Wei
 

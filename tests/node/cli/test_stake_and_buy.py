@@ -17,7 +17,7 @@ from derelayl_node.cli.stake import StakeRefused, wei_of
 from derelayl_node.keys import create_key_file
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
-from derelayl_protocol.rules import Rules, model_id
+from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.types import Root, Wei
 
 from ..chain.conftest import template, world

@@ -49,13 +49,13 @@ from derelayl_protocol.ledger.commands import (
     Withdraw,
 )
 from derelayl_protocol.ledger.events import BidPlaced, Event, PhaseChanged
+from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules, model_id
+from derelayl_protocol.ledger.scoring import commitment
+from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, RoundView
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import Rules, model_id
-from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 FUNDS = Wei(10**6)

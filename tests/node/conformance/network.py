@@ -12,12 +12,12 @@ from blake3 import blake3
 
 from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.ports import CheckpointStore, PeerUnreachable
-from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec, encode_manifest, root_of
+from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.commands import SignedCommit
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_DIGESTS_PER_REQUEST
-from derelayl_protocol.manifest import Chunk, Header, Manifest, TensorSpec, encode_manifest, root_of
-from derelayl_protocol.messages import Announcement
 from derelayl_protocol.types import Address, Digest, ModelId, Root
 
 MODEL = ModelId(b"\x05" * 32)

@@ -11,12 +11,12 @@ from derelayl_node.fakes.history import RULES, named, person
 from derelayl_node.fakes.ledger import FakeChain
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger import commands as do
+from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import model_id
+from derelayl_protocol.ledger.scoring import commitment
+from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.state import LedgerState, RoundView
-from derelayl_protocol.matching import bid_order, tip_order
-from derelayl_protocol.rules import model_id
-from derelayl_protocol.scoring import commitment
-from derelayl_protocol.settlement import leg_order, seat_order
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Wei
 
 WALLET = Wei(10**9)

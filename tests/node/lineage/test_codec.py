@@ -12,7 +12,7 @@ from derelayl_node.fakes.history import RULES, named, person
 from derelayl_node.lineage.codec import EVENTS, event_from_json, event_to_json
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import UNAVAILABLE, Ppm, Timestamp, Wei
 
 

@@ -3,7 +3,7 @@ from tests.node.conformance.network import MODEL, ROOT, TRAINER
 from trio.testing import wait_all_tasks_blocked
 
 from derelayl_node.network.gossip import NewsQueue
-from derelayl_protocol.messages import Announcement
+from derelayl_protocol.checkpoint.messages import Announcement
 
 
 def announcement(number: int) -> Announcement:

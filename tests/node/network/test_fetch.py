@@ -12,9 +12,9 @@ from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.network import fetch
 from derelayl_node.network.fetch import CHUNKS_PER_REQUEST, STALL_SECONDS, FetchFailed, FetchResult, fetch_checkpoint
 from derelayl_node.ports import CheckpointStore, StoreFull
+from derelayl_protocol.checkpoint.manifest import Manifest, ManifestRejected, encode_manifest
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
-from derelayl_protocol.manifest import Manifest, ManifestRejected, encode_manifest
 from derelayl_protocol.types import Root
 
 

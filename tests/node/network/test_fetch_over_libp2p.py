@@ -8,8 +8,8 @@ from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.network.fetch import CHUNKS_PER_REQUEST, fetch_checkpoint
 from derelayl_node.network.host import open_network
 from derelayl_node.store.chunks import FileStore
+from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.limits import KIB
-from derelayl_protocol.manifest import Manifest
 from derelayl_protocol.types import Digest
 
 CHUNKS = 24

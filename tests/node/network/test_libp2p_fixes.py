@@ -14,8 +14,8 @@ from derelayl_node.network import libp2p_fixes
 from derelayl_node.network.gossip import topic_of
 from derelayl_node.network.host import Libp2pNetwork, open_network
 from derelayl_node.network.identity import parse_peer_id
+from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.messages import Announcement
 
 CONNECTIONS = 260
 """More than the 250 after which an unrepaired node accepts none."""

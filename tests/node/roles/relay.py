@@ -27,8 +27,8 @@ from derelayl_protocol.errors import Ignored
 from derelayl_protocol.ledger.commands import Command, CreateModel, Deposit
 from derelayl_protocol.ledger.events import Event, ModelCreated
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.rules import Rules
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
 
 WALLET = Wei(10_000)

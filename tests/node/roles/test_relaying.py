@@ -13,7 +13,6 @@ from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.roles.admission import check_entry, may_be_posted
 from derelayl_node.roles.relayer import RelayerRole
 from derelayl_node.roles.submission import FALLBACK_SHARE, RELAY_SHARE
-from derelayl_protocol.entries import SignedEntry
 from derelayl_protocol.errors import Ignored, PeerFault
 from derelayl_protocol.ledger.commands import (
     BidBySig,
@@ -27,6 +26,7 @@ from derelayl_protocol.ledger.commands import (
     SignedCommit,
     SignedReveal,
 )
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.events import ScoresCommitted, ValidatorSlashed
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage

@@ -14,6 +14,7 @@ from derelayl_node.ports import LedgerUnavailable, TrainingFailed
 from derelayl_node.recipe import parse_recipe
 from derelayl_node.roles.trainer import SUBMIT_RESERVE_SECONDS
 from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS
+from derelayl_protocol.checkpoint.manifest import encode_manifest, parse_manifest, root_of
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.events import (
     BidPlaced,
@@ -26,7 +27,6 @@ from derelayl_protocol.ledger.events import (
 )
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.totals import conserved
-from derelayl_protocol.manifest import encode_manifest, parse_manifest, root_of
 from derelayl_protocol.types import UNAVAILABLE, Root, Wei
 
 from .relay import BID, RULES, SUPPLY, WALLET, Player, Relay

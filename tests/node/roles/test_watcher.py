@@ -8,13 +8,13 @@ from derelayl_node.chain.typed_data import signer
 from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.roles.watcher import MAX_CLAIMS
-from derelayl_protocol.entries import SignedEntry
+from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import ReportManifests, ReportReveals, SignedReveal
+from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.events import LegSettled, TrainerEquivocated, ValidatorEquivocated
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import RevealMessage
 from derelayl_protocol.ledger.totals import conserved
-from derelayl_protocol.messages import Announcement
 from derelayl_protocol.types import Ppm, Root
 
 from .relay import BID, IDENTITY, RULES, SUPPLY, Player, Relay

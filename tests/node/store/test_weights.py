@@ -12,9 +12,9 @@ from safetensors.numpy import load_file, save_file
 from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.ports import StoreDamaged, StoreFull, WeightsFile
 from derelayl_node.store.weights import assemble_weights, split_weights
+from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES
-from derelayl_protocol.manifest import Chunk, Header, Manifest, TensorSpec
 from derelayl_protocol.types import Address, ModelId
 
 TENSORS = {

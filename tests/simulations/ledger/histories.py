@@ -10,7 +10,7 @@ from tests.contracts.relay import RULES
 
 from derelayl_protocol import limits
 from derelayl_protocol.ledger import commands
-from derelayl_protocol.rules import Rules
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import UNAVAILABLE, Ppm, Wei
 from derelayl_simulations.ledger import (
     NOBODY,

@@ -19,9 +19,9 @@ from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules, model_id, word
 from derelayl_protocol.ledger.signed import SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, ModelState
-from derelayl_protocol.rules import Rules, model_id, word
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 from derelayl_simulations.ledger import NOBODY, Bids, Book, Leases, MatchLuck, Outcome
 

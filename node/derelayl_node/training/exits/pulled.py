@@ -15,11 +15,12 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from derelayl_node.ports import Architecture
+from derelayl_protocol.checkpoint.manifest import Header
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_SEGMENTS, MAX_TEXT, MIB
-from derelayl_protocol.manifest import Header
 from derelayl_protocol.types import Root
+
+from ...ports import Architecture
 
 WEIGHTS_NAME = "weights.safetensors"
 """What the weights are called in a folder that holds nothing else than one model."""

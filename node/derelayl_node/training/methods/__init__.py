@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from derelayl_node.recipe import MethodName, Recipe
 from derelayl_protocol.errors import LocalFault
 
+from ...recipe import MethodName, Recipe
 from .adapter import AdapterMethod
 from .backprop import BackpropMethod
 from .ela import ElaMethod

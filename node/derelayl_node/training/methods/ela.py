@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from derelayl_node.ports import Record
 from derelayl_protocol.errors import LocalFault
 
+from ...ports import Record
 from ..batches import Batches
 from ..leg import Leg
 from ..models.layer_attention import NAME, LayerAttention, LayerAttentionResNet

@@ -7,8 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from derelayl_node.ports import Record
-
+from ...ports import Record
 from ..batches import Batch, Batches
 from ..leg import Leg
 

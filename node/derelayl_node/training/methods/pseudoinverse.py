@@ -15,10 +15,10 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from derelayl_node.recipe import DEFAULTS
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
 
+from ...recipe import DEFAULTS
 from ..batches import Batch, Batches
 from ..models import pil
 from ..pseudoinverse.statistics import CHUNK, Statistics

@@ -7,9 +7,9 @@ from contextlib import nullcontext
 
 import torch
 
-from derelayl_node.ports import Architecture
 from derelayl_protocol.errors import LocalFault
 
+from ...ports import Architecture
 from . import gpt, layer_attention, minilm, mlp, pil, resnet, small_cnn, vit
 from .blocks import BlockModel, check_weights
 from .heads import add_heads

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from derelayl_protocol.ledger.scoring import PPM
 from derelayl_protocol.limits import MAX_SCORE_PPM
-from derelayl_protocol.scoring import PPM
 from derelayl_protocol.types import UNAVAILABLE
 
 Bools = NDArray[np.bool_]

@@ -18,8 +18,8 @@ from derelayl_node.training.exits.pulled import (
     weights_file,
     write_document,
 )
+from derelayl_protocol.checkpoint.manifest import Header
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.manifest import Header
 from derelayl_protocol.types import Address, ModelId, Root
 
 HEADER = Header(

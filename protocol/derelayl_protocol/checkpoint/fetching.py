@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
-from . import limits
-from .errors import Ignored, LocalFault, PeerFault
+from .. import limits
+from ..errors import Ignored, LocalFault, PeerFault
+from ..types import Digest
 from .manifest import Manifest
-from .types import Digest
 
 Peer: TypeAlias = str
 """The name of a peer, as the network has it."""

@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import TypeGuard
 
-from .errors import LocalFault, Reason, RuleViolation
-from .ledger.state import LegEntry, SeatEntry
-from .limits import MAX_SCORE_PPM
+from ..errors import LocalFault, Reason, RuleViolation
+from ..limits import MAX_SCORE_PPM
+from ..types import UNAVAILABLE, Address, ModelId, Ppm, Wei
 from .rules import word
-from .types import UNAVAILABLE, Address, ModelId, Ppm, Wei
+from .state import LegEntry, SeatEntry
 
 PPM = 1_000_000
 """Millionths in one."""

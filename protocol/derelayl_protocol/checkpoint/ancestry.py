@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .encoding import encode
-from .errors import LocalFault
-from .limits import BPS
-from .types import UNAVAILABLE, Address, Ppm, Root, Wei
+from ..encoding import encode
+from ..errors import LocalFault
+from ..limits import BPS
+from ..types import UNAVAILABLE, Address, Ppm, Root, Wei
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
-from .errors import Reason, RuleViolation
-from .ledger.state import BidEntry, LegEntry, SeatEntry, TipEntry
-from .limits import MAX_COMMITTEE_DRAWS
+from ..errors import Reason, RuleViolation
+from ..limits import MAX_COMMITTEE_DRAWS
+from ..types import Address, Wei
 from .rules import Rules, word
-from .types import Address, Wei
+from .state import BidEntry, LegEntry, SeatEntry, TipEntry
 
 _BidKey = tuple[int, bytes]
 _TipKey = tuple[bool, int, bytes]

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import limits
-from .encoding import MAX_INTEGER, decode, encode, read_address, read_hex, read_integer, read_object
-from .errors import LocalFault, PeerFault
-from .types import Address, Digest, ModelId, Root
+from .. import limits
+from ..encoding import MAX_INTEGER, decode, encode, read_address, read_hex, read_integer, read_object
+from ..errors import LocalFault, PeerFault
+from ..types import Address, Digest, ModelId, Root
 
 MANIFEST_PROTOCOL = "/derelayl/manifest/1"
 CHUNKS_PROTOCOL = "/derelayl/chunks/1"

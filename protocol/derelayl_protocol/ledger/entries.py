@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import limits
-from .encoding import (
+from .. import limits
+from ..encoding import (
     MAX_INTEGER,
     EncodingError,
     Value,
@@ -24,9 +24,9 @@ from .encoding import (
     read_object,
     shown,
 )
-from .ledger.commands import SignedBid, SignedCommit, SignedReveal
-from .ledger.signed import COMPACT_SIGNATURE_BYTES, BidMessage, CommitMessage, RevealMessage
-from .types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Timestamp, Wei
+from ..types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Timestamp, Wei
+from .commands import SignedBid, SignedCommit, SignedReveal
+from .signed import COMPACT_SIGNATURE_BYTES, BidMessage, CommitMessage, RevealMessage
 
 HASH_BYTES = 32
 """A model id, a commitment or a salt."""

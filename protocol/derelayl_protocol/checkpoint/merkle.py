@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import LocalFault
+from ..errors import LocalFault
 
 HASH_BYTES = 32
 

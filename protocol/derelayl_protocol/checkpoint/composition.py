@@ -5,9 +5,9 @@ Source: docs/PROTOCOL.md section 2 (Composition).
 
 from __future__ import annotations
 
-from .errors import LocalFault
+from ..errors import LocalFault
+from ..types import WHOLE_MODEL
 from .manifest import Chunk, Manifest, chunks_of, has_same_tensors
-from .types import WHOLE_MODEL
 
 
 def compose(first: Manifest, second: Manifest) -> tuple[Chunk, ...]:

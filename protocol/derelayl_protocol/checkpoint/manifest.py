@@ -15,11 +15,12 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
-from . import encoding, limits, merkle
-from .errors import LocalFault, PeerFault
+from .. import encoding, limits
+from ..errors import LocalFault, PeerFault
+from ..ledger.rules import word
+from ..types import NO_ROOT, WHOLE_MODEL, Address, Digest, ModelId, Root
+from . import merkle
 from .merkle import MembershipProof
-from .rules import word
-from .types import NO_ROOT, WHOLE_MODEL, Address, Digest, ModelId, Root
 
 FORMAT = "derelayl/1"
 """The first key of every header; another format is another protocol."""

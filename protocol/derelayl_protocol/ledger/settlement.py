@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
-from .errors import Reason, RuleViolation
-from .ledger.phases import VoidReason
-from .ledger.state import LegEntry, SeatEntry
-from .limits import BPS
+from ..errors import Reason, RuleViolation
+from ..limits import BPS
+from ..types import UNAVAILABLE, Address, Ppm, Root, Wei
+from .phases import VoidReason
 from .rules import Rules
 from .scoring import PPM, agreement, medians, most_agreement, revealed_score, seat_order
-from .types import UNAVAILABLE, Address, Ppm, Root, Wei
+from .state import LegEntry, SeatEntry
 
 __all__ = [
     "LegOutcome",

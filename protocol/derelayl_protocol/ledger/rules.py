@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import astuple, dataclass, fields
 
-from . import limits
-from .errors import Reason, RuleViolation
-from .types import Address, ModelId, Ppm, Root, Wei
+from .. import limits
+from ..errors import Reason, RuleViolation
+from ..types import Address, ModelId, Ppm, Root, Wei
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
