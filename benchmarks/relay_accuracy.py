@@ -22,16 +22,16 @@ import matplotlib as mpl
 import numpy as np
 from rows import RESULTS, Row, row, write
 
-from derelayl_node.ports import Architecture, LegJob
-from derelayl_node.recipe import DEFAULT, Recipe
-from derelayl_node.training import data
-from derelayl_node.training.dealing import Dirichlet
-from derelayl_node.training.judge import losses_of_files, mean_loss, share_correct
-from derelayl_node.training.models import build
-from derelayl_node.training.partition import write_shards
-from derelayl_node.training.train import configure_torch, run_leg, write_genesis
-from derelayl_node.training.weights import load_weights
 from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_training import data
+from derelayl_training.architectures import build
+from derelayl_training.dealing import Dirichlet
+from derelayl_training.jobs import Architecture, LegJob
+from derelayl_training.judge import losses_of_files, mean_loss, share_correct
+from derelayl_training.partition import write_shards
+from derelayl_training.recipe import DEFAULT, Recipe
+from derelayl_training.train import configure_torch, run_leg, write_genesis
+from derelayl_training.weights import load_weights
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

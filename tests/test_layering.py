@@ -1,4 +1,4 @@
-"""The arrows of the architecture: imports point from simulations and node to protocol, never back."""
+"""The arrows of the architecture: imports point from simulations, training and node to protocol, never back."""
 
 import ast
 import sys
@@ -19,7 +19,8 @@ MOUNT = "node/derelayl_node/cli/main.py"  # the line that mounts `derelayl sim`
 
 def imports(folder):
     """Yield (file, absolute name of an imported module or of a name in it) for the Python files of a folder."""
-    for path in sorted((ROOT / folder).rglob("*.py")):
+    there = ROOT / folder
+    for path in [there] if there.is_file() else sorted(there.rglob("*.py")):
         package = path.relative_to(ROOT).parts[1:-1]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -53,13 +54,18 @@ def test_the_protocol_imports_only_itself_blake3_and_what_is_pure_in_the_standar
 
 
 def test_the_simulations_import_nothing_of_the_node():
-    assert offenders("simulations", lambda name: within(name, "derelayl_node")) == []
+    assert offenders("simulations", lambda name: within(name, "derelayl_node", "derelayl_training")) == []
 
 
 def test_the_node_imports_the_simulations_in_one_line():
-    found = offenders("node", lambda name: within(name, "derelayl_simulations"))
+    found = offenders("node/derelayl_node", lambda name: within(name, "derelayl_simulations"))
     assert {path for path, _ in found} <= {MOUNT}
     assert len(found) <= 1
+
+
+def test_training_knows_no_network_and_no_chain():
+    forbidden = "derelayl_node derelayl_simulations trio anyio web3 libp2p fastapi starlette".split()
+    assert offenders("node/derelayl_training", lambda name: within(name, *forbidden)) == []
 
 
 def test_roles_import_no_adapter():
@@ -71,3 +77,21 @@ def test_roles_import_no_adapter():
 def test_an_adapter_imports_no_other(adapter):
     others = [f"derelayl_node.{other}" for other in ADAPTERS if other != adapter]
     assert offenders(f"node/derelayl_node/{adapter}", lambda name: within(name, *others)) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "allowed"),
+    [
+        ("checkpoint", ()),
+        ("ledger", ()),
+        ("statement", ("ledger",)),
+        ("types.py", ()),
+        ("errors.py", ()),
+        ("limits.py", ()),
+        ("encoding.py", ()),
+    ],
+)
+def test_a_wing_of_the_protocol_imports_only_what_lies_below_it(place, allowed):
+    wings = {"checkpoint", "ledger", "statement"} - {place, *allowed}
+    forbidden = [f"derelayl_protocol.{wing}" for wing in wings]
+    assert offenders(f"protocol/derelayl_protocol/{place}", lambda name: within(name, *forbidden)) == []

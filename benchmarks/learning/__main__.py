@@ -20,8 +20,8 @@ from benchmarks.learning import report
 from benchmarks.learning.flower import FlowerFailed
 from benchmarks.learning.harness import TABLES, Partial, Table, find_table, jobs_of, measure_all, rows_of
 from benchmarks.rows import COMMIT, RESULTS, write
-from derelayl_node.training.train import configure_torch
 from derelayl_protocol.errors import LocalFault
+from derelayl_training.train import configure_torch
 
 PARTIAL = RESULTS / "learning.partial.jsonl"
 

@@ -18,16 +18,16 @@ from safetensors.torch import save
 from benchmarks.learning.harness import Log, Measured
 from benchmarks.learning.legs import Plan, train
 from benchmarks.rows import Row, row
-from derelayl_node.ports import Architecture
-from derelayl_node.recipe import make_recipe
-from derelayl_node.training.judge import share_correct
-from derelayl_node.training.leg import Leg
-from derelayl_node.training.loaders.labelled_text import pad_texts
-from derelayl_node.training.methods.adapter import AdapterMethod
-from derelayl_node.training.methods.private import PrivateMethod
-from derelayl_node.training.models import build
-from derelayl_node.training.models.minilm import BASE_FILES, MINILM_L6, installed_base
-from derelayl_node.training.split import Inputs, Labels, Split
+from derelayl_training.architectures import build
+from derelayl_training.architectures.minilm import BASE_FILES, MINILM_L6, installed_base
+from derelayl_training.jobs import Architecture
+from derelayl_training.judge import share_correct
+from derelayl_training.leg import Leg
+from derelayl_training.loaders.labelled_text import pad_texts
+from derelayl_training.methods.adapter import AdapterMethod
+from derelayl_training.methods.private import PrivateMethod
+from derelayl_training.recipe import make_recipe
+from derelayl_training.split import Inputs, Labels, Split
 
 BYTES = 512
 TEST = 500

@@ -21,12 +21,12 @@ from statistics import mean
 import numpy as np
 
 from benchmarks.rows import Row, row
-from derelayl_node.recipe import Recipe
-from derelayl_node.training.judge import gain_error, mean_loss, sample_losses
-from derelayl_node.training.models import build
-from derelayl_node.training.split import Split
 from derelayl_protocol.ledger.scoring import score_ppm
 from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_training.architectures import build
+from derelayl_training.judge import gain_error, mean_loss, sample_losses
+from derelayl_training.recipe import Recipe
+from derelayl_training.split import Split
 
 from . import relay
 from .harness import Log, Measured

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.rows import Row, row
-from derelayl_node.ports import Architecture
-from derelayl_node.recipe import Recipe
-from derelayl_node.training.exits.anytime import AnytimeModel
-from derelayl_node.training.models import build
-from derelayl_node.training.split import Split
+from derelayl_training.architectures import build
+from derelayl_training.exits.anytime import AnytimeModel
+from derelayl_training.jobs import Architecture
+from derelayl_training.recipe import Recipe
+from derelayl_training.split import Split
 
 from .harness import Log, Measured
 from .images import whole_images

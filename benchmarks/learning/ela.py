@@ -22,15 +22,15 @@ from statistics import mean, median
 import numpy as np
 
 from benchmarks.rows import Row, row
-from derelayl_node.ports import Architecture
-from derelayl_node.recipe import Recipe
-from derelayl_node.training.batches import Batches
-from derelayl_node.training.judge import share_correct
-from derelayl_node.training.leg import Leg
-from derelayl_node.training.methods import Method, make_method
-from derelayl_node.training.models.layer_attention import NAME, LayerAttentionResNet
-from derelayl_node.training.split import Split
-from derelayl_node.training.train import samples_of
+from derelayl_training.architectures.layer_attention import NAME, LayerAttentionResNet
+from derelayl_training.batches import Batches
+from derelayl_training.jobs import Architecture
+from derelayl_training.judge import share_correct
+from derelayl_training.leg import Leg
+from derelayl_training.methods import Method, make_method
+from derelayl_training.recipe import Recipe
+from derelayl_training.split import Split
+from derelayl_training.train import samples_of
 
 from .early_exit import halved
 from .harness import Log, Measured

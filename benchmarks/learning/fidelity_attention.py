@@ -8,9 +8,9 @@ from torch import Tensor
 
 from benchmarks.learning.fidelity_local import RESNET, samples
 from benchmarks.learning.figure import LARGEST, RELATIVE, Figure
-from derelayl_node.training.inputs import to_inputs
-from derelayl_node.training.methods.ela import law_at, row_divergence, scores_of
-from derelayl_node.training.models.layer_attention import build_layer_attention
+from derelayl_training.architectures.layer_attention import build_layer_attention
+from derelayl_training.inputs import to_inputs
+from derelayl_training.methods.ela import law_at, row_divergence, scores_of
 
 DEPTH = 26
 """Four blocks in each of the three stages."""

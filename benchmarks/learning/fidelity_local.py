@@ -13,20 +13,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.learning.figure import LARGEST, OVER, RELATIVE, Figure
-from derelayl_node.ports import Architecture
-from derelayl_node.recipe import Recipe
-from derelayl_node.training.leg import Leg
-from derelayl_node.training.methods import make_method
-from derelayl_node.training.methods.gradient import GradientMethod
-from derelayl_node.training.methods.local import LocalMethod
-from derelayl_node.training.models import SegmentedModel, build
-from derelayl_node.training.models.blocks import BlockModel, ExitHead
-from derelayl_node.training.models.heads import add_heads
-from derelayl_node.training.models.leaps import LeapHead
-from derelayl_node.training.resources import CPU
-from derelayl_node.training.split import Split
-from derelayl_node.training.train import samples_of
 from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_training.architectures import SegmentedModel, build
+from derelayl_training.architectures.blocks import BlockModel, ExitHead
+from derelayl_training.architectures.heads import add_heads
+from derelayl_training.architectures.leaps import LeapHead
+from derelayl_training.jobs import Architecture
+from derelayl_training.leg import Leg
+from derelayl_training.methods import make_method
+from derelayl_training.methods.gradient import GradientMethod
+from derelayl_training.methods.local import LocalMethod
+from derelayl_training.recipe import Recipe
+from derelayl_training.resources import CPU
+from derelayl_training.split import Split
+from derelayl_training.train import samples_of
 
 SIDE, CLASSES, BATCH = 8, 3, 16
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from benchmarks.learning.fidelity_local import CLASSES, largest_difference, leg_on, linear_samples, relative_difference
 from benchmarks.learning.figure import LARGEST, RELATIVE, Figure
-from derelayl_node.recipe import Recipe
-from derelayl_node.training.inputs import to_inputs
-from derelayl_node.training.methods.pseudoinverse import PseudoinverseMethod
-from derelayl_node.training.models.pil import Pil, build_pil
-from derelayl_node.training.split import Split
-from derelayl_node.training.train import samples_of
+from derelayl_training.architectures.pil import Pil, build_pil
+from derelayl_training.inputs import to_inputs
+from derelayl_training.methods.pseudoinverse import PseudoinverseMethod
+from derelayl_training.recipe import Recipe
+from derelayl_training.split import Split
+from derelayl_training.train import samples_of
 
 ADD = Recipe(method="pseudoinverse")
 RIDGE_POWER = -3

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from derelayl_node.ports import Architecture
+from derelayl_training.jobs import Architecture
 
 ROOT = Path(__file__).parents[2]
 

@@ -30,16 +30,16 @@ from flwr.serverapp.strategy import FedAvg, FedProx
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from derelayl_node.ports import Architecture
-from derelayl_node.training.batches import RandomBatches
-from derelayl_node.training.data import load_shard
-from derelayl_node.training.inputs import to_inputs
-from derelayl_node.training.judge import share_correct
-from derelayl_node.training.labels import log_shares
-from derelayl_node.training.models import SegmentedModel, build
-from derelayl_node.training.split import Split
-from derelayl_node.training.train import configure_torch
-from derelayl_node.training.weights import load_weights
+from derelayl_training.architectures import SegmentedModel, build
+from derelayl_training.batches import RandomBatches
+from derelayl_training.data import load_shard
+from derelayl_training.inputs import to_inputs
+from derelayl_training.jobs import Architecture
+from derelayl_training.judge import share_correct
+from derelayl_training.labels import log_shares
+from derelayl_training.split import Split
+from derelayl_training.train import configure_torch
+from derelayl_training.weights import load_weights
 
 RUN_ID = 1
 SERVER_NODE = 1

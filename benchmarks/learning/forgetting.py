@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.rows import Row, row
-from derelayl_node.ports import Architecture
-from derelayl_node.recipe import Recipe, parse_recipe
+from derelayl_training.jobs import Architecture
+from derelayl_training.recipe import Recipe, parse_recipe
 
 from . import relay
 from .harness import Log, Measured

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.rows import COMMIT, Row
-from derelayl_node.training.train import configure_torch
+from derelayl_training.train import configure_torch
 
 TABLES = (
     "fidelity",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from derelayl_node.training.data import load
-from derelayl_node.training.split import Split
+from derelayl_training.data import load
+from derelayl_training.split import Split
 
 
 @cache

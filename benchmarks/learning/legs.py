@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from derelayl_node.ports import Architecture, Record
-from derelayl_node.recipe import Recipe
-from derelayl_node.training.leg import Leg
-from derelayl_node.training.methods import Method, make_method
-from derelayl_node.training.models import build
-from derelayl_node.training.resources import CPU, Resources
-from derelayl_node.training.split import Split
-from derelayl_node.training.train import check_child, samples_of
 from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_training.architectures import build
+from derelayl_training.jobs import Architecture, Record
+from derelayl_training.leg import Leg
+from derelayl_training.methods import Method, make_method
+from derelayl_training.recipe import Recipe
+from derelayl_training.resources import CPU, Resources
+from derelayl_training.split import Split
+from derelayl_training.train import check_child, samples_of
 
 State = Mapping[str, Tensor]
 

@@ -25,15 +25,15 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.rows import Row, row
-from derelayl_node.ports import Architecture
-from derelayl_node.recipe import Recipe
-from derelayl_node.training.judge import share_correct
-from derelayl_node.training.methods import GradientMethod, Method, make_method
-from derelayl_node.training.models import build
-from derelayl_node.training.models.blocks import BlockModel
-from derelayl_node.training.split import Split
-from derelayl_node.training.train import samples_of
 from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_training.architectures import build
+from derelayl_training.architectures.blocks import BlockModel
+from derelayl_training.jobs import Architecture
+from derelayl_training.judge import share_correct
+from derelayl_training.methods import GradientMethod, Method, make_method
+from derelayl_training.recipe import Recipe
+from derelayl_training.split import Split
+from derelayl_training.train import samples_of
 
 from .harness import Log, Measured
 from .images import whole_images

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from derelayl_node.ports import Architecture
-from derelayl_node.training.data import Split, load
-from derelayl_node.training.inputs import to_inputs
-from derelayl_node.training.models import build
-from derelayl_node.training.pseudoinverse.settings import PilsSettings
-from derelayl_node.training.pseudoinverse.system import SstPils
-from derelayl_node.training.resources import choose_bfloat16
+from derelayl_training.architectures import build
+from derelayl_training.data import Split, load
+from derelayl_training.inputs import to_inputs
+from derelayl_training.jobs import Architecture
+from derelayl_training.pseudoinverse.settings import PilsSettings
+from derelayl_training.pseudoinverse.system import SstPils
+from derelayl_training.resources import choose_bfloat16
 
 from . import baselines
 from .harness import Measured

@@ -11,13 +11,13 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from derelayl_node.ports import Architecture
-from derelayl_node.training.inputs import to_inputs
-from derelayl_node.training.models import build
-from derelayl_node.training.models.pil import Pil
-from derelayl_node.training.pseudoinverse.settings import PilsSettings
-from derelayl_node.training.pseudoinverse.statistics import CHUNK, Statistics
-from derelayl_node.training.pseudoinverse.system import SstPils
+from derelayl_training.architectures import build
+from derelayl_training.architectures.pil import Pil
+from derelayl_training.inputs import to_inputs
+from derelayl_training.jobs import Architecture
+from derelayl_training.pseudoinverse.settings import PilsSettings
+from derelayl_training.pseudoinverse.statistics import CHUNK, Statistics
+from derelayl_training.pseudoinverse.system import SstPils
 
 from . import baselines
 from .harness import Measured

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from derelayl_node.training.models.pil import Pil
+from derelayl_training.architectures.pil import Pil
 
 from .harness import Measured
 from .pseudoinverse_images import images

@@ -10,8 +10,8 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-from derelayl_node.training.loaders.package_tables import optional_package
-from derelayl_node.training.pseudoinverse.settings import PilsSettings
+from derelayl_training.loaders.package_tables import optional_package
+from derelayl_training.pseudoinverse.settings import PilsSettings
 
 from . import baselines
 from .harness import Measured

@@ -26,16 +26,16 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.rows import Row, row
-from derelayl_node.ports import Architecture
-from derelayl_node.recipe import Recipe
-from derelayl_node.training import data
-from derelayl_node.training.dealing import parse_partition
-from derelayl_node.training.judge import share_correct
-from derelayl_node.training.models import build
-from derelayl_node.training.partition import write_shards
-from derelayl_node.training.shard import write_shard
-from derelayl_node.training.split import Split
-from derelayl_node.training.train import write_genesis
+from derelayl_training import data
+from derelayl_training.architectures import build
+from derelayl_training.dealing import parse_partition
+from derelayl_training.jobs import Architecture
+from derelayl_training.judge import share_correct
+from derelayl_training.partition import write_shards
+from derelayl_training.recipe import Recipe
+from derelayl_training.shard import write_shard
+from derelayl_training.split import Split
+from derelayl_training.train import write_genesis
 
 from . import relay_choices
 from .flower import run_flower

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from derelayl_node.recipe import Recipe, parse_recipe
+from derelayl_training.recipe import Recipe, parse_recipe
 
 
 @dataclass(frozen=True)

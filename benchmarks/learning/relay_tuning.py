@@ -19,9 +19,9 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.rows import COMMIT, RESULTS
-from derelayl_node.recipe import parse_recipe
-from derelayl_node.training.split import Split
-from derelayl_node.training.train import configure_torch, write_genesis
+from derelayl_training.recipe import parse_recipe
+from derelayl_training.split import Split
+from derelayl_training.train import configure_torch, write_genesis
 
 from .flower import run_flower
 from .images import whole_images

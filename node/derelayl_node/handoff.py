@@ -28,12 +28,13 @@ from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Root
+from derelayl_training.jobs import Architecture, Record, WeightsFile
 
 from .chain.typed_data import compact_signature
 from .journal import SignedChild
 from .keys import NodeKey, recover_address, sign_digest
 from .network.fetch import FetchFailed, fetch_checkpoint
-from .ports import Architecture, CheckpointStore, PeerId, PeerNetwork, Record, StoreDamaged, WeightsFile
+from .ports import CheckpointStore, PeerId, PeerNetwork, StoreDamaged
 from .store.weights import assemble_weights, split_weights
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from derelayl_protocol.types import ModelId, Ppm, Root
+from derelayl_training.files import write_json
 
-from .files import write_json
 from .ports import StoreDamaged, StoreFull
 
 MAX_JOURNAL_ENTRIES = 128

@@ -19,6 +19,7 @@ from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import Address, ModelId, Wei
+from derelayl_training.files import write_json
 
 from .access import Doorkeeper
 from .api.app import create_app
@@ -27,7 +28,6 @@ from .api.status import NodeStatus, Work
 from .chain.client import EvmLedger, open_ledger
 from .chain.deploy import NetworkAddresses
 from .chain.typed_data import recoverer, signer
-from .files import write_json
 from .handoff import FetchFailed, Handoff, LedgerIdentity
 from .journal import Journal
 from .keys import NodeKey

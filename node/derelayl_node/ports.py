@@ -7,7 +7,7 @@ the real adapter both pass. Async methods run under trio and can be cancelled at
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,9 +17,9 @@ from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView, Unbonding
 from derelayl_protocol.types import Address, Digest, ModelId, Ppm, Root, Timestamp, Wei
+from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, WeightsFile
 
 from .failures import Failure
-from .recipe import DEFAULT, Recipe
 
 # --- Ledger ---------------------------------------------------------------------------------------------------------
 
@@ -171,76 +171,11 @@ class CheckpointStore(Protocol):
         """Roots whose manifest is here."""
 
 
-Record = Mapping[str, int | str | bool]
-"""How a checkpoint was trained, as it stands in its manifest."""
-
-
 # --- Trainer --------------------------------------------------------------------------------------------------------
 
 
 class TrainingFailed(Failure):
     """The worker refused the job or died in it; the message says why. The peer goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """A network from the registry of our own modules; parameters are integers, strings or booleans."""
-
-    name: str
-    parameters: Mapping[str, int | str | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsFile:
-    """A safetensors file and the segment that each of its tensors belongs to."""
-
-    path: Path
-    segment_of: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class LegJob:
-    """Train one segment of `parent` for `steps` optimiser steps on the peer's own data and write `child`.
-
-    `history` is the record of how the parent was trained, from its manifest.
-    """
-
-    architecture: Architecture
-    parent: Path
-    child: Path
-    segment: int
-    steps: int
-    batch: int
-    learning_rate: float
-    seed: int
-    recipe: Recipe = DEFAULT
-    history: Record = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LegResult:
-    """Losses are mean cross-entropies in nats on the peer's own training data; they stay at the peer.
-
-    `record` is what the method adds to the manifest's record of the training.
-    """
-
-    weights: WeightsFile
-    steps: int
-    samples: int
-    loss_before: float
-    loss_after: float
-    record: Record = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOutLoss:
-    """Mean loss in nats of one of several files; `error` is the standard error of ln(first file's loss / this loss).
-
-    The error is None where it cannot be told: the first file has no loss, or there is one sample only.
-    """
-
-    mean: float
-    error: float | None
 
 
 class Trainer(Protocol):
@@ -278,16 +213,12 @@ class Clock(Protocol):
 __all__ = [
     "AccountView",
     "Accounts",
-    "Architecture",
     "BlockRef",
     "CheckpointRecord",
     "CheckpointStore",
     "Clock",
-    "HeldOutLoss",
     "Ledger",
     "LedgerUnavailable",
-    "LegJob",
-    "LegResult",
     "LogBatch",
     "LogEntry",
     "NotForYou",
@@ -295,10 +226,8 @@ __all__ = [
     "PeerNetwork",
     "PeerUnreachable",
     "Ppm",
-    "Record",
     "StoreDamaged",
     "StoreFull",
     "Trainer",
     "TrainingFailed",
-    "WeightsFile",
 ]

@@ -13,9 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Address, ModelId
-
-from .compute import Compute, Precision
-from .recipe import Recipe, make_recipe, parse_pairs
+from derelayl_training.compute import Compute, Precision
+from derelayl_training.recipe import Recipe, make_recipe, parse_pairs
 
 MAX_NETWORK_FILE_BYTES = 64 * 1024
 """A network file is a handful of lines."""

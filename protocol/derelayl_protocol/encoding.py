@@ -199,3 +199,8 @@ def _integer(digits: str) -> int:
 
 def _not_an_integer(text: str) -> NoReturn:
     raise EncodingError(f"number {shown(text)}, which is not an integer")
+
+
+def word(value: int) -> bytes:
+    """One 32-byte big-endian word; negative numbers in two's complement, as the EVM has them."""
+    return (value % 2**256).to_bytes(32, "big")

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from statistics import fmean
 
+from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.matching import seat_committee
-from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.types import UNAVAILABLE, Address, Ppm

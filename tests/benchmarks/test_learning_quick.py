@@ -22,7 +22,7 @@ from benchmarks.learning.harness import (
 )
 from benchmarks.rows import Row, row
 
-from derelayl_node.training.loaders import image_sets
+from derelayl_training.loaders import image_sets
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands, events, state
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.rules import Rules, model_id, word
+from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Ppm, Root, Wei
 
 from .envelopes import Signer

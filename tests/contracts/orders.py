@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger import state
-from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm
 
 

@@ -15,9 +15,10 @@ from derelayl_node.chain.codec import Codec
 from derelayl_node.chain.deploy import LIBRARIES, creation_code
 from derelayl_node.chain.typed_data import sign_message
 from derelayl_node.keys import NodeKey
+from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
-from derelayl_protocol.ledger.rules import Rules, word
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import SignedMessage
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
 

@@ -13,9 +13,10 @@ from typing import Any
 from eth_utils import keccak
 
 from derelayl_node.chain.codec import camel
+from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger import state
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.rules import Rules, word
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .evm import Evm, artifact

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from derelayl_protocol.checkpoint import merkle
+from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger import commands, events
-from derelayl_protocol.ledger.rules import model_id, word
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.types import UNAVAILABLE, Ppm, Wei
 

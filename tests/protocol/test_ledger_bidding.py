@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.commands import MatchRound, OfferTip, PlaceBid
@@ -23,7 +24,6 @@ from derelayl_protocol.ledger.events import (
 )
 from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.ledger.state import BidEntry
 from derelayl_protocol.limits import MAX_AMOUNT_WEI, MAX_BIDS
 from derelayl_protocol.types import WHOLE_MODEL, Timestamp, Wei

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger.commands import Stake
 from derelayl_protocol.ledger.events import (
@@ -17,7 +18,6 @@ from derelayl_protocol.ledger.events import (
     ValidatorSlashed,
 )
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Ppm, Wei
 

@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger.commands import Advance, CommitScores, RevealScores, Stake, SubmitLeg
 from derelayl_protocol.ledger.events import (
@@ -19,7 +20,6 @@ from derelayl_protocol.ledger.events import (
     ValidatorSlashed,
 )
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, Ppm, Root, Wei
 

@@ -7,8 +7,9 @@ from dataclasses import astuple, fields
 
 import pytest
 
+from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation
-from derelayl_protocol.ledger.rules import BOUNDS, Rules, model_id, word
+from derelayl_protocol.ledger.rules import BOUNDS, Rules, model_id
 from derelayl_protocol.types import Address
 
 from .relay import GENESIS, OWNER, RULES, address, root, with_rules

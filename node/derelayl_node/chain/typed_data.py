@@ -11,8 +11,8 @@ from collections.abc import Callable
 from eth_utils.crypto import keccak
 
 from derelayl_protocol.checkpoint.manifest import SIGNATURE_BYTES, leg_digest
+from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.ledger.rules import word
 from derelayl_protocol.ledger.signed import (
     COMPACT_SIGNATURE_BYTES,
     BidMessage,

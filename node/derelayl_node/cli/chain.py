@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_training.files import write_json
 
 from ..chain.server import run_chain
-from ..files import write_json
 from . import lifeline
 
 app = typer.Typer(no_args_is_help=True)

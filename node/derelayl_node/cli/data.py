@@ -9,9 +9,9 @@ import numpy as np
 import typer
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_training.data import load
+from derelayl_training.kinds import InputKind
 
-from ..training.data import load
-from ..training.kinds import InputKind
 from .console import show, show_json
 from .keys import JsonOption
 
@@ -56,8 +56,8 @@ def make_schema_file(
     ] = False,
 ) -> None:
     """Write columns, scales, categories and classes of a table, to be shared with all peers of a network."""
-    from ..training.loaders.schema import schema_text
-    from ..training.loaders.table import make_schema, read_table
+    from derelayl_training.loaders.schema import schema_text
+    from derelayl_training.loaders.table import make_schema, read_table
 
     if out.exists():
         raise LocalFault(f"{out} exists: move it away, for peers may rely on it")

@@ -16,12 +16,12 @@ import typer
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Address
+from derelayl_training.data import load
 
 from ..chain.provider import open_chain
 from ..keys import load_key_file
 from ..ports import LedgerUnavailable
 from ..settings import Network, keystore_password
-from ..training.data import load
 from .console import show, show_json
 from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
 

@@ -20,6 +20,8 @@ from derelayl_protocol.ledger.events import ModelCreated
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import ModelState
 from derelayl_protocol.types import Address, ModelId, Root, Wei
+from derelayl_training.exits.pulled import description_file, keep_pulled, pull_target
+from derelayl_training.jobs import Architecture
 
 from ..chain.client import EvmLedger
 from ..demo.founding import devnet_rules
@@ -29,11 +31,9 @@ from ..keys import NodeKey, load_key_file
 from ..lineage import queries
 from ..network.host import open_network
 from ..peer import open_network_ledger
-from ..ports import Architecture
 from ..roles.purse import send_paid
 from ..settings import Network, keystore_password
 from ..store.chunks import FileStore
-from ..training.exits.pulled import description_file, keep_pulled, pull_target
 from ..training.process import open_trainer
 from .console import out, show, show_json
 from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption

@@ -15,8 +15,8 @@ from .console import out, show, show_json
 from .keys import JsonOption
 
 if TYPE_CHECKING:
-    from ..training.exits.anytime import AnytimeModel, Prediction
-    from ..training.split import Inputs, Labels
+    from derelayl_training.exits.anytime import AnytimeModel, Prediction
+    from derelayl_training.split import Inputs, Labels
 
 Part = Literal["held", "train"]
 
@@ -42,10 +42,10 @@ def predict(
 
     Give --calibrate once before the first budget below 1: other samples than those that the accuracy is told of.
     """
-    from ..training.data import load  # torch takes seconds to load; the other commands do without
-    from ..training.exits.anytime import AnytimeModel, digest_of_samples
-    from ..training.exits.pulled import calibration_file, weights_file, write_document
-    from ..training.train import configure_torch
+    from derelayl_training.data import load  # torch takes seconds to load; the other commands do without
+    from derelayl_training.exits.anytime import AnytimeModel, digest_of_samples
+    from derelayl_training.exits.pulled import calibration_file, weights_file, write_document
+    from derelayl_training.train import configure_torch
 
     configure_torch(threads=1)
     path = weights_file(weights)

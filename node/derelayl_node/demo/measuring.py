@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from derelayl_protocol.types import WHOLE_MODEL, Root
+from derelayl_training.jobs import LegJob
 
 from ..handoff import Handoff
-from ..ports import LegJob
 from ..training.process import SubprocessTrainer, open_trainer
 from .options import DemoOptions
 from .world import World

@@ -9,8 +9,7 @@ from typing import Literal
 from rich.table import Table
 
 from derelayl_protocol.types import WHOLE_MODEL
-
-from ..files import write_json
+from derelayl_training.files import write_json
 
 MIN_SELECTED_LEGS = 6
 """A demo with fewer accepted legs has not shown a relay."""

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Literal
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_training.data import load
+from derelayl_training.dealing import parse_partition
+from derelayl_training.files import write_json, write_private
+from derelayl_training.jobs import Architecture
+from derelayl_training.kinds import InputKind, kind_of
+from derelayl_training.partition import write_shards, write_union
+from derelayl_training.split import Inputs, Labels
 
-from ..files import write_json, write_private
 from ..keys import NodeKey, create_key_file, load_key_file
-from ..ports import Architecture
-from ..training.data import load
-from ..training.dealing import parse_partition
-from ..training.kinds import InputKind, kind_of
-from ..training.partition import write_shards, write_union
-from ..training.split import Inputs, Labels
 
 TOKEN = 10**18
 TOKEN_SUPPLY = 1_000_000 * TOKEN

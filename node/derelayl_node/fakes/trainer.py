@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, WeightsFile
 
-from ..ports import Architecture, HeldOutLoss, LegJob, LegResult, TrainingFailed, WeightsFile
+from ..ports import TrainingFailed
 
 Weights = dict[str, NDArray[np.float32]]
 

@@ -16,11 +16,12 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.types import ModelId, Root, Wei
+from derelayl_training.jobs import Architecture, LegJob, LegResult, Record
+from derelayl_training.recipe import DEFAULT, Recipe
 
 from ..handoff import FetchFailed, Handoff, Taken
 from ..journal import Journal, SignedChild
-from ..ports import Architecture, Clock, Ledger, LegJob, LegResult, Record, Trainer, TrainingFailed
-from ..recipe import DEFAULT, Recipe
+from ..ports import Clock, Ledger, Trainer, TrainingFailed
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
 from .purse import send_paid
 from .submission import Submission

@@ -13,10 +13,11 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.scoring import commitment, score_ppm
 from derelayl_protocol.ledger.state import LegEntry, ModelState, RoundView
 from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root, Wei
+from derelayl_training.jobs import Architecture, HeldOutLoss
 
 from ..handoff import FetchFailed, Handoff
 from ..journal import Journal, SealedScores
-from ..ports import Architecture, Clock, HeldOutLoss, Ledger, Trainer
+from ..ports import Clock, Ledger, Trainer
 from .duties import seat_of
 from .purse import send_paid
 from .submission import Submission

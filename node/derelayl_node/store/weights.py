@@ -20,8 +20,9 @@ from typing import Any, BinaryIO
 from derelayl_protocol.checkpoint.manifest import DTYPE_BYTES, Chunk, Manifest, TensorSpec, chunks_of
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_SEGMENTS, MAX_TENSOR_DIMENSIONS, MAX_TENSORS, MAX_TEXT, MIB
+from derelayl_training.jobs import WeightsFile
 
-from ..ports import CheckpointStore, StoreDamaged, StoreFull, WeightsFile
+from ..ports import CheckpointStore, StoreDamaged, StoreFull
 from .chunks import DISK_IS_FULL
 
 LENGTH_BYTES = 8

@@ -1,0 +1,1 @@
+"""The process in which a peer trains, as the node sees it."""

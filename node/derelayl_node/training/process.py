@@ -14,9 +14,8 @@ import trio
 import trio.abc
 from pydantic import ValidationError
 
-from ..compute import Compute
-from ..ports import Architecture, HeldOutLoss, LegJob, LegResult, TrainingFailed, WeightsFile
-from .jobs import (
+from derelayl_training.compute import Compute
+from derelayl_training.job_lines import (
     MAX_LINE_BYTES,
     AccuracyDone,
     AccuracyJob,
@@ -35,6 +34,9 @@ from .jobs import (
     TrainJob,
     encode,
 )
+from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, WeightsFile
+
+from ..ports import TrainingFailed
 
 JOB_SECONDS = 6 * 3600.0
 """Deadline of one job where the caller sets none; a leg's lease is usually far shorter."""
@@ -51,7 +53,7 @@ READ_BYTES = 64 * 1024
 PRIVATE_PREFIX = "DERELAYL_"
 """Environment variables of the node (settings, keys) that a worker is not given."""
 
-WORKER_MODULE = "derelayl_node.training.worker"
+WORKER_MODULE = "derelayl_training.worker"
 
 OnProgress = Callable[[float], None]
 

@@ -16,8 +16,8 @@ from typing import TypeAlias
 from blake3 import blake3
 
 from .. import encoding, limits
+from ..encoding import word
 from ..errors import LocalFault, PeerFault
-from ..ledger.rules import word
 from ..types import NO_ROOT, WHOLE_MODEL, Address, Digest, ModelId, Root
 from . import merkle
 from .merkle import MembershipProof

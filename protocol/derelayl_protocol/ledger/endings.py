@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..encoding import word
 from ..types import Address, ModelId, Ppm, Root, Wei
 from .commands import SettleRound
 from .draft import Draft
@@ -19,7 +20,6 @@ from .events import (
     ValidatorSlashed,
 )
 from .phases import Phase, VoidReason
-from .rules import word
 from .settlement import LegOutcome, SeatOutcome, Settlement, check_ranking, settle, void
 from .state import CheckpointRecord, LegEntry, ModelState, SeatEntry, TipEntry
 

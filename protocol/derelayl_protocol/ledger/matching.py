@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
+from ..encoding import word
 from ..errors import Reason, RuleViolation
 from ..limits import MAX_COMMITTEE_DRAWS
 from ..types import Address, Wei
-from .rules import Rules, word
+from .rules import Rules
 from .state import BidEntry, LegEntry, SeatEntry, TipEntry
 
 _BidKey = tuple[int, bytes]

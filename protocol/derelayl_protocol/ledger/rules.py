@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import astuple, dataclass, fields
 
 from .. import limits
+from ..encoding import word
 from ..errors import Reason, RuleViolation
 from ..types import Address, ModelId, Ppm, Root, Wei
 
@@ -87,8 +88,3 @@ def model_id(creator: Address, genesis: Root, rules: Rules) -> ModelId:
     """SHA-256 over 32-byte words: creator, genesis root, then the rules in field order (Solidity's abi.encode)."""
     words = [bytes.fromhex(creator[2:]).rjust(32, b"\0"), genesis, *(word(value) for value in astuple(rules))]
     return ModelId(hashlib.sha256(b"".join(words)).digest())
-
-
-def word(value: int) -> bytes:
-    """One 32-byte big-endian word; negative numbers in two's complement, as the EVM has them."""
-    return (value % 2**256).to_bytes(32, "big")

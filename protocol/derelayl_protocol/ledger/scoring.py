@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 from typing import TypeGuard
 
+from ..encoding import word
 from ..errors import LocalFault, Reason, RuleViolation
 from ..limits import MAX_SCORE_PPM
 from ..types import UNAVAILABLE, Address, ModelId, Ppm, Wei
-from .rules import word
 from .state import LegEntry, SeatEntry
 
 PPM = 1_000_000

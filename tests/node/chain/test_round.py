@@ -4,6 +4,7 @@ import hashlib
 
 from derelayl_node.chain.client import EvmLedger, open_ledger
 from derelayl_node.keys import NodeKey
+from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger.commands import (
     Advance,
     CollectRoyalty,
@@ -20,7 +21,7 @@ from derelayl_protocol.ledger.commands import (
 )
 from derelayl_protocol.ledger.events import CommitteeSeated, LegLeased, LegSettled, RoundSettled
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.rules import model_id, word
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.state import LegEntry, SeatEntry
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Ppm, Root, Wei
 

@@ -7,7 +7,7 @@ import pytest
 
 from derelayl_node.cli.console import run
 from derelayl_node.cli.main import build
-from derelayl_node.training.loaders.schema import read_schema
+from derelayl_training.loaders.schema import read_schema
 
 TABLE = "age,sex,clinic,outcome\n" + "".join(f"{20 + i},{'fm'[i % 2]},c{i % 3},{'ny'[i % 2]}\n" for i in range(30))
 

@@ -13,21 +13,21 @@ from typer.testing import CliRunner, Result
 from derelayl_node.chain.client import open_ledger
 from derelayl_node.cli import model
 from derelayl_node.handoff import LedgerIdentity, keep_genesis
-from derelayl_node.ports import Architecture, LegJob
-from derelayl_node.recipe import Recipe
 from derelayl_node.store.chunks import FileStore
-from derelayl_node.training.data import load_shard
-from derelayl_node.training.exits.anytime import digest_of_samples
-from derelayl_node.training.exits.pulled import Description, description_file, write_document
-from derelayl_node.training.train import configure_torch, run_leg, write_genesis
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.commands import CreateModel
 from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.types import WHOLE_MODEL, Root, Wei
+from derelayl_training.data import load_shard
+from derelayl_training.exits.anytime import digest_of_samples
+from derelayl_training.exits.pulled import Description, description_file, write_document
+from derelayl_training.jobs import Architecture, LegJob
+from derelayl_training.recipe import Recipe
+from derelayl_training.train import configure_torch, run_leg, write_genesis
 
+from ...training.tiny import ARCHITECTURE, SIDE, tiny_images
 from ..chain.conftest import template, world
 from ..chain.world import ALICE, CHAIN_ID, RULES, World
-from ..training.tiny import ARCHITECTURE, SIDE, tiny_images
 from .test_reading import network_of
 
 __all__ = ["template", "world"]

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from derelayl_node.ports import Architecture, LegJob, Trainer, TrainingFailed, WeightsFile
+from derelayl_node.ports import Trainer, TrainingFailed
 from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_training.jobs import Architecture, LegJob, WeightsFile
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from derelayl_node.demo.world import Plan, network_for, prepare, read_world
-from derelayl_node.training.data import load
-from derelayl_node.training.models import build
 from derelayl_protocol.errors import LocalFault
+from derelayl_training.architectures import build
+from derelayl_training.data import load
 
 
 def table(folder: Path, rows: int = 600) -> Path:

@@ -11,7 +11,6 @@ import trio
 from derelayl_node.handoff import FetchFailed
 from derelayl_node.journal import SignedChild
 from derelayl_node.ports import LedgerUnavailable, TrainingFailed
-from derelayl_node.recipe import parse_recipe
 from derelayl_node.roles.trainer import SUBMIT_RESERVE_SECONDS
 from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS
 from derelayl_protocol.checkpoint.manifest import encode_manifest, parse_manifest, root_of
@@ -28,6 +27,7 @@ from derelayl_protocol.ledger.events import (
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.types import UNAVAILABLE, Root, Wei
+from derelayl_training.recipe import parse_recipe
 
 from .relay import BID, RULES, SUPPLY, WALLET, Player, Relay
 

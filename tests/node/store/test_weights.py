@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from derelayl_node.fakes.store import MemoryStore
-from derelayl_node.ports import StoreDamaged, StoreFull, WeightsFile
+from derelayl_node.ports import StoreDamaged, StoreFull
 from derelayl_node.store.weights import assemble_weights, split_weights
 from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES
 from derelayl_protocol.types import Address, ModelId
+from derelayl_training.jobs import WeightsFile
 
 TENSORS = {
     "stage1.weight": np.arange(600_000, dtype=np.float32).reshape(600, 1000),

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from derelayl_node.fakes.trainer import FAKE_ARCHITECTURE, FAKE_DATA, FakeTrainer
-from derelayl_node.ports import Architecture
 from derelayl_node.training.process import open_trainer
+from derelayl_training.jobs import Architecture
 
+from ...training.tiny import ARCHITECTURE, OTHER_ARCHITECTURE, tiny_shard
 from ..conformance.trainer import CHECKS, Case
-from .tiny import ARCHITECTURE, OTHER_ARCHITECTURE, tiny_shard
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from derelayl_node.ports import HeldOutLoss, LegJob, TrainingFailed
-from derelayl_node.training.jobs import GenesisJob, LossesJob, Network, TrainJob, encode
+from derelayl_node.ports import TrainingFailed
 from derelayl_node.training.process import OnProgress, SubprocessTrainer, open_trainer, public_part
-from derelayl_node.training.worker import NICENESS
+from derelayl_training.job_lines import GenesisJob, LossesJob, Network, TrainJob, encode
+from derelayl_training.jobs import HeldOutLoss, LegJob
+from derelayl_training.worker import NICENESS
 
-from .tiny import ARCHITECTURE, tiny_leg, tiny_shard
+from ...training.tiny import ARCHITECTURE, tiny_leg, tiny_shard
 
 PATIENCE_SECONDS = 30.0
 LONG = 10_000
@@ -177,7 +178,7 @@ async def test_killing_the_worker_fails_its_job_and_the_next_starts_another(tmp_
 
 @pytest.mark.slow
 def test_the_worker_answers_nonsense_with_a_failure_and_ends_in_mid_training_when_stdin_closes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "derelayl_node.training.worker", "--data", "shard:" + str(tiny_shard(tmp_path))]
+    command = [sys.executable, "-m", "derelayl_training.worker", "--data", "shard:" + str(tiny_shard(tmp_path))]
     network = Network.of(ARCHITECTURE)
     genesis = encode(GenesisJob(network=network, seed=1, out=str(tmp_path / "parent")))
     judging = encode(LossesJob(network=network, weights=[str(tmp_path / "parent")]))
@@ -205,7 +206,7 @@ def test_the_worker_answers_nonsense_with_a_failure_and_ends_in_mid_training_whe
 PARENT = """
 import sys, trio
 from pathlib import Path
-from derelayl_node.ports import Architecture, LegJob
+from derelayl_training.jobs import Architecture, LegJob
 from derelayl_node.training.process import open_trainer
 
 async def main(shard, folder):

@@ -15,11 +15,12 @@ from tests.contracts.orders import bid_order, commitment, settlement_order, tip_
 from tests.contracts.relay import Relay
 
 from derelayl_node.chain.typed_data import recoverer
+from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.rules import Rules, model_id, word
+from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.ledger.signed import SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, ModelState
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei

@@ -1,0 +1,1 @@
+"""How legs train: data, architectures, methods, judging, early exits, privacy. Knows no network and no ledger."""

@@ -1,0 +1,204 @@
+"""What a node and its training worker say to each other: one JSON object a line, strictly validated on both sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from derelayl_protocol.limits import MAX_TEXT, MIB
+from derelayl_protocol.types import WHOLE_MODEL
+
+from .jobs import Architecture, LegJob, LegResult
+from .recipe import Recipe
+
+MAX_LINE_BYTES = 8 * MIB
+"""One line: the segment map of MAX_TENSORS names of MAX_TEXT characters each."""
+
+MAX_REASON = 2000
+"""Characters of a failure's reason."""
+
+MAX_STEPS = 1_000_000
+"""Steps of one leg; weeks of computing, beyond any phase."""
+
+MAX_BATCH = 65_536
+"""Samples of one step."""
+
+MAX_FILES = 64
+"""Weights files in one judging: every leg of a round and every parent."""
+
+MAX_PATH = 4096
+"""Characters of a path; the limit of Linux."""
+
+
+class Line(BaseModel):
+    """Base of all lines: nothing coerced, nothing unknown, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+PathText = Annotated[str, Field(min_length=1, max_length=MAX_PATH)]
+Settings = dict[str, int | str | bool]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Network(Line):
+    name: Annotated[str, Field(max_length=MAX_TEXT)]
+    parameters: Settings
+
+    @classmethod
+    def of(cls, architecture: Architecture) -> Network:
+        return cls(name=architecture.name, parameters=dict(architecture.parameters))
+
+    def architecture(self) -> Architecture:
+        return Architecture(self.name, self.parameters)
+
+
+class GenesisJob(Line):
+    kind: Literal["genesis"] = "genesis"
+    network: Network
+    seed: Seed
+    out: PathText
+
+
+class TrainJob(Line):
+    kind: Literal["train"] = "train"
+    dry: bool = False  # only find out whether it could run
+    network: Network
+    parent: PathText
+    child: PathText
+    segment: Annotated[int, Field(ge=0, le=WHOLE_MODEL)]
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
+    batch: Annotated[int, Field(ge=1, le=MAX_BATCH)]
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    seed: Seed
+    recipe: Recipe
+    history: Settings
+
+    @classmethod
+    def of(cls, job: LegJob, *, dry: bool = False) -> TrainJob:
+        return cls(
+            dry=dry,
+            network=Network.of(job.architecture),
+            parent=str(job.parent),
+            child=str(job.child),
+            segment=job.segment,
+            steps=job.steps,
+            batch=job.batch,
+            learning_rate=job.learning_rate,
+            seed=job.seed,
+            recipe=job.recipe,
+            history=dict(job.history),
+        )
+
+    def leg_job(self) -> LegJob:
+        return LegJob(
+            architecture=self.network.architecture(),
+            parent=Path(self.parent),
+            child=Path(self.child),
+            segment=self.segment,
+            steps=self.steps,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            recipe=self.recipe,
+            history=self.history,
+        )
+
+
+class LossesJob(Line):
+    kind: Literal["losses"] = "losses"
+    network: Network
+    weights: Annotated[list[PathText], Field(max_length=MAX_FILES)]
+
+
+class AccuracyJob(Line):
+    kind: Literal["accuracy"] = "accuracy"
+    network: Network
+    weights: PathText
+    data: PathText
+
+
+class SamplesJob(Line):
+    kind: Literal["samples"] = "samples"
+
+
+AnyJob = GenesisJob | TrainJob | LossesJob | AccuracyJob | SamplesJob
+Job = Annotated[AnyJob, Field(discriminator="kind")]
+
+
+class GenesisDone(Line):
+    kind: Literal["genesis"] = "genesis"
+    segment_of: dict[str, int]
+
+
+class TrainDone(Line):
+    kind: Literal["train"] = "train"
+    segment_of: dict[str, int]
+    steps: int
+    samples: int
+    loss_before: float
+    loss_after: float
+    record: Settings
+
+    @classmethod
+    def of(cls, result: LegResult) -> TrainDone:
+        return cls(
+            segment_of=dict(result.weights.segment_of),
+            steps=result.steps,
+            samples=result.samples,
+            loss_before=result.loss_before,
+            loss_after=result.loss_after,
+            record=dict(result.record),
+        )
+
+
+class Loss(Line):
+    mean: float
+    error: Annotated[float, Field(ge=0)] | None
+
+
+class CheckDone(Line):
+    kind: Literal["check"] = "check"
+
+
+class LossesDone(Line):
+    kind: Literal["losses"] = "losses"
+    losses: list[Loss | None]
+
+
+class AccuracyDone(Line):
+    kind: Literal["accuracy"] = "accuracy"
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+
+
+class SamplesDone(Line):
+    kind: Literal["samples"] = "samples"
+    train: Annotated[int, Field(ge=0)]
+    held: Annotated[int, Field(ge=0)]
+
+
+Done = GenesisDone | TrainDone | CheckDone | LossesDone | AccuracyDone | SamplesDone
+
+
+class Reply(Line):
+    """One line from the worker: exactly one of the three is set; `done` and `failed` end the job."""
+
+    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+    failed: Annotated[str, Field(max_length=MAX_REASON)] | None = None
+    done: Annotated[Done, Field(discriminator="kind")] | None = None
+
+    @model_validator(mode="after")
+    def _one_is_set(self) -> Reply:
+        if sum(field is not None for field in (self.progress, self.failed, self.done)) != 1:
+            raise ValueError("exactly one of progress, failed and done must be set")
+        return self
+
+
+JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)
+
+
+def encode(line: Line) -> bytes:
+    """Encode one line with its newline."""
+    return line.model_dump_json().encode() + b"\n"

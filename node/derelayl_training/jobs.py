@@ -1,0 +1,76 @@
+"""What training is asked to do and what it answers: the words that a node and its training process share.
+
+Nothing here needs torch; `job_lines` writes these as lines of JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .recipe import DEFAULT, Recipe
+
+Record = Mapping[str, int | str | bool]
+"""How a checkpoint was trained, as it stands in its manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network from the registry of our own modules; parameters are integers, strings or booleans."""
+
+    name: str
+    parameters: Mapping[str, int | str | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """A safetensors file and the segment that each of its tensors belongs to."""
+
+    path: Path
+    segment_of: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LegJob:
+    """Train one segment of `parent` for `steps` optimiser steps on the peer's own data and write `child`.
+
+    `history` is the record of how the parent was trained, from its manifest.
+    """
+
+    architecture: Architecture
+    parent: Path
+    child: Path
+    segment: int
+    steps: int
+    batch: int
+    learning_rate: float
+    seed: int
+    recipe: Recipe = DEFAULT
+    history: Record = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LegResult:
+    """Losses are mean cross-entropies in nats on the peer's own training data; they stay at the peer.
+
+    `record` is what the method adds to the manifest's record of the training.
+    """
+
+    weights: WeightsFile
+    steps: int
+    samples: int
+    loss_before: float
+    loss_after: float
+    record: Record = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutLoss:
+    """Mean loss in nats of one of several files; `error` is the standard error of ln(first file's loss / this loss).
+
+    The error is None where it cannot be told: the first file has no loss, or there is one sample only.
+    """
+
+    mean: float
+    error: float | None

@@ -1,0 +1,84 @@
+"""Weights between a network and a safetensors file: read strictly, written atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.limits import MIB
+
+from .architectures import SegmentedModel
+
+MAX_HEADER_BYTES = 8 * MIB
+"""What a weights file may hold beside its tensors: the table of MAX_TENSORS names."""
+
+PART_SUFFIX = ".part"
+"""Appended to a file's name while it is being written; fixed, so that a killed worker leaves at most one such file."""
+
+_DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+
+
+def load_weights(model: SegmentedModel, path: Path) -> None:
+    """Fill the network from a file; its table is compared before a tensor is read.
+
+    Raises PeerFault (whoever made the file is at fault): not safetensors, truncated, other names, shapes or types, or a
+    number that is not finite. After a raise the network's weights are undefined.
+    """
+    expected = model.state_dict()
+    try:
+        limit = sum(tensor.nbytes for tensor in expected.values()) + MAX_HEADER_BYTES
+        if (size := path.stat().st_size) > limit:
+            raise PeerFault(f"{path.name} has {size} bytes, weights of this network have at most {limit}")
+        with safe_open(path, framework="pt") as file:
+            table = {name: _kind(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            _compare(path, table, expected)
+            tensors = {name: file.get_tensor(name) for name in table}
+    except (OSError, SafetensorError) as error:
+        raise PeerFault(f"{path.name} is not a weights file: {error}") from error
+    if broken := first_not_finite(tensors):
+        raise PeerFault(f"{path.name}: {broken} holds numbers that are not finite")
+    model.load_state_dict(tensors, strict=True)
+
+
+def save_weights(model: SegmentedModel, path: Path) -> None:
+    """Write the network's state so that `path` holds all of it or is untouched. Raises LocalFault: the disk refused."""
+    part = path.with_name(path.name + PART_SUFFIX)
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):  # the first error is the one to report; the next write overwrites the rest
+            part.unlink()
+        raise LocalFault(f"{path} cannot be written: {error}") from error
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Name the first tensor that holds an infinity or a NaN; None if there is none."""
+    return next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
+
+
+def _kind(tensor: object) -> tuple[str, tuple[int, ...]]:
+    return tensor.get_dtype(), tuple(tensor.get_shape())  # type: ignore[attr-defined]  # safetensors has no type for it
+
+
+def _compare(path: Path, table: Mapping[str, tuple[str, tuple[int, ...]]], expected: Mapping[str, Tensor]) -> None:
+    if missing := sorted(expected.keys() - table.keys()):
+        raise PeerFault(f"{path.name} lacks {missing[0]} and {len(missing) - 1} more tensors of this network")
+    if unknown := sorted(table.keys() - expected.keys()):
+        raise PeerFault(
+            f"{path.name} holds {unknown[0][:64]!r} and {len(unknown) - 1} more tensors unknown to this network"
+        )
+    for name, tensor in expected.items():
+        wanted = (_DTYPES[tensor.dtype], tuple(tensor.shape))
+        if table[name] != wanted:
+            raise PeerFault(f"{path.name}: {name} is {table[name]}, the network's is {wanted}")
