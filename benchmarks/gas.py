@@ -29,7 +29,7 @@ from tests.contracts.game import Game  # noqa: E402
 from tests.contracts.orders import bid_order, commitment, tip_order  # noqa: E402
 from tests.contracts.relay import CREATOR, RULES, TRAINERS, Relay  # noqa: E402
 
-from derelayl_node.chain.deploy import LIBRARIES, artifact, creation_code  # noqa: E402
+from derelayl_node.evm.deploy import LIBRARIES, artifact, creation_code  # noqa: E402
 from derelayl_protocol.ledger import commands  # noqa: E402
 from derelayl_protocol.types import WHOLE_MODEL, Address, Ppm, Wei  # noqa: E402
 

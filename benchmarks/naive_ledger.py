@@ -16,8 +16,8 @@ from eth_utils.crypto import keccak
 from tests.contracts.evm import CHAIN_ID, SUPPLY, Evm, account
 from tests.contracts.relay import CREATOR, KEYS, TRAINERS, VALIDATORS, root
 
-from derelayl_node.chain.deploy import creation_code
-from derelayl_node.chain.typed_data import domain_separator
+from derelayl_node.evm.deploy import creation_code
+from derelayl_node.evm.typed_data import domain_separator
 from derelayl_node.keys import sign_digest
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import Address

@@ -13,7 +13,7 @@ pathlib pickle platform queue random secrets select selectors shelve shutil sign
 subprocess sys tempfile threading time urllib uuid
 """
 PURE = sys.stdlib_module_names - set(IMPURE.split())
-ADAPTERS = ("network", "store", "chain", "training")
+ADAPTERS = ("network", "store", "evm", "devchain", "training")
 MOUNT = "node/derelayl_node/cli/main.py"  # the line that mounts `derelayl sim`
 
 
@@ -64,7 +64,7 @@ def test_the_node_imports_the_simulations_in_one_line():
 
 
 def test_training_knows_no_network_and_no_chain():
-    forbidden = "derelayl_node derelayl_simulations trio anyio web3 libp2p fastapi starlette".split()
+    forbidden = ["derelayl_node", "derelayl_simulations", "trio", "anyio", "web3", "libp2p", "fastapi", "starlette"]
     assert offenders("node/derelayl_training", lambda name: within(name, *forbidden)) == []
 
 

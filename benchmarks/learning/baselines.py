@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from derelayl_training.pseudoinverse.fista import sparse_decoder
 from derelayl_training.pseudoinverse.scaling import Range
 from derelayl_training.pseudoinverse.solve import solve_calibrated
-from derelayl_training.pseudoinverse.sparse import sparse_decoder
-from derelayl_training.pseudoinverse.statistics import Statistics, gram_of
+from derelayl_training.pseudoinverse.sums import Statistics, gram_of
 
 ROWS = 2048
 

@@ -16,7 +16,7 @@ from derelayl_training.architectures.pil import Pil
 from derelayl_training.inputs import to_inputs
 from derelayl_training.jobs import Architecture
 from derelayl_training.pseudoinverse.settings import PilsSettings
-from derelayl_training.pseudoinverse.statistics import CHUNK, Statistics
+from derelayl_training.pseudoinverse.sums import CHUNK, Statistics
 from derelayl_training.pseudoinverse.system import SstPils
 
 from . import baselines

@@ -30,12 +30,12 @@ from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Root
 from derelayl_training.jobs import Architecture, Record, WeightsFile
 
-from .chain.typed_data import compact_signature
+from .evm.typed_data import compact_signature
 from .journal import SignedChild
 from .keys import NodeKey, recover_address, sign_digest
 from .network.fetch import FetchFailed, fetch_checkpoint
 from .ports import CheckpointStore, PeerId, PeerNetwork, StoreDamaged
-from .store.weights import assemble_weights, split_weights
+from .store.packing import assemble_weights, split_weights
 
 log = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from .access import Doorkeeper
 from .api.app import create_app
 from .api.server import serve
 from .api.status import NodeStatus, Work
-from .chain.client import EvmLedger, open_ledger
-from .chain.deploy import NetworkAddresses
-from .chain.typed_data import recoverer, signer
+from .evm.client import EvmLedger, open_ledger
+from .evm.deploy import NetworkAddresses
+from .evm.typed_data import recoverer, signer
 from .handoff import FetchFailed, Handoff, LedgerIdentity
 from .journal import Journal
 from .keys import NodeKey

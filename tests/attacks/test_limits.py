@@ -9,7 +9,7 @@ import pytest
 from tests.contracts.evm import START, account
 from tests.contracts.relay import CREATOR, Relay, root
 
-from derelayl_node.chain.deploy import creation_code
+from derelayl_node.evm.deploy import creation_code
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.events import Event, RoundSettled

@@ -11,9 +11,9 @@ import eth_abi
 import pytest
 from eth_utils import keccak
 
-from derelayl_node.chain.codec import Codec
-from derelayl_node.chain.deploy import LIBRARIES, creation_code
-from derelayl_node.chain.typed_data import sign_message
+from derelayl_node.evm.codec import Codec
+from derelayl_node.evm.deploy import LIBRARIES, creation_code
+from derelayl_node.evm.typed_data import sign_message
 from derelayl_node.keys import NodeKey
 from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation

@@ -12,7 +12,7 @@ from typing import Any
 
 from eth_utils import keccak
 
-from derelayl_node.chain.codec import camel
+from derelayl_node.evm.codec import camel
 from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger import state
 from derelayl_protocol.ledger.phases import Phase

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from derelayl_node.chain.deploy import LIBRARIES, creation_code
+from derelayl_node.evm.deploy import LIBRARIES, creation_code
 from derelayl_protocol.types import Address
 
 from .evm import ARTIFACTS, artifact

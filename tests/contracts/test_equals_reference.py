@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from derelayl_node.chain.typed_data import recoverer
+from derelayl_node.evm.typed_data import recoverer
 from derelayl_protocol import limits
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events

@@ -8,8 +8,8 @@ import eth_abi
 import pytest
 from eth_utils import keccak
 
-from derelayl_node.chain.codec import FUNCTIONS
-from derelayl_node.chain.deploy import LIBRARIES
+from derelayl_node.evm.codec import FUNCTIONS
+from derelayl_node.evm.deploy import LIBRARIES
 from derelayl_protocol.errors import Reason
 
 from .evm import SUPPLY, Reverted, account, artifact

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import pytest
 
-from derelayl_node.chain.typed_data import sign_message
+from derelayl_node.evm.typed_data import sign_message
 from derelayl_protocol import limits
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands, events

@@ -16,12 +16,12 @@ import trio
 from derelayl_node.cli.reading import catch_up, chain_of
 from derelayl_node.demo.audit import audit
 from derelayl_node.demo.chronicle import Chronicle
-from derelayl_node.demo.founding import Founded, devnet_rules, found
+from derelayl_node.demo.course import chain_process, node_process
 from derelayl_node.demo.node_api import NodeApi
 from derelayl_node.demo.options import DemoOptions
-from derelayl_node.demo.processes import Child, stop_all
-from derelayl_node.demo.story import chain_process, node_process
-from derelayl_node.demo.world import TOKEN_SUPPLY, Plan, World, prepare
+from derelayl_node.devnet.founding import Founded, devnet_rules, found
+from derelayl_node.devnet.processes import Child, stop_all
+from derelayl_node.devnet.world import TOKEN_SUPPLY, Plan, World, prepare
 from derelayl_node.keys import NodeKey
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.proof import join_pages, verify_proof

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from derelayl_node.access import REFUSED_SECONDS, Doorkeeper, works_on
-from derelayl_node.fakes.clock import FakeClock
-from derelayl_node.fakes.ledger import FakeChain
-from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.ports import LedgerUnavailable
+from derelayl_node.testing.clock import FakeClock
+from derelayl_node.testing.ledger import FakeChain
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.ledger.commands import BuyAccess, CreateModel, Deposit, MatchRound, PlaceBid, Stake
 from derelayl_protocol.ledger.rules import model_id

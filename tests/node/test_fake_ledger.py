@@ -10,11 +10,11 @@ import pytest
 import trio
 import trio.testing
 
-from derelayl_node.chain.typed_data import recoverer
-from derelayl_node.fakes.clock import START_SECONDS, FakeClock
-from derelayl_node.fakes.ledger import FakeChain
+from derelayl_node.evm.typed_data import recoverer
 from derelayl_node.keys import NodeKey
 from derelayl_node.ports import Clock, Ledger, LedgerUnavailable
+from derelayl_node.testing.clock import START_SECONDS, FakeClock
+from derelayl_node.testing.ledger import FakeChain
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
 from derelayl_protocol.ledger.events import Deposited

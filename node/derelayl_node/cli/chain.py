@@ -11,7 +11,7 @@ import typer
 from derelayl_protocol.errors import LocalFault
 from derelayl_training.files import write_json
 
-from ..chain.server import run_chain
+from ..devchain.server import run_chain
 from . import lifeline
 
 app = typer.Typer(no_args_is_help=True)

@@ -13,9 +13,9 @@ from typing import Annotated
 import trio
 import typer
 
+from ..demo.course import run_demo
 from ..demo.options import DemoOptions
 from ..demo.report import Report, tokens
-from ..demo.story import run_demo
 from ..signals import stop_on_signal
 from .console import INTERRUPTED, out, show
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import trio
 import typer
 
-from ..demo.founding import devnet_rules, found
-from ..demo.world import Plan, prepare, read_world
+from ..devnet.founding import devnet_rules, found
+from ..devnet.world import Plan, prepare, read_world
 from .console import show
 
 app = typer.Typer(no_args_is_help=True)

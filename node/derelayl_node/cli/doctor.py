@@ -18,7 +18,7 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Address
 from derelayl_training.data import load
 
-from ..chain.provider import open_chain
+from ..evm.provider import open_chain
 from ..keys import load_key_file
 from ..ports import LedgerUnavailable
 from ..settings import Network, keystore_password

@@ -23,9 +23,9 @@ from derelayl_protocol.types import Address, ModelId, Root, Wei
 from derelayl_training.exits.pulled import description_file, keep_pulled, pull_target
 from derelayl_training.jobs import Architecture
 
-from ..chain.client import EvmLedger
-from ..demo.founding import devnet_rules
 from ..demo.report import WEI_PER_TOKEN, short
+from ..devnet.founding import devnet_rules
+from ..evm.client import EvmLedger
 from ..handoff import Handoff, LedgerIdentity, keep_genesis
 from ..keys import NodeKey, load_key_file
 from ..lineage import queries

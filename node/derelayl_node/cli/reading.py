@@ -12,7 +12,7 @@ import trio
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Address, ModelId, Root
 
-from ..chain.client import EvmLedger
+from ..evm.client import EvmLedger
 from ..keys import NodeKey
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Chain

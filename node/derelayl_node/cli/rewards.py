@@ -20,7 +20,7 @@ from derelayl_protocol.statement.words import tokens
 from derelayl_protocol.types import Address, ModelId, Wei
 
 from ..api.statement import StatementLineView
-from ..chain.balances import held_at
+from ..evm.balances import held_at
 from ..keys import load_key_file
 from ..lineage import queries
 from ..lineage.index import LineageIndex

@@ -19,8 +19,8 @@ from derelayl_protocol.ledger.events import Staked, StakeReleased, Unstaked
 from derelayl_protocol.limits import MAX_AMOUNT_WEI
 from derelayl_protocol.types import ModelId, Wei
 
-from ..chain.client import EvmLedger
 from ..demo.report import WEI_PER_TOKEN
+from ..evm.client import EvmLedger
 from ..failures import Failure
 from ..keys import load_key_file
 from ..peer import open_network_ledger

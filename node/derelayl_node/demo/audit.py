@@ -10,7 +10,7 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import ModelState
 from derelayl_protocol.types import Address, ModelId
 
-from ..chain.client import EvmLedger
+from ..evm.client import EvmLedger
 from .report import WeiAudit
 
 AUDIT_SECONDS = 60.0

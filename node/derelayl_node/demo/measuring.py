@@ -9,10 +9,10 @@ from pathlib import Path
 from derelayl_protocol.types import WHOLE_MODEL, Root
 from derelayl_training.jobs import LegJob
 
+from ..devnet.world import World
 from ..handoff import Handoff
 from ..training.process import SubprocessTrainer, open_trainer
 from .options import DemoOptions
-from .world import World
 
 FETCH_SECONDS = 30.0
 """Any peer has the checkpoints that are measured."""

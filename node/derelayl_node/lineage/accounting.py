@@ -22,8 +22,8 @@ from derelayl_protocol.statement.transfers import Kind, LogContradiction, Transf
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from ..ports import LedgerUnavailable
-from . import schema
-from .codec import event_from_json
+from . import tables
+from .event_json import event_from_json
 from .rows import Row, Rows
 
 
@@ -66,7 +66,7 @@ class Accounting:
 
     def rules(self, model: ModelId) -> Rules:
         """The rules of a model. Raises LogContradiction."""
-        row = self._rows.get(schema.models, model)
+        row = self._rows.get(tables.models, model)
         if row is None:
             raise LogContradiction(f"an event of model 0x{model.hex()}, which was never created")
         values: dict[str, Any] = {name: int(value) for name, value in json.loads(row["rules"]).items()}
@@ -81,7 +81,7 @@ class Accounting:
         """What a free balance or a stake holds."""
         assert place.account is not None, f"a teller asks for no {place.pocket}"
         if place.pocket == Pocket.FREE:
-            row = self._rows.get(schema.accounts, place.account) or _account(place.account)
+            row = self._rows.get(tables.accounts, place.account) or _account(place.account)
             return Wei(row["free"])
         assert place.model is not None
         return Wei(self._validator(place.model, place.account)[_STAKES[place.pocket]])
@@ -91,7 +91,7 @@ class Accounting:
         story = self._stories.get(model)
         if story is None or story.number != round:
             story = self._stories[model] = Story(model, round, self.rules(model))
-            table = schema.events
+            table = tables.events
             query = select(table.c.name, table.c.payload).where(table.c.model == model, table.c.round == round)
             for row in self._rows.connection.execute(query.where(table.c.seq <= self._seq).order_by(table.c.seq)):
                 story.note(event_from_json(row.name, row.payload))
@@ -110,7 +110,7 @@ class Accounting:
         if transfer.kind == Kind.ROYALTY and model is not None and transfer.source.root is not None:
             checkpoint = self._checkpoint(model, transfer.source.root)
             collected = {"collected": checkpoint["collected"] + transfer.amount}
-            self._rows.put(schema.checkpoints, checkpoint | collected)
+            self._rows.put(tables.checkpoints, checkpoint | collected)
 
     # --- Rows -------------------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Accounting:
             entry = {"seq": line.event, "ordinal": ordinals[line.event], "account": line.account, "model": line.model}
             amounts = {"amount": line.amount, "balance": line.balance}
             text = {"round": line.round, "reason": line.kind.value, "sentence": line.sentence}
-            self._rows.add(schema.movements, entry | amounts | text)
+            self._rows.add(tables.movements, entry | amounts | text)
             ordinals[line.event] += 1
 
     def _change(self, place: Place, amount: int) -> None:
@@ -130,26 +130,26 @@ class Accounting:
             self._validate(place.model, place.account, _STAKES[place.pocket], amount)
         elif place.pocket == Pocket.PENDING and place.model is not None and place.root is not None:
             checkpoint = self._checkpoint(place.model, place.root)
-            self._rows.put(schema.checkpoints, checkpoint | {"pending": checkpoint["pending"] + amount})
+            self._rows.put(tables.checkpoints, checkpoint | {"pending": checkpoint["pending"] + amount})
             self._add(checkpoint["owner"], "royalty_pending", amount)
 
     def _add(self, account: Address, what: str, amount: int) -> None:
-        row = self._rows.get(schema.accounts, account) or _account(account)
-        self._rows.put(schema.accounts, row | {what: row[what] + amount})
+        row = self._rows.get(tables.accounts, account) or _account(account)
+        self._rows.put(tables.accounts, row | {what: row[what] + amount})
 
     def _validate(self, model: ModelId, account: Address, what: str, amount: int) -> None:
         row = self._validator(model, account)
-        self._rows.put(schema.validators, row | {what: row[what] + amount})
+        self._rows.put(tables.validators, row | {what: row[what] + amount})
 
     def _checkpoint(self, model: ModelId, root: Root) -> Row:
-        row = self._rows.get(schema.checkpoints, model, root)
+        row = self._rows.get(tables.checkpoints, model, root)
         if row is None:
             raise LogContradiction(f"money at the checkpoint 0x{root.hex()}, which nobody has submitted")
         return row
 
     def _validator(self, model: ModelId, account: Address) -> Row:
-        found = self._rows.get(schema.validators, model, account)
-        return found or {"model": model, "account": account} | dict.fromkeys(_counters(schema.validators), 0)
+        found = self._rows.get(tables.validators, model, account)
+        return found or {"model": model, "account": account} | dict.fromkeys(_counters(tables.validators), 0)
 
     # --- Beside the money -------------------------------------------------------------------------------------------
 
@@ -169,15 +169,15 @@ class Accounting:
     def _unstaked(self, event: ev.Unstaked) -> None:
         row = self._validator(event.model, event.account)
         still = event.release_time if row["unbonding"] + event.amount else 0
-        self._rows.put(schema.validators, row | {"release_time": still})
+        self._rows.put(tables.validators, row | {"release_time": still})
 
     def _nothing_unbonding(self, event: ev.StakeReleased | ev.ValidatorEquivocated) -> None:
         account = event.account if isinstance(event, ev.StakeReleased) else event.validator
-        self._rows.put(schema.validators, self._validator(event.model, account) | {"release_time": 0})
+        self._rows.put(tables.validators, self._validator(event.model, account) | {"release_time": 0})
 
 
 def _account(account: Address) -> Row:
-    return {"account": account} | dict.fromkeys(_counters(schema.accounts), 0)
+    return {"account": account} | dict.fromkeys(_counters(tables.accounts), 0)
 
 
 def _counters(table: Any) -> list[str]:

@@ -15,12 +15,12 @@ from derelayl_protocol.types import ModelId, Timestamp
 
 from ..ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
 from . import queries
-from .codec import event_from_json, event_to_json
 from .database import IndexUnusable, open_engine, reading, table_names, writing
+from .event_json import event_from_json, event_to_json
 from .projection import Projector
 from .records import Head
 from .rows import Rows, revert
-from .schema import PREFIX, PROJECTIONS, SCHEMA_VERSION, blocks, events, meta, metadata, undo
+from .tables import PREFIX, PROJECTIONS, SCHEMA_VERSION, blocks, events, meta, metadata, undo
 
 KNOWN_BLOCKS: Final = 256
 """Newest blocks that are remembered: a reorganisation this deep is undone in place, a deeper one by a replay."""

@@ -17,9 +17,9 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Root
 
 from ..ports import LedgerUnavailable
-from . import schema
+from . import tables
 from .accounting import Accounting
-from .codec import event_to_json
+from .event_json import event_to_json
 from .rows import Row, Rows
 
 
@@ -60,31 +60,31 @@ class Projector:
             "deadline": 0,
         }
         counters = dict.fromkeys(("settled_rounds", "voided_rounds", "submitted", "selected", "budget", "carry"), 0)
-        self._rows.add(schema.models, model | counters)
+        self._rows.add(tables.models, model | counters)
         genesis = _checkpoint(seq, event.model, event.genesis, event.creator)
-        self._rows.put(schema.checkpoints, genesis | {"gain": 0, "score": 0, "settled_event": seq})
+        self._rows.put(tables.checkpoints, genesis | {"gain": 0, "score": 0, "settled_event": seq})
         self._put_tip(event.model, event.genesis, 0, 0)
         self._money.count(event.creator, "models")
 
     def _phase_changed(self, seq: int, event: ev.PhaseChanged) -> None:
         now = {"phase": int(event.phase), "deadline": event.deadline}
-        self._rows.put(schema.models, self._need(schema.models, event.model) | now | {"round": event.round})
-        row = self._rows.get(schema.rounds, event.model, event.round) or _round(seq, event.model, event.round)
-        self._rows.put(schema.rounds, row | now)
+        self._rows.put(tables.models, self._need(tables.models, event.model) | now | {"round": event.round})
+        row = self._rows.get(tables.rounds, event.model, event.round) or _round(seq, event.model, event.round)
+        self._rows.put(tables.rounds, row | now)
 
     def _bid_placed(self, seq: int, event: ev.BidPlaced) -> None:
         bid = {"model": event.model, "round": event.round, "trainer": event.trainer, "segment": event.segment}
         # Who was displaced may bid again: one row for each trainer in a round.
-        self._rows.put(schema.bids, bid | {"amount": event.amount, "returned": False})
+        self._rows.put(tables.bids, bid | {"amount": event.amount, "returned": False})
         self._count_in_round(event.model, event.round, "bids")
         self._money.count(event.trainer, "bids")
 
     def _bid_returned(self, seq: int, event: ev.BidReturned | ev.BidDisplaced) -> None:
-        bid = self._need(schema.bids, event.model, event.round, event.trainer)
-        self._rows.put(schema.bids, bid | {"returned": True})
+        bid = self._need(tables.bids, event.model, event.round, event.trainer)
+        self._rows.put(tables.bids, bid | {"returned": True})
 
     def _leg_leased(self, seq: int, event: ev.LegLeased) -> None:
-        bid = self._need(schema.bids, event.model, event.round, event.trainer)
+        bid = self._need(tables.bids, event.model, event.round, event.trainer)
         leg = {
             "model": event.model,
             "round": event.round,
@@ -100,27 +100,27 @@ class Projector:
             "submitted_event": None,
             "settled_event": None,
         }
-        self._rows.add(schema.legs, leg | dict.fromkeys(("reward", "royalty", "bid_returned", "forfeited"), 0))
+        self._rows.add(tables.legs, leg | dict.fromkeys(("reward", "royalty", "bid_returned", "forfeited"), 0))
         self._count_in_round(event.model, event.round, "legs")
         self._money.count(event.trainer, "legs")
 
     def _committee_seated(self, seq: int, event: ev.CommitteeSeated) -> None:
-        row = self._need(schema.rounds, event.model, event.round)
-        self._rows.put(schema.rounds, row | {"validators": json.dumps(list(event.validators))})
+        row = self._need(tables.rounds, event.model, event.round)
+        self._rows.put(tables.rounds, row | {"validators": json.dumps(list(event.validators))})
 
     def _leg_submitted(self, seq: int, event: ev.LegSubmitted) -> None:
-        leg = self._need(schema.legs, event.model, event.round, event.leg)
-        self._rows.put(schema.legs, leg | {"child": event.child, "status": "submitted", "submitted_event": seq})
+        leg = self._need(tables.legs, event.model, event.round, event.leg)
+        self._rows.put(tables.legs, leg | {"child": event.child, "status": "submitted", "submitted_event": seq})
         self._count_in_round(event.model, event.round, "submitted")
-        model = self._need(schema.models, event.model)
-        self._rows.put(schema.models, model | {"submitted": model["submitted"] + 1})
-        known = self._rows.get(schema.checkpoints, event.model, event.child)
+        model = self._need(tables.models, event.model)
+        self._rows.put(tables.models, model | {"submitted": model["submitted"] + 1})
+        known = self._rows.get(tables.checkpoints, event.model, event.child)
         if known is None or known["status"] == "rejected":
             child = self._child(seq, leg, event.child)
-            self._rows.put(schema.checkpoints, child | ({} if known is None else {"seq": known["seq"]}))
+            self._rows.put(tables.checkpoints, child | ({} if known is None else {"seq": known["seq"]}))
 
     def _child(self, seq: int, leg: Row, root: Root) -> Row:
-        parent = self._need(schema.checkpoints, leg["model"], leg["parent"])
+        parent = self._need(tables.checkpoints, leg["model"], leg["parent"])
         return _checkpoint(seq, leg["model"], root, leg["trainer"]) | {
             "status": "submitted",
             "parent": leg["parent"],
@@ -131,7 +131,7 @@ class Projector:
         }
 
     def _leg_settled(self, seq: int, event: ev.LegSettled) -> None:
-        leg = self._need(schema.legs, event.model, event.round, event.leg)
+        leg = self._need(tables.legs, event.model, event.round, event.leg)
         score = None if event.score == UNAVAILABLE else int(event.score)
         outcome = "selected" if event.selected else "expired" if event.child == NO_ROOT else "rejected"
         leg = leg | {
@@ -143,9 +143,9 @@ class Projector:
             "forfeited": event.forfeited,
             "settled_event": seq,
         }
-        self._rows.put(schema.legs, leg)
-        current = self._need(schema.rounds, event.model, event.round)
-        self._rows.put(schema.rounds, current | {"forfeited": current["forfeited"] + event.forfeited})
+        self._rows.put(tables.legs, leg)
+        current = self._need(tables.rounds, event.model, event.round)
+        self._rows.put(tables.rounds, current | {"forfeited": current["forfeited"] + event.forfeited})
         if event.selected:
             self._select(seq, leg, event)
         elif outcome == "rejected":
@@ -153,79 +153,79 @@ class Projector:
 
     def _select(self, seq: int, leg: Row, event: ev.LegSettled) -> None:
         """Make this leg the checkpoint's origin; another leg may have named the same root first."""
-        known = self._need(schema.checkpoints, event.model, event.child)
-        parent = self._need(schema.checkpoints, event.model, leg["parent"])
+        known = self._need(tables.checkpoints, event.model, event.child)
+        parent = self._need(tables.checkpoints, event.model, leg["parent"])
         child = self._child(leg["submitted_event"], leg, event.child) | {"seq": known["seq"], "status": "selected"}
         result = {"gain": int(event.score), "score": parent["score"] + int(event.score), "settled_event": seq}
-        self._rows.put(schema.checkpoints, child | result | {"reward": event.reward, "royalty": event.royalty})
-        model = self._need(schema.models, event.model)
-        self._rows.put(schema.models, model | {"selected": model["selected"] + 1})
+        self._rows.put(tables.checkpoints, child | result | {"reward": event.reward, "royalty": event.royalty})
+        model = self._need(tables.models, event.model)
+        self._rows.put(tables.models, model | {"selected": model["selected"] + 1})
         self._count_in_round(event.model, event.round, "selected")
         self._money.count(leg["trainer"], "selected")
 
     def _reject(self, seq: int, leg: Row) -> None:
-        known = self._need(schema.checkpoints, leg["model"], leg["child"])
+        known = self._need(tables.checkpoints, leg["model"], leg["child"])
         if known["status"] == "submitted" and (known["round"], known["leg"]) == (leg["round"], leg["leg"]):
             result = {"status": "rejected", "gain": leg["score"], "settled_event": seq}
-            self._rows.put(schema.checkpoints, known | result)
+            self._rows.put(tables.checkpoints, known | result)
 
     def _round_settled(self, seq: int, event: ev.RoundSettled) -> None:
-        model = self._need(schema.models, event.model)
+        model = self._need(tables.models, event.model)
         budget = model["budget"] - event.emission
         settled = {"settled_rounds": model["settled_rounds"] + 1, "budget": budget, "carry": event.carry}
-        self._rows.put(schema.models, model | settled)
-        row = self._need(schema.rounds, event.model, event.round)
+        self._rows.put(tables.models, model | settled)
+        row = self._need(tables.rounds, event.model, event.round)
         paid = {"pot": event.pot, "emission": event.emission, "carry": event.carry}
-        self._rows.put(schema.rounds, row | paid | {"outcome": "settled", "ended_event": seq})
+        self._rows.put(tables.rounds, row | paid | {"outcome": "settled", "ended_event": seq})
         if event.selected:
             self._replace_tips(event.model, event.round)
 
     def _replace_tips(self, model: ModelId, number: int) -> None:
-        for tip in self._rows.scan(schema.tips, model):
-            self._rows.remove(schema.tips, model, tip["root"])
-        legs = [leg for leg in self._rows.scan(schema.legs, model, number) if leg["status"] == "selected"]
+        for tip in self._rows.scan(tables.tips, model):
+            self._rows.remove(tables.tips, model, tip["root"])
+        legs = [leg for leg in self._rows.scan(tables.legs, model, number) if leg["status"] == "selected"]
         for position, leg in enumerate(sorted(legs, key=lambda leg: (-leg["score"], leg["leg"]))):
             self._put_tip(model, leg["child"], position, number)
 
     def _round_voided(self, seq: int, event: ev.RoundVoided) -> None:
-        row = self._need(schema.rounds, event.model, event.round)
-        model = self._need(schema.models, event.model)
+        row = self._need(tables.rounds, event.model, event.round)
+        model = self._need(tables.models, event.model)
         carry = model["carry"] + row["forfeited"] + row["slashed"]
         voided = {"voided_rounds": model["voided_rounds"] + 1, "carry": carry}
-        self._rows.put(schema.models, model | voided)
+        self._rows.put(tables.models, model | voided)
         end = {"outcome": "voided", "void_reason": int(event.reason), "carry": carry, "ended_event": seq}
-        self._rows.put(schema.rounds, row | end)
+        self._rows.put(tables.rounds, row | end)
 
     def _funded(self, seq: int, event: ev.Funded) -> None:
-        model = self._need(schema.models, event.model)
-        self._rows.put(schema.models, model | {"budget": model["budget"] + event.amount})
+        model = self._need(tables.models, event.model)
+        self._rows.put(tables.models, model | {"budget": model["budget"] + event.amount})
 
     def _validator_slashed(self, seq: int, event: ev.ValidatorSlashed) -> None:
-        row = self._need(schema.rounds, event.model, event.round)
-        self._rows.put(schema.rounds, row | {"slashed": row["slashed"] + event.amount})
+        row = self._need(tables.rounds, event.model, event.round)
+        self._rows.put(tables.rounds, row | {"slashed": row["slashed"] + event.amount})
 
     def _access_bought(self, seq: int, event: ev.AccessBought) -> None:
         self._add_to_carry(event.model, event.to_pot)
 
     def _trainer_equivocated(self, seq: int, event: ev.TrainerEquivocated) -> None:
-        leg = self._need(schema.legs, event.model, event.round, event.leg)
-        self._rows.put(schema.legs, leg | {"bid": 0})
+        leg = self._need(tables.legs, event.model, event.round, event.leg)
+        self._rows.put(tables.legs, leg | {"bid": 0})
         self._add_to_carry(event.model, event.amount - event.reward)
 
     def _validator_equivocated(self, seq: int, event: ev.ValidatorEquivocated) -> None:
         self._add_to_carry(event.model, event.amount - event.reward)
 
     def _add_to_carry(self, model: ModelId, amount: int) -> None:
-        row = self._need(schema.models, model)
-        self._rows.put(schema.models, row | {"carry": row["carry"] + amount})
+        row = self._need(tables.models, model)
+        self._rows.put(tables.models, row | {"carry": row["carry"] + amount})
 
     def _count_in_round(self, model: ModelId, number: int, what: str) -> None:
-        row = self._need(schema.rounds, model, number)
-        self._rows.put(schema.rounds, row | {what: row[what] + 1})
+        row = self._need(tables.rounds, model, number)
+        self._rows.put(tables.rounds, row | {what: row[what] + 1})
 
     def _put_tip(self, model: ModelId, root: Root, position: int, number: int) -> None:
         tip = {"model": model, "root": root, "position": position, "since_round": number}
-        self._rows.put(schema.tips, tip)
+        self._rows.put(tables.tips, tip)
 
 
 def _checkpoint(seq: int, model: ModelId, root: Root, owner: Address) -> Row:

@@ -17,8 +17,8 @@ from derelayl_protocol.ledger.phases import Phase, VoidReason
 from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp
 
 from . import records
-from .codec import event_from_json
-from .schema import accounts, blocks, checkpoints, events, legs, models, movements, rounds, tips, validators
+from .event_json import event_from_json
+from .tables import accounts, blocks, checkpoints, events, legs, models, movements, rounds, tips, validators
 
 Mapping = dict[str, Any]
 

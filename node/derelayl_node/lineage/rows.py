@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeDecorator
 
-from .schema import PROJECTIONS, undo
+from .tables import PROJECTIONS, undo
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]

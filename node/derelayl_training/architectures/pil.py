@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from derelayl_protocol.errors import LocalFault
 
 from ..kinds import InputKind
-from ..pseudoinverse.projection import LEVELS, DenseProjection, PatchProjection, Projection
+from ..pseudoinverse.random_features import LEVELS, DenseProjection, PatchProjection, Projection
 from ..pseudoinverse.solve import RIDGES, solve_calibrated
-from ..pseudoinverse.statistics import Statistics, shapes
+from ..pseudoinverse.sums import Statistics, shapes
 from .blocks import MAX_WEIGHTS, SEGMENT_BOUNDS
 from .segmented import SegmentedModel, integers
 

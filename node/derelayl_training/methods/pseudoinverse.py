@@ -20,7 +20,7 @@ from derelayl_protocol.types import WHOLE_MODEL
 
 from ..architectures import pil
 from ..batches import Batch, Batches
-from ..pseudoinverse.statistics import CHUNK, Statistics
+from ..pseudoinverse.sums import CHUNK, Statistics
 from ..recipe import DEFAULTS
 from .port import Leg, Record
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .classifier import ROWS, pieces
 from .solve import solve_calibrated
-from .statistics import Statistics
+from .sums import Statistics
 
 SLOPE = 0.1
 """Of the leaky rectifier below zero, both ways. The authors' script inverts a slope of 0.1, solves through one of 0.02

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from derelayl_protocol.errors import LocalFault
 
 from .solve import solve_calibrated
-from .statistics import Statistics
+from .sums import Statistics
 
 ROWS = 2048
 """Samples whose hidden layer is in memory at once."""

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from .classifier import ROWS, Classifier, accuracy
+from .fista import sparse_decoder
 from .scaling import Range, unit_samples
 from .settings import PilsSettings
-from .sparse import sparse_decoder
-from .statistics import gram_of
+from .sums import gram_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from derelayl_protocol.errors import LocalFault
 
-from .statistics import Statistics, symmetric
+from .sums import Statistics, symmetric
 
 RIDGES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 """What a ridge is chosen from where none is given."""

@@ -12,10 +12,10 @@ from fastapi import FastAPI
 
 from derelayl_node.api.app import create_app
 from derelayl_node.api.status import NodeStatus
-from derelayl_node.fakes.history import History, Relay, person, sample
-from derelayl_node.fakes.manifested import ManifestedRelay
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.proof import Chain
+from derelayl_node.testing.history import History, Relay, person, sample
+from derelayl_node.testing.manifested import ManifestedRelay
 from derelayl_protocol.types import Root
 
 CHAIN = Chain("test network", 31_337, person("ledger"))

@@ -12,10 +12,10 @@ from fastapi import FastAPI
 
 from derelayl_node.api import edge
 from derelayl_node.api.status import NodeStatus
-from derelayl_node.fakes.history import Relay, named, person
 from derelayl_node.lineage import database
 from derelayl_node.lineage.database import writing
 from derelayl_node.ports import StoreDamaged
+from derelayl_node.testing.history import Relay, named, person
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.types import Wei
 

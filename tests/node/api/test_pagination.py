@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from derelayl_node.fakes.history import Attempt, Relay, person
+from derelayl_node.testing.history import Attempt, Relay, person
 
 from .conftest import LEGS, World, name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from derelayl_node.fakes.history import person
+from derelayl_node.testing.history import person
 
 from .conftest import World, name
 from .test_errors import NOBODY, NOWHERE, check_problem

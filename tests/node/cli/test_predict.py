@@ -10,8 +10,8 @@ import trio
 from safetensors.numpy import save_file
 from typer.testing import CliRunner, Result
 
-from derelayl_node.chain.client import open_ledger
 from derelayl_node.cli import model
+from derelayl_node.evm.client import open_ledger
 from derelayl_node.handoff import LedgerIdentity, keep_genesis
 from derelayl_node.store.chunks import FileStore
 from derelayl_protocol.errors import LocalFault, PeerFault
@@ -26,8 +26,8 @@ from derelayl_training.recipe import Recipe
 from derelayl_training.train import configure_torch, run_leg, write_genesis
 
 from ...training.tiny import ARCHITECTURE, SIDE, tiny_images
-from ..chain.conftest import template, world
-from ..chain.world import ALICE, CHAIN_ID, RULES, World
+from ..evm.conftest import template, world
+from ..evm.world import ALICE, CHAIN_ID, RULES, World
 from .test_reading import network_of
 
 __all__ = ["template", "world"]

@@ -9,8 +9,8 @@ from derelayl_node.cli.reading import model_of, reading, reading_ledger, root_of
 from derelayl_node.settings import Network
 from derelayl_protocol.errors import LocalFault
 
-from ..chain.conftest import template, world
-from ..chain.world import CHAIN_ID, World
+from ..evm.conftest import template, world
+from ..evm.world import CHAIN_ID, World
 
 __all__ = ["template", "world"]
 

@@ -15,13 +15,13 @@ from typer.testing import CliRunner, Result
 
 from derelayl_node.api.app import create_app
 from derelayl_node.api.status import NodeStatus
-from derelayl_node.chain.client import EvmLedger, open_ledger
 from derelayl_node.cli import rewards
-from derelayl_node.fakes.history import Relay, person, sample
+from derelayl_node.evm.client import EvmLedger, open_ledger
 from derelayl_node.keys import NodeKey, create_key_file
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.proof import Chain
 from derelayl_node.ports import LedgerUnavailable
+from derelayl_node.testing.history import Relay, person, sample
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.commands import (
     Advance,
@@ -43,8 +43,8 @@ from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.statement.books import Books
 from derelayl_protocol.types import Root, Wei
 
-from ..chain.conftest import template
-from ..chain.world import ALICE, BOB, CAROL, CHAIN_ID, COIN, RULES, Template, World, served_world
+from ..evm.conftest import template
+from ..evm.world import ALICE, BOB, CAROL, CHAIN_ID, COIN, RULES, Template, World, served_world
 from .test_reading import network_of
 
 __all__ = ["template"]

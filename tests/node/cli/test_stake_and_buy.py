@@ -11,17 +11,17 @@ import trio
 import typer
 from typer.testing import CliRunner, Result
 
-from derelayl_node.chain.client import open_ledger
 from derelayl_node.cli import model, stake
 from derelayl_node.cli.stake import StakeRefused, wei_of
+from derelayl_node.evm.client import open_ledger
 from derelayl_node.keys import create_key_file
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
 from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.types import Root, Wei
 
-from ..chain.conftest import template, world
-from ..chain.world import ALICE, BOB, COIN, RULES, World
+from ..evm.conftest import template, world
+from ..evm.world import ALICE, BOB, COIN, RULES, World
 from .test_reading import network_of
 
 __all__ = ["template", "world"]

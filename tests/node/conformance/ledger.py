@@ -14,7 +14,7 @@ from typing import Protocol
 
 import pytest
 
-from derelayl_node.chain.typed_data import recoverer, sign_message
+from derelayl_node.evm.typed_data import recoverer, sign_message
 from derelayl_node.keys import NodeKey
 from derelayl_node.ports import Accounts, BlockRef, Ledger, LogBatch, LogEntry
 from derelayl_protocol.errors import Reason, RuleViolation

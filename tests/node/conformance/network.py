@@ -10,8 +10,8 @@ import pytest
 import trio
 from blake3 import blake3
 
-from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.ports import CheckpointStore, PeerUnreachable
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec, encode_manifest, root_of
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault

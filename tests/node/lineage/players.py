@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 
-from derelayl_node.fakes.history import RULES, named, person
-from derelayl_node.fakes.ledger import FakeChain
+from derelayl_node.testing.history import RULES, named, person
+from derelayl_node.testing.ledger import FakeChain
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger import commands as do
 from derelayl_protocol.ledger.matching import bid_order, tip_order

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derelayl_node.fakes.history import History, Relay, named, person, sample
 from derelayl_node.lineage import queries
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.records import StatementLine
 from derelayl_node.ports import LedgerUnavailable
+from derelayl_node.testing.history import History, Relay, named, person, sample
 from derelayl_protocol.ledger import commands as do
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.statement.books import Books

@@ -18,19 +18,19 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from derelayl_node.fakes.history import Attempt, History, Relay, named, person, sample
 from derelayl_node.lineage import index as index_module
-from derelayl_node.lineage import queries, schema
+from derelayl_node.lineage import queries, tables
 from derelayl_node.lineage.database import IndexUnusable, writing
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
+from derelayl_node.testing.history import Attempt, History, Relay, named, person, sample
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.types import NO_ROOT, Ppm, Timestamp, Wei
 
 from .players import EVERYBODY, Players
 
 few_examples = settings(max_examples=max(1, settings.default.max_examples // 8))  # each plays a whole relay
-TRUTH = (schema.events, *schema.PROJECTIONS)
+TRUTH = (tables.events, *tables.PROJECTIONS)
 
 
 def contents(index: LineageIndex) -> dict[str, list[Any]]:
@@ -344,9 +344,9 @@ def test_a_reader_keeps_its_snapshot_while_blocks_are_added(index: LineageIndex)
 
 def test_tables_can_be_written_for_postgresql() -> None:
     dialect = postgresql.dialect()
-    for table in schema.metadata.sorted_tables:
+    for table in tables.metadata.sorted_tables:
         assert str(CreateTable(table).compile(dialect=dialect))
-    for kind, value in ((schema.WeiText(80), -(2**200)), (schema.HexBytes(66), named("x"))):
+    for kind, value in ((tables.WeiText(80), -(2**200)), (tables.HexBytes(66), named("x"))):
         stored = kind.process_bind_param(value, dialect)
         assert isinstance(stored, str)
         assert kind.process_result_value(stored, dialect) == value

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from derelayl_node.fakes.history import named, person
-from derelayl_node.fakes.manifested import ManifestedRelay, proven
 from derelayl_node.lineage import queries
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.proof import Chain, ProofMalformed, join_pages, proof_step, verify_proof
 from derelayl_node.lineage.proof_format import LedgerReference, Proof
+from derelayl_node.testing.history import named, person
+from derelayl_node.testing.manifested import ManifestedRelay, proven
 from derelayl_protocol.ledger.events import Event
 
 CHAIN = Chain("test", 31_337, person("ledger"))

@@ -3,8 +3,8 @@ from contextlib import asynccontextmanager
 
 from tests.node.conformance.network import MODEL, PeerNetworkConformance
 
-from derelayl_node.fakes.network import FakeHub, FakeNetwork
 from derelayl_node.ports import CheckpointStore
+from derelayl_node.testing.network import FakeHub, FakeNetwork
 
 
 class TestFakeNetwork(PeerNetworkConformance):

@@ -7,11 +7,11 @@ import trio
 from tests.node.conformance.network import ROOT, checkpoint
 from trio.testing import MockClock
 
-from derelayl_node.fakes.network import FakeHub, FakeNetwork
-from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.network import fetch
 from derelayl_node.network.fetch import CHUNKS_PER_REQUEST, STALL_SECONDS, FetchFailed, FetchResult, fetch_checkpoint
 from derelayl_node.ports import CheckpointStore, StoreFull
+from derelayl_node.testing.network import FakeHub, FakeNetwork
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.manifest import Manifest, ManifestRejected, encode_manifest
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES

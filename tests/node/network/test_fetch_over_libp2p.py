@@ -4,10 +4,10 @@ from pathlib import Path
 import trio
 from tests.node.conformance.network import DEADLINE_SECONDS, LyingStore, checkpoint, eventually
 
-from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.network.fetch import CHUNKS_PER_REQUEST, fetch_checkpoint
 from derelayl_node.network.host import open_network
 from derelayl_node.store.chunks import FileStore
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.limits import KIB
 from derelayl_protocol.types import Digest

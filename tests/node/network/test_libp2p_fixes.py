@@ -9,11 +9,11 @@ from libp2p.pubsub.pb import rpc_pb2
 from multiaddr import Multiaddr
 from tests.node.conformance.network import DEADLINE_SECONDS, MODEL, ROOT, TRAINER, eventually
 
-from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.network import libp2p_fixes
 from derelayl_node.network.gossip import topic_of
 from derelayl_node.network.host import Libp2pNetwork, open_network
 from derelayl_node.network.identity import parse_peer_id
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault
 

@@ -23,12 +23,12 @@ from tests.node.conformance.network import (
     eventually,
 )
 
-from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.network.faults import MAX_FAULTS
 from derelayl_node.network.gossip import entries_topic_of, topic_of
 from derelayl_node.network.host import Libp2pNetwork, open_network
 from derelayl_node.network.identity import address_of, parse_peer_id, peer_id_of
 from derelayl_node.ports import CheckpointStore, LedgerUnavailable, NotForYou, PeerUnreachable
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.messages import CHUNKS_PROTOCOL, MANIFEST_PROTOCOL, Announcement
 from derelayl_protocol.errors import Ignored, LocalFault, PeerFault
 from derelayl_protocol.ledger.entries import SignedEntry

@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from derelayl_node.chain.typed_data import recoverer, signer
-from derelayl_node.fakes.clock import FakeClock
-from derelayl_node.fakes.ledger import FakeChain, FakeLedger
-from derelayl_node.fakes.network import FakeHub, FakeNetwork
-from derelayl_node.fakes.store import MemoryStore
-from derelayl_node.fakes.trainer import FAKE_ARCHITECTURE, FakeTrainer
+from derelayl_node.evm.typed_data import recoverer, signer
 from derelayl_node.handoff import Handoff, LedgerIdentity, keep_genesis
 from derelayl_node.journal import Journal
 from derelayl_node.keys import NodeKey
@@ -23,6 +18,11 @@ from derelayl_node.roles.submission import DirectSubmission, RelayedSubmission, 
 from derelayl_node.roles.trainer import LegStatus, TrainerPolicy, TrainerRole
 from derelayl_node.roles.validator import ValidatorRole
 from derelayl_node.roles.watcher import WatcherRole
+from derelayl_node.testing.clock import FakeClock
+from derelayl_node.testing.ledger import FakeChain, FakeLedger
+from derelayl_node.testing.network import FakeHub, FakeNetwork
+from derelayl_node.testing.store import MemoryStore
+from derelayl_node.testing.trainer import FAKE_ARCHITECTURE, FakeTrainer
 from derelayl_protocol.errors import Ignored
 from derelayl_protocol.ledger.commands import Command, CreateModel, Deposit
 from derelayl_protocol.ledger.events import Event, ModelCreated

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from derelayl_node.chain.typed_data import signer
+from derelayl_node.evm.typed_data import signer
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.roles.admission import check_entry, may_be_posted
 from derelayl_node.roles.relayer import RelayerRole

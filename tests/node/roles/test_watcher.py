@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from derelayl_node.chain.typed_data import signer
-from derelayl_node.fakes.store import MemoryStore
+from derelayl_node.evm.typed_data import signer
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.roles.watcher import MAX_CLAIMS
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import ReportManifests, ReportReveals, SignedReveal
 from derelayl_protocol.ledger.entries import SignedEntry

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tests.node.conformance.store import CheckpointStoreConformance
 
-from derelayl_node.fakes.store import MemoryStore
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.types import Digest, Root
 
 

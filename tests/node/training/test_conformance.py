@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from derelayl_node.fakes.trainer import FAKE_ARCHITECTURE, FAKE_DATA, FakeTrainer
+from derelayl_node.testing.trainer import FAKE_ARCHITECTURE, FAKE_DATA, FakeTrainer
 from derelayl_node.training.process import open_trainer
 from derelayl_training.jobs import Architecture
 

@@ -14,7 +14,7 @@ from tests.contracts.evm import CHAIN_ID, START, account, account_key
 from tests.contracts.orders import bid_order, commitment, settlement_order, tip_order
 from tests.contracts.relay import Relay
 
-from derelayl_node.chain.typed_data import recoverer
+from derelayl_node.evm.typed_data import recoverer
 from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events

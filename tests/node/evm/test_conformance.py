@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from derelayl_node.chain.client import open_ledger
+from derelayl_node.evm.client import open_ledger
 from derelayl_node.keys import NodeKey
 from derelayl_protocol.types import Wei
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derelayl_node.demo.world import Plan, network_for, prepare, read_world
+from derelayl_node.devnet.world import Plan, network_for, prepare, read_world
 from derelayl_protocol.errors import LocalFault
 from derelayl_training.architectures import build
 from derelayl_training.data import load

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import trio
 
-from derelayl_node.chain.client import EvmLedger, open_ledger
-from derelayl_node.chain.deploy import LIBRARIES, artifact, check_opcodes, deploy
-from derelayl_node.chain.provider import CallReverted, Rpc
-from derelayl_node.chain.server import ChainServer
+from derelayl_node.devchain.server import ChainServer
+from derelayl_node.evm.client import EvmLedger, open_ledger
+from derelayl_node.evm.deploy import LIBRARIES, artifact, check_opcodes, deploy
+from derelayl_node.evm.provider import CallReverted, Rpc
 from derelayl_node.keys import NodeKey
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.errors import Reason, RuleViolation

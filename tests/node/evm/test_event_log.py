@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from derelayl_node.chain.codec import Codec
-from derelayl_node.chain.deploy import artifact
-from derelayl_node.chain.follower import next_batch
+from derelayl_node.evm.codec import Codec
+from derelayl_node.evm.deploy import artifact
+from derelayl_node.evm.event_log import next_batch
 from derelayl_node.ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
 
 from .fakechain import LEDGER, FakeChain

@@ -7,7 +7,7 @@ import pytest
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
 
-from derelayl_node.chain.typed_data import (
+from derelayl_node.evm.typed_data import (
     compact_signature,
     digest_of,
     full_signature,

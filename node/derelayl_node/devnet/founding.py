@@ -12,8 +12,8 @@ from derelayl_protocol.ledger.events import ModelCreated
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
 
-from ..chain.deploy import NetworkAddresses, deploy
-from ..chain.provider import open_chain
+from ..evm.deploy import NetworkAddresses, deploy
+from ..evm.provider import open_chain
 from ..handoff import LedgerIdentity, keep_genesis
 from ..keys import NodeKey
 from ..network.identity import peer_id_of

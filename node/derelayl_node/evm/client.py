@@ -23,8 +23,8 @@ from ..keys import NodeKey
 from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
 from .codec import INSUFFICIENT_ALLOWANCE, Codec
 from .deploy import NetworkAddresses, artifact
-from .follower import next_batch
-from .index import NameIndex
+from .event_log import next_batch
+from .names import NameIndex
 from .outbox import Outbox, key_for
 from .provider import DEFAULT_TIMEOUT_S, CallReverted, Receipt, Rpc, open_chain
 from .sender import Sender

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from derelayl_node.chain.embedded import BLOCK_GAS_LIMIT, CallFailed, CallRequest, NotFound, Reverted
-from derelayl_node.chain.kv import ChainFileError
-from derelayl_node.chain.pool import MAX_NONCE_GAP, Refused
+from derelayl_node.devchain.embedded import BLOCK_GAS_LIMIT, CallFailed, CallRequest, NotFound, Reverted
+from derelayl_node.devchain.kv import ChainFileError
+from derelayl_node.devchain.pool import MAX_NONCE_GAP, Refused
 
-from .world import ALICE, BOB, CAROL, ManualClock, TickingClock, open_embedded, transfer
+from ..evm.world import ALICE, BOB, CAROL, ManualClock, TickingClock, open_embedded, transfer
 
 RETURN_TIMESTAMP = bytes.fromhex("425f5260205ff3")  # TIMESTAMP, to memory, RETURN 32 bytes
 REVERT_WITH_TIMESTAMP = bytes.fromhex("425f5260205ffd")

@@ -17,7 +17,10 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import UNAVAILABLE, Address, Root
 
-from ..chain.client import EvmLedger
+from ..devnet.founding import Founded, devnet_rules, found
+from ..devnet.processes import Child, stop_all
+from ..devnet.world import TOKEN_SUPPLY, WORLD_FILE, Member, Plan, World, prepare
+from ..evm.client import EvmLedger
 from ..handoff import Handoff, LedgerIdentity
 from ..keys import NodeKey
 from ..network.host import open_network
@@ -27,13 +30,10 @@ from ..store.chunks import FileStore
 from .audit import audit
 from .chronicle import Chronicle, LegStory
 from .figures import draw_accuracy, draw_lineage
-from .founding import Founded, devnet_rules, found
 from .measuring import FETCH_SECONDS, Laboratory, open_laboratory
 from .node_api import NodeApi
 from .options import DemoOptions
-from .processes import Child, stop_all
 from .report import MIN_SELECTED_LEGS, Accuracy, Killed, LegLine, Report
-from .world import TOKEN_SUPPLY, WORLD_FILE, Member, Plan, World, prepare
 
 log = logging.getLogger(__name__)
 

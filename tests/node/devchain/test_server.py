@@ -15,13 +15,25 @@ from typing import Any
 
 import pytest
 
-from derelayl_node.chain.embedded import EmbeddedChain
-from derelayl_node.chain.methods import METHODS
-from derelayl_node.chain.server import MAX_BATCH, MAX_BODY_BYTES, ChainServer, ServerError, run_chain
+from derelayl_node.devchain.embedded import EmbeddedChain
+from derelayl_node.devchain.methods import METHODS
+from derelayl_node.devchain.server import MAX_BATCH, MAX_BODY_BYTES, ChainServer, ServerError, run_chain
 from derelayl_node.recursion import SAFE_RECURSION_LIMIT
 from derelayl_protocol.types import Wei
 
-from .world import ALICE, BALANCES, BOB, CHAIN_ID, ManualClock, TickingClock, World, ask, open_embedded, post, transfer
+from ..evm.world import (
+    ALICE,
+    BALANCES,
+    BOB,
+    CHAIN_ID,
+    ManualClock,
+    TickingClock,
+    World,
+    ask,
+    open_embedded,
+    post,
+    transfer,
+)
 
 DEADLINE_S = 15.0
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from derelayl_node.fakes.history import RULES, named, person
-from derelayl_node.lineage.codec import EVENTS, event_from_json, event_to_json
+from derelayl_node.lineage.event_json import EVENTS, event_from_json, event_to_json
+from derelayl_node.testing.history import RULES, named, person
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.phases import Phase, VoidReason
 from derelayl_protocol.ledger.rules import Rules

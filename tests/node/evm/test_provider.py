@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from derelayl_node.chain.provider import CallReverted, Rpc, SendRefused, connect, open_chain
+from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused, connect, open_chain
 from derelayl_node.ports import LedgerUnavailable
 
 from .world import ALICE, World, transfer

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from derelayl_node.chain.server import run_chain
+from derelayl_node.devchain.server import run_chain
 from derelayl_node.keys import NodeKey
 
 if __name__ == "__main__":

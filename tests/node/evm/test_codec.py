@@ -8,8 +8,8 @@ import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from derelayl_node.chain.codec import FUNCTIONS, Codec
-from derelayl_node.chain.deploy import artifact
+from derelayl_node.evm.codec import FUNCTIONS, Codec
+from derelayl_node.evm.deploy import artifact
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events

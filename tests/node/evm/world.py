@@ -15,10 +15,10 @@ from typing import Any
 from eth_account import Account
 from eth_utils.address import to_checksum_address
 
-from derelayl_node.chain.deploy import NetworkAddresses, deploy
-from derelayl_node.chain.embedded import EmbeddedChain
-from derelayl_node.chain.provider import Rpc, open_chain
-from derelayl_node.chain.server import ChainServer
+from derelayl_node.devchain.embedded import EmbeddedChain
+from derelayl_node.devchain.server import ChainServer
+from derelayl_node.evm.deploy import NetworkAddresses, deploy
+from derelayl_node.evm.provider import Rpc, open_chain
 from derelayl_node.keys import NodeKey
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.types import Ppm, Wei

@@ -11,7 +11,7 @@ from eth_abi.abi import encode
 from eth_bloom.bloom import BloomFilter
 from eth_utils.crypto import keccak
 
-from derelayl_node.chain.provider import Rpc
+from derelayl_node.evm.provider import Rpc
 from derelayl_protocol.types import Address
 
 LEDGER = Address("0x" + "aa" * 20)

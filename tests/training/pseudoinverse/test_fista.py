@@ -2,7 +2,7 @@
 
 import torch
 
-from derelayl_training.pseudoinverse.sparse import sparse_decoder
+from derelayl_training.pseudoinverse.fista import sparse_decoder
 
 
 def problem(samples: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,7 @@ import torch
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_training.inputs import to_inputs
-from derelayl_training.pseudoinverse.projection import (
+from derelayl_training.pseudoinverse.random_features import (
     LEVELS,
     DenseProjection,
     PatchProjection,

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_training.pseudoinverse.solve import solve, solve_calibrated
-from derelayl_training.pseudoinverse.statistics import CHUNK, COLUMNS, Statistics, gram_of
+from derelayl_training.pseudoinverse.sums import CHUNK, COLUMNS, Statistics, gram_of
 
 CLASSES = 4
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from derelayl_node.fakes.store import MemoryStore
 from derelayl_node.ports import StoreDamaged, StoreFull
-from derelayl_node.store.weights import assemble_weights, split_weights
+from derelayl_node.store.packing import assemble_weights, split_weights
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from derelayl_node.chain.embedded import EmbeddedChain
-from derelayl_node.chain.outbox import IntentState, Outbox, SignedTransaction, command_key, key_for
-from derelayl_node.chain.provider import CallReverted, Rpc, SendRefused
-from derelayl_node.chain.sender import DISPLACED_AFTER_S, REPLACE_AFTER_S, RESEND_AFTER_S, Sender
+from derelayl_node.devchain.embedded import EmbeddedChain
+from derelayl_node.evm.outbox import IntentState, Outbox, SignedTransaction, command_key, key_for
+from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused
+from derelayl_node.evm.sender import DISPLACED_AFTER_S, REPLACE_AFTER_S, RESEND_AFTER_S, Sender
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.commands import REPEATABLE
@@ -39,7 +39,7 @@ def _signed(nonce: int) -> SignedTransaction:
 def test_a_commands_key_is_its_content_in_every_process() -> None:
     bid = commands.PlaceBid(MODEL, 1, 255, Wei(7))
     script = (
-        "from derelayl_node.chain.outbox import command_key; from derelayl_protocol.ledger.commands import PlaceBid;"
+        "from derelayl_node.evm.outbox import command_key; from derelayl_protocol.ledger.commands import PlaceBid;"
         "print(command_key(PlaceBid(b'\\x01' * 32, 1, 255, 7)))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "99"}

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from derelayl_node.chain.client import EvmLedger, open_ledger
+from derelayl_node.evm.client import EvmLedger, open_ledger
 from derelayl_node.keys import NodeKey
 from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger.commands import (

@@ -1,0 +1,1 @@
+"""A chain for one machine: an EVM with JSON-RPC, which knows nothing of a relay."""
