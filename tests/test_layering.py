@@ -95,3 +95,11 @@ def test_a_wing_of_the_protocol_imports_only_what_lies_below_it(place, allowed):
     wings = {"checkpoint", "ledger", "statement"} - {place, *allowed}
     forbidden = [f"derelayl_protocol.{wing}" for wing in wings]
     assert offenders(f"protocol/derelayl_protocol/{place}", lambda name: within(name, *forbidden)) == []
+
+
+def test_what_is_simulated_knows_nothing_of_how_it_is_studied_or_shown():
+    above = [f"derelayl_simulations.{part}" for part in ("study", "search", "show", "cli")]
+    for rules in ("world", "ledger", "published", "scenarios"):
+        folder = f"simulations/derelayl_simulations/{rules}"
+        assert offenders(folder, lambda name: within(name, *above)) == []
+    assert offenders("simulations/derelayl_simulations/study", lambda name: within(name, *above[1:])) == []

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks.rows import Row, row
 from benchmarks.simulation.rivals import fresh
-from derelayl_simulations.run import run
 from derelayl_simulations.scenarios import load
+from derelayl_simulations.study.run import run
 
 FULL: Mapping[str, tuple[str, ...]] = {
     "published rules, 256 participants, 5000 rounds": ("published-long", "rounds=5000"),

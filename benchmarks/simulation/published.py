@@ -21,8 +21,8 @@ from benchmarks.rows import Row, row
 from benchmarks.simulation.rivals import RUN_SECONDS, RivalFailed
 from derelayl_simulations.published import Network, PublishedParameters, draw_chance, play_round
 from derelayl_simulations.published.observe import Record
-from derelayl_simulations.run import run
 from derelayl_simulations.scenarios import Scenario, load
+from derelayl_simulations.study.run import run
 
 SCRIPT = "DERELAYL_AUTHORS_SCRIPT"
 STATED_SECONDS = {1000: 41.5, 5000: 1228.0}

@@ -23,8 +23,8 @@ from .scenarios.keys import expand, parse
 from .scenarios.load import MAX_ROUNDS, MAX_SAMPLES, MAX_SEEDS, Scenario, SweepSettings, load, names
 
 if TYPE_CHECKING:
-    from .results import Results
-    from .sweep.study import Study
+    from .study.plan import Study
+    from .study.results import Results
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 """Exit statuses, the last as shells have it after Ctrl-C."""
@@ -79,10 +79,10 @@ def run_scenario(
     as_json: Json = False,
 ) -> None:
     """Play a scenario over many seeds, judge it, and compare it with what was published, if anything was."""
-    from .presentation import print_run, run_document
-    from .reproduction import comparable, reproduce
-    from .sweep.study import plan
-    from .verdict import judge
+    from .show.presentation import print_run, run_document
+    from .study.plan import plan
+    from .study.reproduction import comparable, reproduce
+    from .study.verdict import judge
 
     scenario, changed = _scenario(name, values, rounds)
     with _one_sentence(), _folder(out) as folder:
@@ -120,8 +120,8 @@ def sweep_scenario(
     as_json: Json = False,
 ) -> None:
     """Play a scenario at many points of its parameters."""
-    from .presentation import print_points, sweep_document
-    from .sweep.study import plan
+    from .show.presentation import print_points, sweep_document
+    from .study.plan import plan
 
     scenario, changed = _scenario(name, values, rounds)
     with _one_sentence():
@@ -146,10 +146,10 @@ def compare_scenarios(
     as_json: Json = False,
 ) -> None:
     """Set two scenarios, or two folders of results, side by side, with intervals of the differences."""
-    from .comparison import compare
-    from .presentation import compare_document, print_comparison
-    from .results import META, open_results
-    from .sweep.study import plan
+    from .show.presentation import compare_document, print_comparison
+    from .study.comparison import compare
+    from .study.plan import plan
+    from .study.results import META, open_results
 
     with _one_sentence(), _folder(None) as folder:
         # Both are checked before either is played.
@@ -195,9 +195,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Draw every figure that a folder of results has the data for, and write one page with all of them."""
-    from .presentation import verdict_document
-    from .report.build import build, verdict_of
-    from .results import open_results
+    from .show.presentation import verdict_document
+    from .show.report.build import build, verdict_of
+    from .study.results import open_results
 
     with _one_sentence():
         results = open_results(folder)
@@ -257,7 +257,7 @@ def _values(text: str) -> tuple[str, dict[str, Any] | list[Any]]:
 
 def _collect(study: Study, folder: Path, jobs: int | None, ray: str | None, kept: bool) -> Results:
     """Play a study with a progress bar on a terminal; an interruption says what is kept and exits with 130."""
-    from .sweep.collect import collect
+    from .study.collect import collect
 
     finished = 0
     progress = Progress(
@@ -284,7 +284,7 @@ def _collect(study: Study, folder: Path, jobs: int | None, ray: str | None, kept
 
 def _search(results: Results) -> dict[str, list[float]]:
     """Try deviations and look for equilibria, and say on a terminal what is being done."""
-    from .searches import look
+    from .search.searches import look
 
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from derelayl_simulations.results import Results
-from derelayl_simulations.run import CoinHistory, Run
 from derelayl_simulations.scenarios.load import Scenario, check
-from derelayl_simulations.sweep.collect import collect
-from derelayl_simulations.sweep.study import Study, plan
+from derelayl_simulations.study.collect import collect
+from derelayl_simulations.study.plan import Study, plan
+from derelayl_simulations.study.results import Results
+from derelayl_simulations.study.run import CoinHistory, Run
 
 
 def small(**values: object) -> Scenario:

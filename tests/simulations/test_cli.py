@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from derelayl_simulations import reproduction
 from derelayl_simulations.cli import app
 from derelayl_simulations.published.golden import Golden
-from derelayl_simulations.run import Run
 from derelayl_simulations.scenarios import names
 from derelayl_simulations.scenarios.load import Scenario, load
-from derelayl_simulations.sweep import collect, execute
+from derelayl_simulations.study import collect, execute, reproduction
+from derelayl_simulations.study.run import Run
 
 from .fakes import Counting, files, results_of
 

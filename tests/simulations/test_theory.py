@@ -12,7 +12,7 @@ from scipy import stats
 from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.ledger import LedgerSettings
 from derelayl_simulations.published import PublishedParameters
-from derelayl_simulations.run import run
+from derelayl_simulations.study.run import run
 from derelayl_simulations.theory import branching, cheating, issuance
 from derelayl_simulations.theory.trial import bought_judges, honest_judges, try_useless_leg, with_committee
 

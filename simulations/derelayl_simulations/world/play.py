@@ -11,7 +11,7 @@ from derelayl_protocol.ledger.scoring import PPM
 from derelayl_protocol.types import UNAVAILABLE
 
 from ..ledger import NOBODY, Leases, Outcome, buy_access, collect_pending, match, settle
-from . import bidding, churn, committee, demand, events, learning, training
+from . import bidding, churn, committee, demand, learning, shocks, training
 from .committee import Verdicts
 from .income import OWNER, TRAINER, VALIDATOR, Ledgered
 from .luck import Luck
@@ -42,7 +42,7 @@ class Round:
 def play_round(world: World, luck: Luck, prescribed: Sequence[Event] = ()) -> Round:
     """Play one round and move `world` on. Raises LocalFault if the ledger's money would overflow."""
     world.round += 1
-    events.happen(world, prescribed, luck)
+    shocks.happen(world, prescribed, luck)
     before = circulating(world)
     owners = _owners(world)
     wanted = bidding.willing(world, luck)

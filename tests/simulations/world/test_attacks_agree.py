@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.simulations.world.builders import scenario
 
-from derelayl_simulations.world.parallel import Arena, Change, arena, chosen, mean_of
+from derelayl_simulations.search.arena import Arena, Change, arena, chosen, mean_of
 
 SECURITY = (Path(__file__).parents[3] / "docs" / "SECURITY.md").read_text(encoding="utf-8")
 ROUNDS = 6

@@ -1,0 +1,1 @@
+"""What pays, and what people come to do when they learn it: deviations, best response, replicator."""

@@ -1,0 +1,130 @@
+"""The same people and the same luck in several worlds at once, which differ only in what some of them do.
+
+The worlds lie side by side as further relays of one ledger engine, so a comparison costs less than playing each alone.
+Nobody comes or goes while strategies are compared: what a strategy earns is asked, not who can bear it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from derelayl_protocol.errors import LocalFault
+
+from ..ledger import MAX_MONEY_WEI
+from ..world.luck import draw
+from ..world.opening import check_events, generators
+from ..world.people import Bools, Floats, People, settle_down
+from ..world.play import play_round
+from ..world.state import World
+from ..world.strategies import code_of
+
+if TYPE_CHECKING:
+    from ..scenarios.load import Scenario
+
+MAX_ACCOUNTS = 200_000  # accounts that are played side by side: a few hundred MB
+MAX_MONEY_SHARE = 0.5  # of what the ledger can hold, in all worlds of a batch
+
+Change = Mapping[str, Bools]
+"""Who (P,) turns to which strategy, in every relay: trainers to a trainer's, validators to a judge's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """A scenario's people, and what they earn in worlds that are like it but for some of their strategies."""
+
+    scenario: Scenario
+    seed: int
+    people: People
+
+    def payoffs(self, changes: Sequence[Change]) -> Floats:
+        """Return the money a round that each earns in each world, (worlds, relays, people); {} is the scenario itself.
+
+        Raises LocalFault if the money of the scenario does not fit the ledger.
+        """
+        each = self.people.relays * self.people.places.accounts
+        batch = max(1, min(MAX_ACCOUNTS // each, _affordable(self)))
+        parts = [self._play(changes[start : start + batch]) for start in range(0, len(changes), batch)]
+        return np.concatenate(parts)
+
+    def role(self, role: str) -> Bools:
+        """Return the places of a role, (P,)."""
+        trainer: Bools = self.people.places.trainer
+        return trainer if role == "trainer" else ~trainer
+
+    def honest(self, role: str) -> Bools:
+        """Return the places of a role whose people are honest in the scenario, (P,)."""
+        honest: Bools = self.role(role) & (self.people.strategy[0] == code_of(role, "honest"))
+        return honest
+
+    def _play(self, changes: Sequence[Change]) -> Floats:
+        scenario, relays = self.scenario, self.people.relays
+        settings = scenario.world.model_copy(update={"churn": False})
+        world = World.open(settings, scenario.ledger, self._everybody(changes))
+        _, rng = generators(self.seed)
+        places, earned = self.people.places, np.zeros(world.present.shape)
+        for _ in range(scenario.search.rounds):
+            luck = draw(
+                rng, relays, places.accounts, places.people, scenario.ledger.committee_size, worlds=len(changes)
+            )
+            happened = play_round(world, luck, scenario.event).earned
+            earned += happened.profit(world.price, scenario.ledger.wei_per_coin).sum(axis=0) + happened.usage
+        return np.asarray(earned.reshape(len(changes), relays, places.people) / scenario.search.rounds)
+
+    def _everybody(self, changes: Sequence[Change]) -> People:
+        """Lay the people of all worlds side by side; a sybil has `search.identities` accounts, others what they had."""
+        tiled = self.people.tile(len(changes))
+        strategy = tiled.strategy.reshape(len(changes), self.people.relays, -1).copy()
+        identities = tiled.identities.reshape(strategy.shape).copy()
+        sybil = code_of("trainer", "sybil")
+        for place, change in enumerate(changes):
+            for name, who in change.items():
+                for role in ("trainer", "validator"):
+                    met = who & self.role(role)
+                    if met.any():
+                        strategy[place][:, met] = code_of(role, name)
+            turned = (strategy[place] == sybil) & (self.people.strategy != sybil)
+            identities[place][turned] = np.maximum(self._identities, identities[place][turned])
+        return tiled.playing(strategy.reshape(-1, strategy.shape[2]), identities.reshape(-1, strategy.shape[2]))
+
+    @property
+    def _identities(self) -> int:
+        return self.scenario.search.identities
+
+
+def arena(scenario: Scenario, seed: int, sybils: Bools | None = None) -> Arena:
+    """Draw a scenario's people; `sybils` (P,) may take several accounts in one of the worlds, by default all trainers.
+
+    Raises LocalFault if an event names no group, or for published rules, which know no strategies.
+    """
+    if scenario.rules == "published":
+        raise LocalFault(f"{scenario.name} has the published rules, which know no strategies to compare")
+    check_events(scenario)
+    settle = partial(settle_down, scenario.world, scenario.world.relays)
+    who = settle(generators(seed)[0]).places.trainer if sybils is None else sybils
+    spare = np.where(who, scenario.search.identities, 1).astype(np.int64)
+    return Arena(scenario, seed, settle(generators(seed)[0], spare))
+
+
+def chosen(who: Bools, count: int) -> Bools:
+    """Choose the last `count` of these places, (P,): the first is the genesis owner's."""
+    places = np.flatnonzero(who)[::-1][:count]
+    picked = np.zeros_like(who)
+    picked[places] = True
+    return picked
+
+
+def mean_of(payoffs: Floats, who: Bools) -> float:
+    """Return the mean over these places (P,) and all relays of payoffs (relays, P); NaN for nobody."""
+    return float(payoffs[:, who].mean()) if who.any() else float("nan")
+
+
+def _affordable(arena: Arena) -> int:
+    """Return how many worlds' money the ledger holds together: it counts all relays in one 64-bit sum."""
+    ledger, traits = arena.scenario.ledger, arena.people.traits
+    coins = arena.people.relays * ledger.budget + float((traits.capital + traits.stake * ledger.validator_stake).sum())
+    return int(MAX_MONEY_SHARE * MAX_MONEY_WEI / max(coins * ledger.wei_per_coin, 1.0))

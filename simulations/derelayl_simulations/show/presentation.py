@@ -1,0 +1,170 @@
+"""What the commands print: tables for people, documents for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from ..columns import WHOLE
+from ..published.golden import MINIMUM_SEEDS
+from ..study.comparison import Compared
+from ..study.outcomes import LISTED, outcomes
+from ..study.reproduction import Measured, Reproduction
+from ..study.results import Results
+from ..study.statistics import Interval
+from ..study.verdict import Statement, overall
+
+
+def run_document(results: Results) -> dict[str, Any]:
+    """Return what `derelayl sim run --json` prints."""
+    scenario = results.study.at(0)
+    rows = outcomes(results, 0)
+    for name in LISTED:
+        if name not in rows.columns:
+            rows = rows.with_columns(pl.lit(None).alias(name))
+    whole = [pl.col(name).cast(pl.Int64) for name in LISTED if name in WHOLE]
+    listed = rows.select("seed", "rounds", "extinct_round", *LISTED).with_columns(whole)
+    return {"scenario": scenario.name, "parameters": scenario.parameters(), "runs": listed.to_dicts()}
+
+
+def sweep_document(results: Results) -> dict[str, Any]:
+    """Return what `derelayl sim sweep --json` prints: one entry a point, means over its seeds."""
+    rows = outcomes(results)
+    points = []
+    for point, values in enumerate(results.study.points):
+        of_point = rows.filter(rows["point"] == point)
+        means = {
+            name: of_point[name].cast(pl.Float64).mean() for name in ("alive", *LISTED) if name in of_point.columns
+        }
+        points.append({"values": values, "seeds": len(of_point), "means": means})
+    study = results.study
+    return {"scenario": study.scenario.name, "method": study.method, "seeds": list(study.seeds), "points": points}
+
+
+def compare_document(names: Sequence[str], compared: Sequence[Compared]) -> dict[str, Any]:
+    """Return what `derelayl sim compare --json` prints."""
+    rows = [
+        {
+            "column": row.column,
+            "first": _interval(row.first),
+            "second": _interval(row.second),
+            "difference": _interval(row.difference),
+            "paired": row.paired,
+            "clear": row.clear,
+        }
+        for row in compared
+    ]
+    return {"first": names[0], "second": names[1], "columns": rows}
+
+
+def verdict_document(statements: Sequence[Statement]) -> dict[str, Any]:
+    """Return a verdict in JSON types."""
+    claims = [asdict(each) | {"found": each.found and _interval(each.found)} for each in statements]
+    return {"sustainable": overall(statements), "claims": claims}
+
+
+def print_run(results: Results, reproduction: Reproduction, statements: Sequence[Statement]) -> None:
+    """Print what was measured, what the published numbers say to it and the verdict."""
+    study = results.study
+    scenario = study.at(0)
+    console = Console()
+    table = Table(title=f"{scenario.name}: {len(study.seeds)} seeds, {scenario.rounds} rounds")
+    table.add_column("round", justify="right")
+    table.add_column("quantity")
+    table.add_column("mean ± standard error", justify="right")
+    table.add_column("published", justify="right")
+    table.add_column("check")
+    last = 0
+    for row in reproduction.measured:
+        if not math.isnan(row.mean):
+            if row.round != last:
+                table.add_section()
+            table.add_row(str(row.round) if row.round != last else "", row.column, *_cells(row))
+            last = row.round
+    console.print(table)
+    _print_notes(console, results, reproduction)
+    print_verdict(statements)
+
+
+def print_verdict(statements: Sequence[Statement]) -> None:
+    """Print the claims of a verdict."""
+    table = Table(title=f"sustainable: {overall(statements).value}")
+    for name in ("claim", "estimate", "interval", "unit", "answer"):
+        table.add_column(name, justify="right" if name in ("estimate", "interval") else "left")
+    for each in statements:
+        if each.found is None:
+            table.add_row(each.claim, "", "", each.unit, each.answer.value)
+        else:
+            table.add_row(each.claim, number(each.found.estimate), span(each.found), each.unit, each.answer.value)
+    Console().print(table)
+
+
+def print_points(results: Results) -> None:
+    """Print one line a point of a sweep."""
+    keys, columns = list(results.study.over), ("alive", "owners", "models", "supply", "gini")
+    table = Table(title=f"{results.study.scenario.name}: {len(results.study.points)} points by {results.study.method}")
+    for name in (*keys, *columns):
+        table.add_column(name, justify="right")
+    for point in sweep_document(results)["points"]:
+        given = [str(point["values"].get(key, "")) for key in keys]
+        table.add_row(*given, *(number(point["means"].get(name)) for name in columns))
+    Console().print(table)
+
+
+def print_comparison(names: Sequence[str], compared: Sequence[Compared]) -> None:
+    """Print two studies side by side."""
+    how = "paired by seed" if compared and compared[0].paired else "independent seeds"
+    table = Table(title=f"{names[1]} against {names[0]} ({how})")
+    for name in ("column", names[0], names[1], "difference", "interval", ""):
+        table.add_column(name, justify="left" if name in ("column", "") else "right")
+    for row in compared:
+        cells = (number(row.first.estimate), number(row.second.estimate), number(row.difference.estimate))
+        table.add_row(row.column, *cells, span(row.difference), "*" if row.clear else "")
+    Console().print(table)
+    Console().print("* the interval of the difference leaves zero out", highlight=False)
+
+
+def number(value: float | None) -> str:
+    """Write a number to four digits; nothing for what does not exist."""
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def span(interval: Interval) -> str:
+    """Write an interval's ends; nothing where one seed cannot say."""
+    if math.isnan(interval.low):
+        return ""
+    return f"{number(interval.low)} … {number(interval.high)}"
+
+
+def _interval(interval: Interval) -> dict[str, float | int | None]:
+    return {name: None if math.isnan(value) else value for name, value in asdict(interval).items()}
+
+
+def _cells(row: Measured) -> tuple[str, str, str]:
+    error = "" if row.standard_error is None else f" ± {number(row.standard_error)}"
+    golden = "" if row.golden is None else f"{row.golden.value:,.10g}"
+    return f"{number(row.mean)}{error}", golden, "" if row.verdict is None else row.verdict.value
+
+
+def _print_notes(console: Console, results: Results, reproduction: Reproduction) -> None:
+    dead = {seed: n for seed, n in zip(results.study.seeds, results.extinct_rounds(), strict=False) if n is not None}
+    if dead:
+        when = ", ".join(f"seed {seed} in round {died}" for seed, died in list(dead.items())[:5])
+        more = "" if len(dead) <= 5 else ", …"
+        console.print(
+            f"{len(dead)} of {reproduction.seeds} seeds died out ({when}{more}); means are over those alive.",
+            highlight=False,
+        )
+    if reproduction.due and reproduction.seeds < MINIMUM_SEEDS:
+        console.print(f"Too few seeds to judge the published numbers: use --seeds {MINIMUM_SEEDS} or more.")
+    elif reproduction.due:
+        agree = reproduction.checked - len(reproduction.off)
+        console.print(f"{agree} of {reproduction.checked} published numbers agree.", highlight=False)

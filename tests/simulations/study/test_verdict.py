@@ -1,0 +1,86 @@
+"""The verdict: what each answer takes, and that nothing is claimed that was not measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from derelayl_simulations.study.plan import plan
+from derelayl_simulations.study.results import Results
+from derelayl_simulations.study.statistics import Interval
+from derelayl_simulations.study.verdict import Answer, Statement, above, below, judge, last_quarter, overall
+
+from ..fakes import results_of, small
+
+
+def claims(results: Results, deviations: dict[str, list[float]] | None = None) -> dict[str, Statement]:
+    return {statement.claim.split(" (")[0]: statement for statement in judge(results, deviations)}
+
+
+def statement(answer: Answer) -> Statement:
+    return Statement("it holds", "by definition", "1", None, answer)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer"),
+    [(1.0, 2.0, Answer.NO), (-1.0, 0.4, Answer.YES), (0.0, 1.0, Answer.UNDECIDED), (np.nan, np.nan, Answer.UNDECIDED)],
+)
+def test_an_answer_takes_the_whole_interval_on_one_side(low: float, high: float, answer: Answer) -> None:
+    found = Interval(0.5, low, high, 5)
+    assert below(found, 0.5) is answer
+    opposite = {Answer.YES: Answer.NO, Answer.NO: Answer.YES}
+    assert above(found, 0.5) is opposite.get(answer, answer)
+
+
+def test_what_was_not_measured_is_not_answered(tmp_path: Path) -> None:
+    found = claims(results_of(tmp_path / "out"))
+    assert found["no tested deviation pays"].answer is Answer.NOT_MEASURED
+    assert found["honest work pays the median trainer"].answer is Answer.NOT_MEASURED
+    assert found["quality does not fall"].found is None
+
+
+def test_one_no_decides_and_one_doubt_leaves_it_open() -> None:
+    yes, no, open_, silent = (
+        statement(answer) for answer in (Answer.YES, Answer.NO, Answer.UNDECIDED, Answer.NOT_MEASURED)
+    )
+    assert overall([yes, open_, no]) is Answer.NO
+    assert overall([yes, open_]) is Answer.UNDECIDED
+    assert overall([yes, silent]) is Answer.YES
+    assert overall([silent]) is Answer.UNDECIDED
+
+
+def test_seeds_that_died_out_count_against_being_alive(tmp_path: Path) -> None:
+    results = results_of(tmp_path / "out", plan(small(verdict={"alive_share": 0.99}), range(40)))
+    alive = claims(results)["alive after 3 rounds"]
+    assert alive.found is not None
+    assert alive.found.estimate == pytest.approx(39 / 40)
+    assert alive.answer is Answer.UNDECIDED
+    assert claims(results_of(tmp_path / "some", plan(small(), range(40))))["alive after 3 rounds"].answer is Answer.YES
+    assert claims(results_of(tmp_path / "dead", plan(small(), [1])))["alive after 3 rounds"].found.estimate == 0.0  # type: ignore[union-attr]
+
+
+def test_inflation_is_judged_by_the_scenarios_own_threshold(tmp_path: Path) -> None:
+    strict = small(verdict={"inflation_below": 0.001})
+    loose = small(verdict={"inflation_below": 0.5})
+    for place, (scenario, answer) in enumerate(((strict, Answer.NO), (loose, Answer.YES))):
+        results = results_of(tmp_path / str(place), plan(scenario, range(3)))
+        threshold = scenario.verdict.inflation_below
+        assert claims(results)[f"inflation stays below {threshold:g}"].answer is answer
+
+
+def test_a_single_deviation_that_pays_decides_and_is_named(tmp_path: Path) -> None:
+    results = results_of(tmp_path / "out")
+    gains = {"lazy": [-3.0, -3.1, -2.9], "copier": [2.0, 2.1, 1.9], "sniper": [-5.0, 9.0, 9.0]}
+    found = next(each for each in judge(results, gains) if each.claim.startswith("no tested deviation"))
+    assert (found.answer, found.claim) == (Answer.NO, "no tested deviation pays (best: copier)")
+    del gains["copier"]
+    assert claims(results, gains)["no tested deviation pays"].answer is Answer.UNDECIDED
+    del gains["sniper"]
+    assert claims(results, gains)["no tested deviation pays"].answer is Answer.YES
+
+
+def test_the_last_quarter_leaves_out_what_does_not_exist() -> None:
+    table = np.array([[9.0] * 6 + [1.0, 3.0], [9.0] * 6 + [np.nan, 5.0], [np.nan] * 8])
+    np.testing.assert_array_equal(last_quarter(table), [2.0, 5.0, np.nan])
