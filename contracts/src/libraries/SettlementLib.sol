@@ -176,6 +176,8 @@ library SettlementLib {
         for (uint256 i; i < draft.seats.length; ++i) {
             address validator = draft.seats[i].validator;
             if (!draft.seats[i].revealed) {
+                // What it loses is in the pot already.
+                // slither-disable-next-line unused-return
                 model.slash(draft.id, validator);
             } else if (most > 0 && draft.revealed > 1) {
                 int256 agreement =

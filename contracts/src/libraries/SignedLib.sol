@@ -41,6 +41,8 @@ library SignedLib {
 
     /// @dev Reverts with BadSignature unless the account made that signature (r ‖ vs, EIP-2098) over the digest.
     function check(address account, bytes32 digest, bytes32 r, bytes32 vs) internal pure {
+        // What is left out only details the fault.
+        // slither-disable-next-line unused-return
         (address signer, ECDSA.RecoverError fault,) = ECDSA.tryRecover(digest, r, vs);
         if (fault != ECDSA.RecoverError.NoError || signer != account) revert ErrorsLib.BadSignature();
     }
