@@ -2,17 +2,16 @@
 pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {Test} from "forge-std/Test.sol";
-import {console} from "forge-std/console.sol";
 
 import {Checkpoint, IRelayLedger, ModelView, Phase, RoundView, Rules} from "../src/interfaces/IRelayLedger.sol";
 import {Deployment} from "./support/Deployment.sol";
 import {RelayHandler} from "./support/RelayHandler.sol";
+import {FuzzSelector, vm} from "./support/Test.sol";
 
 /// @title What holds after every call, whatever is played
 /// @notice Four invariants, each after 64 runs of 500 calls: 128,000 calls. Forge gives the invariants of one contract the
 /// same numbers to play with, hence two contracts with luck of their own.
-abstract contract RelayInvariants is Test {
+abstract contract RelayInvariants {
     uint256 internal constant SUPPLY = 10 ** 24;
     uint256 private constant SAMPLE = 1000; // calls
 
@@ -25,17 +24,27 @@ abstract contract RelayInvariants is Test {
         _token = Deployment.token(address(this), SUPPLY);
         _ledger = Deployment.ledger(_token);
         _handler = new RelayHandler(_ledger, _token, luck);
-        assertTrue(_token.transfer(address(_handler), SUPPLY / 2));
+        vm.assertTrue(_token.transfer(address(_handler), SUPPLY / 2));
         _handler.begin();
         _model = _handler.model();
-
-        bytes4[] memory selectors = new bytes4[](8);
-        for (uint256 i; i < selectors.length; ++i) {
-            selectors[i] = _pick(i);
-        }
-        targetSelector(FuzzSelector({addr: address(_handler), selectors: selectors}));
-        targetContract(address(_handler));
     }
+
+    /* WHAT FORGE ASKS BEFORE IT PLAYS */
+
+    function targetContracts() external view returns (address[] memory contracts) {
+        contracts = new address[](1);
+        contracts[0] = address(_handler);
+    }
+
+    function targetSelectors() external view returns (FuzzSelector[] memory targets) {
+        targets = new FuzzSelector[](1);
+        targets[0] = FuzzSelector({addr: address(_handler), selectors: new bytes4[](8)});
+        for (uint256 i; i < targets[0].selectors.length; ++i) {
+            targets[0].selectors[i] = _pick(i);
+        }
+    }
+
+    /* WHAT IS PLAYED */
 
     /// @dev A history in which most calls are refused, or nothing is ever settled, would say nothing.
     function test_a_fair_share_of_the_calls_succeeds() public {
@@ -43,9 +52,8 @@ abstract contract RelayInvariants is Test {
             (bool done,) = address(_handler).call(abi.encodeWithSelector(_pick(i), i));
             done; // the handler counts
         }
-        console.log("%d of %d calls succeeded, %d rounds settled", _handler.succeeded(), SAMPLE, _handler.settled());
-        assertGe(_handler.succeeded(), SAMPLE * 8 / 10, "most calls succeed");
-        assertGe(_handler.settled(), SAMPLE / 50, "rounds are settled");
+        vm.assertGe(_handler.succeeded(), SAMPLE * 8 / 10, "most calls succeed");
+        vm.assertGe(_handler.settled(), SAMPLE / 50, "rounds are settled");
     }
 
     /// @dev Rounds go on more often than anything else happens.
@@ -65,7 +73,7 @@ contract MoneyInvariantsTest is RelayInvariants {
     function invariant_the_ledger_holds_exactly_what_it_owes() public view {
         uint256 owed = _freeBalances() + _stakes() + _royalties() + _locked();
         ModelView memory model = _ledger.modelOf(_model);
-        assertEq(_token.balanceOf(address(_ledger)), owed + model.budget + model.carry);
+        vm.assertEq(_token.balanceOf(address(_ledger)), owed + model.budget + model.carry);
     }
 
     function invariant_nobody_mints_and_nothing_is_lost() public view {
@@ -74,8 +82,8 @@ contract MoneyInvariantsTest is RelayInvariants {
         for (uint256 i; i < _handler.actorCount(); ++i) {
             held += _token.balanceOf(_handler.actors(i));
         }
-        assertEq(_token.totalSupply(), SUPPLY);
-        assertEq(held, SUPPLY);
+        vm.assertEq(_token.totalSupply(), SUPPLY);
+        vm.assertEq(held, SUPPLY);
     }
 
     function _freeBalances() private view returns (uint256 sum) {
@@ -126,22 +134,22 @@ contract ConductInvariantsTest is RelayInvariants {
         RoundView memory round = _ledger.roundOf(_model);
         Rules memory rules = _handler.rules();
         bool waiting = round.phase == Phase.SETTLE || (round.phase == Phase.BID && round.bids.length == 0);
-        assertEq(round.deadline == 0, waiting, "a phase has a deadline unless nobody is late in it");
-        assertGe(round.tips.length, 1, "there is always a tip to continue");
-        assertEq(round.legs.length > 0, round.phase != Phase.BID, "legs are leased when the bidding is over");
-        assertLe(round.legs.length, round.tips.length * rules.legsPerTip);
-        assertLe(round.seats.length, rules.committeeSize);
-        if (round.phase != Phase.BID) assertGe(round.seats.length, rules.quorum);
+        vm.assertEq(round.deadline == 0, waiting, "a phase has a deadline unless nobody is late in it");
+        vm.assertGe(round.tips.length, 1, "there is always a tip to continue");
+        vm.assertEq(round.legs.length > 0, round.phase != Phase.BID, "legs are leased when the bidding is over");
+        vm.assertLe(round.legs.length, round.tips.length * rules.legsPerTip);
+        vm.assertLe(round.seats.length, rules.committeeSize);
+        if (round.phase != Phase.BID) vm.assertGe(round.seats.length, rules.quorum);
         uint256 revealed;
         for (uint256 i; i < round.seats.length; ++i) {
             if (round.seats[i].revealed) ++revealed;
         }
-        if (round.phase == Phase.SETTLE) assertGe(revealed, rules.quorum);
+        if (round.phase == Phase.SETTLE) vm.assertGe(revealed, rules.quorum);
     }
 
     function invariant_a_stranger_can_end_every_phase_and_robs_nobody() public view {
-        assertFalse(_handler.stuck(), "what was due was refused to a stranger");
-        assertFalse(_handler.robbed(), "somebody lost free balance without a call or a signature");
-        assertEq(_ledger.freeOf(_handler.stranger()), 0);
+        vm.assertFalse(_handler.stuck(), "what was due was refused to a stranger");
+        vm.assertFalse(_handler.robbed(), "somebody lost free balance without a call or a signature");
+        vm.assertEq(_ledger.freeOf(_handler.stranger()), 0);
     }
 }

@@ -2,14 +2,14 @@
 pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {Test} from "forge-std/Test.sol";
 
 import {IRelayLedger} from "../src/interfaces/IRelayLedger.sol";
 import {Deployment} from "./support/Deployment.sol";
+import {vm} from "./support/Test.sol";
 
 /// @title The vectors that the Python reference wrote
 /// @notice Formats: tests/vectors/README.md and tests/vectors/calls/README.md.
-contract VectorsTest is Test {
+contract VectorsTest {
     string private constant FOLDER = "../tests/vectors/";
     string private constant STEP = "Step(uint256 time,address sender,bytes data,bytes refused,address[] changed,uint256[] free)";
     string private constant LOOK = "Look(uint256 afterSteps,bytes data,bytes returned)";
@@ -70,9 +70,9 @@ contract VectorsTest is Test {
         uint256 histories;
         for (; vm.keyExistsJson(json, _at(histories)); ++histories) {
             _replayOne(json, _at(histories));
-            assertTrue(vm.revertToState(beginning));
+            vm.assertTrue(vm.revertToState(beginning));
         }
-        assertGt(histories, 0);
+        vm.assertGt(histories, 0);
     }
 
     function _replayOne(string memory json, string memory where) private {
@@ -87,19 +87,19 @@ contract VectorsTest is Test {
                 _look(ledger, looks[seen], string.concat(name, ", view ", vm.toString(seen)));
             }
         }
-        assertEq(seen, looks.length, "every view was asked");
+        vm.assertEq(seen, looks.length, "every view was asked");
     }
 
     /// @dev Puts the ledger where the signatures say it lies, and fills the wallets.
     function _place(string memory json, string memory where) private returns (IRelayLedger ledger) {
-        assertEq(block.chainid, vm.parseJsonUint(json, string.concat(where, ".chain_id")));
+        vm.assertEq(block.chainid, vm.parseJsonUint(json, string.concat(where, ".chain_id")));
         address place = vm.parseJsonAddress(json, string.concat(where, ".ledger"));
         vm.etch(place, address(_ledger).code);
         ledger = IRelayLedger(place);
         address[] memory accounts = vm.parseJsonAddressArray(json, string.concat(where, ".accounts"));
         uint256[] memory wallets = vm.parseJsonUintArray(json, string.concat(where, ".wallets"));
         for (uint256 i; i < accounts.length; ++i) {
-            assertTrue(_token.transfer(accounts[i], wallets[i]));
+            vm.assertTrue(_token.transfer(accounts[i], wallets[i]));
             vm.prank(accounts[i]);
             _token.approve(place, type(uint256).max);
         }
@@ -109,17 +109,17 @@ contract VectorsTest is Test {
         vm.warp(step.time);
         vm.prank(step.sender);
         (bool done, bytes memory returned) = address(ledger).call(step.data);
-        assertEq(done, step.refused.length == 0, name);
-        if (!done) assertEq(returned, step.refused, name);
+        vm.assertEq(done, step.refused.length == 0, name);
+        if (!done) vm.assertEq(returned, step.refused, name);
         for (uint256 i; i < step.changed.length; ++i) {
-            assertEq(ledger.freeOf(step.changed[i]), step.free[i], name);
+            vm.assertEq(ledger.freeOf(step.changed[i]), step.free[i], name);
         }
     }
 
     function _look(IRelayLedger ledger, Look memory look, string memory name) private view {
         (bool done, bytes memory returned) = address(ledger).staticcall(look.data);
-        assertTrue(done, name);
-        assertEq(returned, look.returned, name);
+        vm.assertTrue(done, name);
+        vm.assertEq(returned, look.returned, name);
     }
 
     /* TREES */
@@ -133,11 +133,11 @@ contract VectorsTest is Test {
             for (uint256 i; i < leaves.length; ++i) {
                 bytes32 leaf = sha256(bytes.concat(hex"00", _bytes(leaves[i])));
                 bytes32[] memory path = _path(json, string.concat(_at(tree), ".paths[", vm.toString(i), "]"));
-                assertTrue(_ledger.verifyLeaf(root, leaf, i, leaves.length, path));
+                vm.assertTrue(_ledger.verifyLeaf(root, leaf, i, leaves.length, path));
                 ++proven;
             }
         }
-        assertGt(proven, 30);
+        vm.assertGt(proven, 30);
     }
 
     function test_no_forged_proof_passes() public view {
@@ -151,9 +151,9 @@ contract VectorsTest is Test {
             uint256 count = vm.parseJsonUint(json, string.concat(where, ".count"));
             string[] memory path = vm.parseJsonStringArray(json, string.concat(where, ".path"));
             if (!_areWords(path)) continue; // a node of another length cannot even be passed to the contract
-            assertFalse(_ledger.verifyLeaf(root, leaf, index, count, _words(path)), where);
+            vm.assertFalse(_ledger.verifyLeaf(root, leaf, index, count, _words(path)), where);
         }
-        assertGt(refused, 3);
+        vm.assertGt(refused, 3);
     }
 
     function test_headers_and_chunks_of_manifests_are_proven() public view {
@@ -168,7 +168,7 @@ contract VectorsTest is Test {
                 _prove(json, root, where);
             }
         }
-        assertGt(manifest, 0);
+        vm.assertGt(manifest, 0);
     }
 
     function _prove(string memory json, bytes32 root, string memory where) private view {
@@ -176,7 +176,7 @@ contract VectorsTest is Test {
         bytes32 leaf = sha256(bytes.concat(hex"00", content));
         uint256 index = vm.parseJsonUint(json, string.concat(where, ".index"));
         uint256 count = vm.parseJsonUint(json, string.concat(where, ".count"));
-        assertTrue(_ledger.verifyLeaf(root, leaf, index, count, _path(json, string.concat(where, ".path"))), where);
+        vm.assertTrue(_ledger.verifyLeaf(root, leaf, index, count, _path(json, string.concat(where, ".path"))), where);
     }
 
     function _path(string memory json, string memory where) private pure returns (bytes32[] memory) {
@@ -198,7 +198,7 @@ contract VectorsTest is Test {
     }
 
     function _word(string memory digits) private pure returns (bytes32) {
-        assertEq(bytes(digits).length, HEX_DIGITS_OF_A_HASH);
+        vm.assertEq(bytes(digits).length, HEX_DIGITS_OF_A_HASH);
         return bytes32(_bytes(digits));
     }
 

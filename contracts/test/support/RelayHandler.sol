@@ -2,7 +2,6 @@
 pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {Test} from "forge-std/Test.sol";
 
 import {
     IRelayLedger,
@@ -19,12 +18,13 @@ import {
 import {UNAVAILABLE, WHOLE_MODEL} from "../../src/libraries/ConstantsLib.sol";
 import {Messages} from "./Messages.sol";
 import {Orders} from "./Orders.sol";
+import {vm} from "./Test.sol";
 
 /// @title Plays plausible histories
 /// @notice One model, a few actors that bid, judge, buy and cheat, and a stranger who only enforces deadlines. Every
 /// function does something that fits the state; `seed` decides what. What forge calls is `play`, `keepAccount` and
 /// `cheat`.
-contract RelayHandler is Test {
+contract RelayHandler {
     uint256 private constant ACTORS = 10;
     uint256 private constant FREE = 10 ** 9;
     uint256 private constant WALLET = 10 ** 12;
@@ -32,7 +32,7 @@ contract RelayHandler is Test {
     IRelayLedger public immutable ledger;
     IERC20 public immutable token;
     bytes32 public immutable model;
-    address public immutable stranger = makeAddr("stranger");
+    address public immutable stranger = vm.addr(uint256(keccak256("stranger")));
 
     address[] public actors;
     bytes32[] public roots;

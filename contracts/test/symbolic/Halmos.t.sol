@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Test} from "forge-std/Test.sol";
-
 import {Phase, VoidReason} from "../../src/interfaces/IRelayLedger.sol";
 import {BPS} from "../../src/libraries/ConstantsLib.sol";
 import {Packed} from "../../src/libraries/PackedLib.sol";
@@ -10,11 +8,12 @@ import {PaymentLib} from "../../src/libraries/PaymentLib.sol";
 import {RoyaltyLib} from "../../src/libraries/RoyaltyLib.sol";
 import {SettlementLib} from "../../src/libraries/SettlementLib.sol";
 import {StoredModel, StoredRound} from "../../src/libraries/StoredTypes.sol";
+import {vm} from "../support/Test.sol";
 
 /// @title What halmos proves for all amounts
 /// @notice The committee's verdict is fixed, the money is not: a round of two legs (selected, not selected) and three
 /// seats (two that agree, one that is silent) whose bids, deposits, carry and slashed stake are symbols.
-contract HalmosTest is Test {
+contract HalmosTest {
     bytes32 private constant MODEL = bytes32(uint256(2));
     bytes32 private constant PARENT = bytes32(uint256(1));
     address private constant OWNER = address(0x10);
