@@ -15,6 +15,9 @@ from derelayl_protocol.ledger.transitions import mermaid
 
 ROOT = Path(__file__).parents[1]
 DOCS = {path.name: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+MOST_COLUMNS = 120
+"""Of a line of a document, in characters; a row of a table and a web address cannot be broken."""
+
 ALL = "\n".join(DOCS.values())
 
 
@@ -46,6 +49,16 @@ def test_links_between_documents_lead_somewhere() -> None:
         folder = ROOT if (ROOT / name).exists() else ROOT / "docs"
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
             assert (folder / target).exists(), f"{name} links to {target}"
+
+
+def test_no_line_of_prose_or_code_is_longer_than_a_screen_is_wide() -> None:
+    too_long = [
+        f"{name}:{number}"
+        for name, text in DOCS.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if len(line) > MOST_COLUMNS and not line.startswith("|") and "https://" not in line
+    ]
+    assert too_long == []
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
