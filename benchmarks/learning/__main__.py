@@ -5,7 +5,7 @@
 A quick run measures the smallest configuration of each table and writes nothing. A full run appends every finished case
 to results/learning.partial.jsonl; `--resume` goes on from there, with cases of the same commit only unless
 `--any-commit` is given. At the end of each table come results/learning-TABLE.json, docs/images/learning-TABLE.png and
-the table in docs/LEARNING.md. `--docs` only draws these from the JSON again.
+the table in docs/LEARNING-TABLES.md. `--docs` only draws these from the JSON again.
 """
 
 from __future__ import annotations

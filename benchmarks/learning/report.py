@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parents[2] / "docs"
-DOCUMENT = DOCS / "LEARNING.md"
+DOCUMENT = DOCS / "LEARNING-TABLES.md"
 IMAGES = DOCS / "images"
 
 MOST_PANELS, LEAST_SHARE = 7, 0.05
@@ -28,12 +29,15 @@ ROW_INCHES, PANEL_INCHES = 0.24, 3.4
 FEW_CASES, PANELS_BESIDE = 8, 4
 """Of a table with few cases no more panels stand beside each other."""
 
+COLUMNS = 120
+"""Of a line in a document that is not a row of a table."""
+
 RIVAL_COLOUR = "tab:orange"
 
 
 def redraw(tables: Iterable[str], results: Path = RESULTS, document: Path = DOCUMENT, images: Path = IMAGES) -> None:
     """Write the picture and the part of the document of each table that has results."""
-    text = document.read_text(encoding="utf-8") if document.exists() else "# Learning, measured\n"
+    text = document.read_text(encoding="utf-8") if document.exists() else "# Learning: the tables\n"
     for name in tables:
         path = results / f"learning-{name}.json"
         if not path.exists():
@@ -78,7 +82,7 @@ def markdown(rows: Sequence[Row]) -> str:
     note = f"Medians of {' or '.join(map(str, runs))} runs, in brackets least and greatest"
     if rivals:
         note += f"; × is the ratio to {' or '.join(rivals)}, with its own least and greatest"
-    return "\n".join([*lines, "", f"{note}. Commit {', '.join(commits)}."])
+    return "\n".join([*lines, "", *textwrap.wrap(f"{note}. Commit {', '.join(commits)}.", COLUMNS)])
 
 
 def show(rows: Sequence[Row]) -> None:

@@ -20,7 +20,7 @@ from benchmarks.learning.harness import (
     measure_all,
     rows_of,
 )
-from benchmarks.rows import Row, row
+from benchmarks.rows import RESULTS, Row, row
 
 from derelayl_training.loaders import image_sets
 
@@ -119,11 +119,17 @@ def test_the_document_keeps_what_stands_outside_the_markers() -> None:
 def test_pictures_and_tables_come_from_the_results(tmp_path: Path) -> None:
     rows = [row("a", "peak", "MiB", [2.0], "b", [4.0]), row("a", "accuracy", "share", [0.7, 0.8, 0.9])]
     (tmp_path / "learning-memory.json").write_text(json.dumps(rows))
-    report.redraw(["memory", "relay"], tmp_path, tmp_path / "LEARNING.md", tmp_path / "images")
-    text = (tmp_path / "LEARNING.md").read_text()
+    report.redraw(["memory", "relay"], tmp_path, tmp_path / "TABLES.md", tmp_path / "images")
+    text = (tmp_path / "TABLES.md").read_text()
     assert "| a | 2, ×0.5 | 0.8 [0.7 … 0.9] |" in text
     assert "relay" not in text
     assert (tmp_path / "images" / "learning-memory.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_the_committed_table_is_made_of_the_committed_results(name: str) -> None:
+    rows = json.loads((RESULTS / f"learning-{name}.json").read_text(encoding="utf-8"))
+    assert report.markdown(rows) in report.DOCUMENT.read_text(encoding="utf-8")
 
 
 def test_a_failed_run_of_flower_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
