@@ -14,7 +14,10 @@ from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger.transitions import mermaid
 
 ROOT = Path(__file__).parents[1]
-DOCS = {path.name: path.read_text() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+DOCS = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))
+}
 MOST_COLUMNS = 120
 """Of a line of a document, in characters; a row of a table and a web address cannot be broken."""
 
@@ -22,7 +25,7 @@ ALL = "\n".join(DOCS.values())
 
 
 def test_the_phases_in_the_architecture_are_the_transition_table() -> None:
-    assert mermaid().strip() in DOCS["ARCHITECTURE.md"]
+    assert mermaid().strip() in DOCS["docs/ARCHITECTURE.md"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -35,20 +38,28 @@ def test_every_command_has_help_and_a_place_in_the_documents(name: str) -> None:
 
 def test_the_wire_protocols_are_documented() -> None:
     for protocol in (MANIFEST_PROTOCOL, CHUNKS_PROTOCOL):
-        assert protocol in DOCS["PROTOCOL.md"]
+        assert protocol in DOCS["docs/PROTOCOL.md"]
 
 
 def test_reasons_named_in_the_protocol_exist() -> None:
-    named = set(re.findall(r"\b(?:Wrong|Too|Bad|Already|Zero|No[tA-Z])[A-Za-z]*[a-z]\b", DOCS["PROTOCOL.md"]))
+    named = set(re.findall(r"\b(?:Wrong|Too|Bad|Already|Zero|No[tA-Z])[A-Za-z]*[a-z]\b", DOCS["docs/PROTOCOL.md"]))
     known = {reason.value for reason in Reason}
     assert {name for name in named if name in known} >= {"WrongOrder", "WrongSeatOrder", "TooEarly", "BadScores"}
 
 
 def test_links_between_documents_lead_somewhere() -> None:
     for name, text in DOCS.items():
-        folder = ROOT if (ROOT / name).exists() else ROOT / "docs"
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
-            assert (folder / target).exists(), f"{name} links to {target}"
+        for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+            file = (ROOT / name).parent / target if target else ROOT / name
+            assert file.exists(), f"{name} links to {target}"
+            if heading:
+                assert heading in anchors(file.read_text(encoding="utf-8")), f"{name} links to {target}#{heading}"
+
+
+def anchors(text: str) -> set[str]:
+    """Names by which a page shows its headings: lower case, spaces as hyphens, no punctuation."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_no_line_of_prose_or_code_is_longer_than_a_screen_is_wide() -> None:
