@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,12 @@ def test_no_line_of_prose_or_code_is_longer_than_a_screen_is_wide() -> None:
         if len(line) > MOST_COLUMNS and not line.startswith("|") and "https://" not in line
     ]
     assert too_long == []
+
+
+def test_the_citation_is_of_the_citation_file_format() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.citation-file-format"]
+    done = subprocess.run([*command, str(ROOT / "CITATION.cff")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
