@@ -20,7 +20,7 @@ from derelayl_node.evm.deploy import creation_code
 from derelayl_node.evm.typed_data import domain_separator
 from derelayl_node.keys import sign_digest
 from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.types import Address
+from derelayl_protocol.types import Address, LedgerId
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
 FORGE = CONTRACTS / "node_modules" / ".bin" / "forge"
@@ -103,7 +103,7 @@ class NaiveGame:
         nonce = int.from_bytes(self.evm.call(self.ledger, _data("nonces(address)", seat)))
         words = ["bytes32", "address", "uint256", "bytes32", "uint256"]
         message = keccak(encode(words, [COMMIT_TYPE, seat, self.number, seal, nonce]))
-        domain = domain_separator(CHAIN_ID, Address("0x" + self.ledger.hex()))
+        domain = domain_separator(LedgerId(CHAIN_ID, Address("0x" + self.ledger.hex())))
         signature = sign_digest(KEYS[seat], keccak(b"\x19\x01" + domain + message))
         return signature[:64] + bytes([27 + signature[64]])
 

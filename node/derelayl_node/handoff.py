@@ -27,7 +27,7 @@ from derelayl_protocol.checkpoint.manifest import (
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.state import LegEntry
-from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Root
+from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, LedgerId, ModelId, Root
 from derelayl_training.jobs import Architecture, Record, WeightsFile
 
 from .evm.typed_data import compact_signature
@@ -54,14 +54,6 @@ MAX_REMEMBERED_FETCHES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerIdentity:
-    """Which ledger a signature is for."""
-
-    chain_id: int
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
 class Taken:
     """A checkpoint that lies in the store with every byte checked.
 
@@ -73,22 +65,22 @@ class Taken:
 
 
 def make_checkpoint(
-    store: CheckpointStore, key: NodeKey, identity: LedgerIdentity, header: Callable[..., Header], weights: WeightsFile
+    store: CheckpointStore, key: NodeKey, ledger: LedgerId, header: Callable[..., Header], weights: WeightsFile
 ) -> SignedChild:
     """Cut weights into chunks, keep those, complete the header with their table, and sign. Blocking: use a thread."""
     tensors, chunks = split_weights(weights, store)
-    return sign_checkpoint(key, identity, Manifest(header(tensors=tensors), chunks))
+    return sign_checkpoint(key, ledger, Manifest(header(tensors=tensors), chunks))
 
 
-def sign_checkpoint(key: NodeKey, identity: LedgerIdentity, unsigned: Manifest) -> SignedChild:
+def sign_checkpoint(key: NodeKey, ledger: LedgerId, unsigned: Manifest) -> SignedChild:
     """Sign a manifest whose chunks lie in the store."""
     root = root_of(unsigned)
-    signature = sign_digest(key, signed_digest(identity, unsigned.header, root))
+    signature = sign_digest(key, signed_digest(ledger, unsigned.header, root))
     return SignedChild(root, encode_manifest(replace(unsigned, signature=signature)))
 
 
 def keep_genesis(
-    store: CheckpointStore, key: NodeKey, identity: LedgerIdentity, architecture: Architecture, weights: WeightsFile
+    store: CheckpointStore, key: NodeKey, ledger: LedgerId, architecture: Architecture, weights: WeightsFile
 ) -> Root:
     """Keep a first checkpoint; with its root a model can be created on the ledger. Blocking: use a thread."""
     header = partial(
@@ -102,20 +94,20 @@ def keep_genesis(
         parameters=architecture.parameters,
         training={},
     )
-    genesis = make_checkpoint(store, key, identity, header, weights)
+    genesis = make_checkpoint(store, key, ledger, header, weights)
     store.put_manifest(genesis.root, genesis.manifest)
     return genesis.root
 
 
-def signed_digest(identity: LedgerIdentity, header: Header, root: Root) -> bytes:
+def signed_digest(ledger: LedgerId, header: Header, root: Root) -> bytes:
     """What the trainer of a checkpoint signs."""
     parent = header.parents[0] if header.parents else NO_ROOT
-    return leg_digest(identity.chain_id, identity.address, header.model, header.round, parent, root)
+    return leg_digest(ledger, header.model, header.round, parent, root)
 
 
-def check_signature(identity: LedgerIdentity, root: Root, manifest: Manifest) -> None:
+def check_signature(ledger: LedgerId, root: Root, manifest: Manifest) -> None:
     """Whether the trainer that the header names signed it. Raises PeerFault: whoever sent the manifest changed it."""
-    signer = recover_address(signed_digest(identity, manifest.header, root), manifest.signature)
+    signer = recover_address(signed_digest(ledger, manifest.header, root), manifest.signature)
     if signer != manifest.header.trainer:
         raise PeerFault(f"the manifest is signed by {signer}, its trainer is {manifest.header.trainer}")
 
@@ -128,13 +120,13 @@ class Handoff:
         network: PeerNetwork,
         store: CheckpointStore,
         key: NodeKey,
-        identity: LedgerIdentity,
+        ledger: LedgerId,
         cache: Path,
     ) -> None:
         self._network = network
         self._store = store
         self._key = key
-        self._identity = identity
+        self._ledger = ledger
         self._cache = cache
         self._taking: dict[Root, trio.Lock] = {}
         self._fetched: dict[Root, int] = {}
@@ -201,7 +193,7 @@ class Handoff:
             parameters=parent.header.parameters,
             training=record,
         )
-        return await trio.to_thread.run_sync(make_checkpoint, self._store, self._key, self._identity, header, weights)
+        return await trio.to_thread.run_sync(make_checkpoint, self._store, self._key, self._ledger, header, weights)
 
     async def compose(
         self, model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, second: Root, record: Record
@@ -224,7 +216,7 @@ class Handoff:
             training=record,
             tensors=parent.header.tensors,
         )
-        return sign_checkpoint(self._key, self._identity, Manifest(header, compose(parent, parse_manifest(wire))))
+        return sign_checkpoint(self._key, self._ledger, Manifest(header, compose(parent, parse_manifest(wire))))
 
     async def publish(self, model: ModelId, round_number: int, child: SignedChild) -> None:
         """Serve this account's child from now on, and tell the peers. Raises StoreFull."""
@@ -273,7 +265,7 @@ class Handoff:
             hints=hints,
             deadline_seconds=deadline_seconds,
             verify=verify,
-            authenticate=partial(check_signature, self._identity, root),
+            authenticate=partial(check_signature, self._ledger, root),
         )
         self.bytes_fetched += result.bytes_fetched
         self._remember(root, result.bytes_fetched)
@@ -296,4 +288,4 @@ class Handoff:
             path.unlink(missing_ok=True)
 
 
-__all__ = ["FetchFailed", "Handoff", "LedgerIdentity", "Taken"]
+__all__ = ["FetchFailed", "Handoff", "Taken"]

@@ -28,7 +28,7 @@ from .api.status import NodeStatus, Work
 from .evm.client import EvmLedger, open_ledger
 from .evm.deploy import NetworkAddresses
 from .evm.typed_data import recoverer, signer
-from .handoff import FetchFailed, Handoff, LedgerIdentity
+from .handoff import FetchFailed, Handoff
 from .journal import Journal
 from .keys import NodeKey
 from .lineage.follower import Progress, follow
@@ -75,10 +75,7 @@ class SystemClock:
 async def open_network_ledger(network: Network, key: NodeKey, home: Path) -> EvmLedger:
     """The ledger that a network file names, with this account's outbox in `home`. Raises LedgerUnavailable."""
     addresses = NetworkAddresses(
-        chain_id=network.chain_id,
-        token=Address(network.token),
-        ledger=Address(network.ledger),
-        start_block=network.start_block,
+        ledger=network.ledger_id, token=Address(network.token), start_block=network.start_block
     )
     await trio.Path(home).mkdir(parents=True, exist_ok=True)
     return await open_ledger(network.chain_url, key, addresses, home / "outbox.sqlite")
@@ -142,7 +139,7 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
         open_trainer(settings.data, compute=settings.compute(), on_progress=activity.leg_progressed)
     )
     doorkeeper = Doorkeeper(model, ledger, ledger, lambda: watch.latest, store, clock)
-    recover = recoverer(network.chain_id, Address(network.ledger))
+    recover = recoverer(network.ledger_id)
 
     def check(entry: SignedEntry) -> None:
         if watch.latest is None:
@@ -162,8 +159,7 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
             check_entry=check,
         )
     )
-    identity = LedgerIdentity(network.chain_id, Address(network.ledger))
-    handoff = Handoff(peers, store, key, identity, home / "weights")
+    handoff = Handoff(peers, store, key, network.ledger_id, home / "weights")
     return Peer(settings, network, key, model, ledger, watch, store, index, trainer, peers, handoff, activity, clock)
 
 
@@ -193,7 +189,7 @@ class Peer:
         state = await self.ledger.model(self.model)
         self._owner = OwnerRole(self.ledger, self.model)
         await self._owner.join(state)
-        recover = recoverer(self.shared.chain_id, Address(self.shared.ledger))
+        recover = recoverer(self.shared.ledger_id)
         self._watcher = WatcherRole(self.ledger, self.handoff, self.model, recover)
         self._relayer: RelayerRole | None = None
         journal, submission = Journal(self.settings.home / "journal"), self._submission(state.rules)
@@ -231,7 +227,7 @@ class Peer:
 
     def app(self) -> FastAPI:
         """The node's REST API."""
-        chain = Chain(self.shared.name, self.shared.chain_id, Address(self.shared.ledger))
+        chain = Chain(self.shared.name, self.shared.ledger_id)
         return create_app(self.index, chain=chain, manifests=self.store.manifest, status=self.status)
 
     def status(self) -> NodeStatus:
@@ -289,7 +285,7 @@ class Peer:
     def _submission(self, rules: Rules) -> Submission:
         if self.settings.submission == "direct":
             return DirectSubmission(self.ledger)
-        sign = signer(self.key, self.shared.chain_id, Address(self.shared.ledger))
+        sign = signer(self.key, self.shared.ledger_id)
         return RelayedSubmission(self.ledger, self.ledger, self.network, self.clock, rules, sign)
 
     def _validator(self, journal: Journal, submission: Submission) -> ValidatorRole:

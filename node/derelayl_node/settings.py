@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.types import Address, ModelId
+from derelayl_protocol.types import Address, LedgerId, ModelId
 from derelayl_training.compute import Compute, Precision
 from derelayl_training.recipe import Recipe, make_recipe, parse_pairs
 
@@ -64,6 +64,11 @@ class Network(BaseModel):
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "file"
             raise LocalFault(f"{path}: {field}: {first['msg']}; get the file from the network's founder") from None
+
+    @property
+    def ledger_id(self) -> LedgerId:
+        """The network's ledger."""
+        return LedgerId(self.chain_id, Address(self.ledger))
 
     def write(self, path: Path) -> None:
         """Write the file atomically."""

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NewType
 
 Address = NewType("Address", str)
 """A ledger account: ``0x`` and 40 lower-case hex digits (no checksum case inside the protocol)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerId:
+    """Which ledger: its contract on a chain with this EIP-155 id. Every signature is for one ledger."""
+
+    chain_id: int
+    address: Address
+
 
 Digest = NewType("Digest", bytes)
 """BLAKE3-256 of one chunk, 32 bytes."""

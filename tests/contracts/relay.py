@@ -20,7 +20,7 @@ from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import SignedMessage
-from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
+from derelayl_protocol.types import Address, LedgerId, ModelId, Ppm, Root, Wei
 
 from .evm import CHAIN_ID, SUPPLY, Evm, Reverted, account, account_key, artifact
 from .storage import Storage
@@ -82,6 +82,7 @@ class Relay:
         self.libraries = {name: _spelt(self.evm.deploy(creation_code(name))) for name in LIBRARIES}
         self.ledger = self.deploy_ledger(self.token)
         self.address = _spelt(self.ledger)
+        self.ledger_id = LedgerId(CHAIN_ID, self.address)
         self.codec = Codec(artifact("RelayLedger")["abi"])
         self.gas = 0  # of the latest command
         self._rounds: dict[ModelId, state.RoundView] = {}  # what `round` answered since the latest command
@@ -93,7 +94,7 @@ class Relay:
     def signature(self, message: SignedMessage, signer: Address | NodeKey) -> bytes:
         """Sign a message for this ledger."""
         key = signer if isinstance(signer, NodeKey) else KEYS[signer]
-        return sign_message(key, message, CHAIN_ID, self.address)
+        return sign_message(key, message, self.ledger_id)
 
     def fork(self) -> Relay:
         """Copy the ledger and its chain; the two go on apart."""

@@ -32,7 +32,7 @@ from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 from .driver import ACCOUNTS, Driver, Kind
 from .envelopes import Signer
-from .evm import CHAIN_ID, START
+from .evm import START
 from .relay import RULES, TRAINERS, VALIDATORS, WALLET, Relay, root
 
 STEPS_OF_A_SEED = 2_000
@@ -80,7 +80,7 @@ class Pair:
     owners: tuple[Address, ...] = ACCOUNTS
 
     def __post_init__(self) -> None:
-        self.recover = recoverer(CHAIN_ID, self.relay.address)
+        self.recover = recoverer(self.relay.ledger_id)
         self.storage = self.relay.storage()
 
     def execute(self, sender: Address, command: commands.Command) -> Outcome:

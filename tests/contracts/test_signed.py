@@ -15,7 +15,6 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Timestamp, Wei
 
-from .evm import CHAIN_ID
 from .game import Game
 from .orders import commitment
 from .relay import CREATOR, KEYS, RULES, TRAINERS, VALIDATORS, account
@@ -99,16 +98,16 @@ def test_one_wrong_bid_refuses_all(bidding: Game, change: dict[str, object], rea
 def test_a_bid_signed_for_another_place(bidding: Game, place: str) -> None:
     right = bid(bidding, FIRST)
     message = BidMessage(bidding.model, 1, right.segment, right.amount, right.expiry)
-    chain, ledger = CHAIN_ID, bidding.relay.address
+    ledger = bidding.relay.ledger_id
     if place == "another round":
         message = replace(message, round=2)
     elif place == "another model":
         message = replace(message, model=bytes(32))
     elif place == "another ledger":
-        ledger = CREATOR
+        ledger = replace(ledger, address=CREATOR)
     else:
-        chain += 1
-    wrong = replace(right, signature=sign_message(KEYS[FIRST], message, chain, ledger))
+        ledger = replace(ledger, chain_id=ledger.chain_id + 1)
+    wrong = replace(right, signature=sign_message(KEYS[FIRST], message, ledger))
     bidding.refuses(Reason.BAD_SIGNATURE, RELAYER, commands.BidBySig, (wrong,))
 
 

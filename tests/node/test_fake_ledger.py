@@ -19,18 +19,18 @@ from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
 from derelayl_protocol.ledger.events import Deposited
 from derelayl_protocol.ledger.rules import model_id
-from derelayl_protocol.types import Address, ModelId, Root, Wei
+from derelayl_protocol.types import Address, LedgerId, ModelId, Root, Wei
 
 from .conformance.ledger import FUNDS, GENESIS, RULES, LedgerWorld, check_ledger
 
 KEYS = tuple(NodeKey(bytes([number]) * 32) for number in (1, 2, 3))
 ALICE, BOB, CAROL = (key.address for key in KEYS)
-IDENTITY = (1, Address("0x" + "1e" * 20))
+LEDGER = LedgerId(1, Address("0x" + "1e" * 20))
 
 
 def new_chain(clock: FakeClock | None = None, *, blocks_per_batch: int = 256) -> FakeChain:
     wallets = dict.fromkeys((ALICE, BOB, CAROL), FUNDS)
-    recover = recoverer(*IDENTITY)
+    recover = recoverer(LEDGER)
     return FakeChain(wallets, clock or FakeClock(), blocks_per_batch=blocks_per_batch, recover=recover)
 
 
@@ -42,7 +42,7 @@ async def fake_world(blocks_per_batch: int) -> AsyncIterator[LedgerWorld]:
     async def reorg(depth: int) -> None:
         chain.reorg(depth)
 
-    yield LedgerWorld([chain.account(key.address) for key in KEYS], KEYS, IDENTITY, clock.advance, reorg)
+    yield LedgerWorld([chain.account(key.address) for key in KEYS], KEYS, LEDGER, clock.advance, reorg)
 
 
 # --- ledger -----------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from derelayl_protocol.checkpoint.manifest import (
     root_of,
 )
 from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_protocol.types import WHOLE_MODEL, LedgerId
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "manifest"
 MEBIBYTE = limits.MAX_CHUNK_BYTES
@@ -248,7 +248,7 @@ def test_a_signature_recovers_to_its_signer(case):
     manifest = parse_manifest(case["wire"].encode())
     model, round_number = manifest.header.model, manifest.header.round
     parent, child = bytes.fromhex(case["parent"]), bytes.fromhex(case["root"])
-    found = leg_digest(case["chain_id"], case["ledger"], model, round_number, parent, child)
+    found = leg_digest(LedgerId(case["chain_id"], case["ledger"]), model, round_number, parent, child)
     assert found.hex() == case["leg_digest"]
     key = PublicKey.from_signature_and_message(manifest.signature, found, hasher=None)
     assert "0x" + keccak(key.format(compressed=False)[1:])[-20:].hex() == case["signer"] == manifest.header.trainer
@@ -268,7 +268,7 @@ def test_the_root_is_that_of_the_specification():
 
 def test_the_leg_digest_is_that_of_the_specification():
     data = b"derelayl/leg/1\x00" + bytes(31) + b"\x07" + b"\x11" * 20 + b"\x22" * 32 + bytes(7) + b"\x05" + b"\x33" * 64
-    found = leg_digest(7, "0x" + "11" * 20, b"\x22" * 32, 5, b"\x33" * 32, b"\x33" * 32)
+    found = leg_digest(LedgerId(7, "0x" + "11" * 20), b"\x22" * 32, 5, b"\x33" * 32, b"\x33" * 32)
     assert found == hashlib.sha256(data).digest()
 
 

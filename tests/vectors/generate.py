@@ -28,7 +28,7 @@ from derelayl_protocol.checkpoint.manifest import (
 )
 from derelayl_protocol.checkpoint.merkle import MembershipProof, audit_path, leaf_hash, root
 from derelayl_protocol.encoding import encode
-from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Root
+from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, LedgerId, ModelId, Root
 
 HERE = Path(__file__).parent
 
@@ -200,7 +200,7 @@ def signed(header: Header, chunks: tuple[Chunk, ...]) -> Manifest:
 def digest_of(manifest: Manifest) -> bytes:
     """Return the leg digest for the test ledger."""
     header = manifest.header
-    return leg_digest(CHAIN_ID, LEDGER, header.model, header.round, parent_of(manifest), root_of(manifest))
+    return leg_digest(LedgerId(CHAIN_ID, LEDGER), header.model, header.round, parent_of(manifest), root_of(manifest))
 
 
 def parent_of(manifest: Manifest) -> Root:

@@ -14,7 +14,7 @@ from eth_utils import keccak
 
 from derelayl_protocol.checkpoint.manifest import leg_digest
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
-from derelayl_protocol.types import Address
+from derelayl_protocol.types import Address, LedgerId
 
 CHAIN_ID = 31337
 LEDGER = Address("0x" + "1e" * 20)
@@ -45,7 +45,7 @@ def address(name: str) -> Address:
 def digest(message: SignedMessage) -> bytes:
     """Return the 32 bytes that are signed."""
     if isinstance(message, HandOverMessage):
-        return leg_digest(CHAIN_ID, LEDGER, message.model, message.round, message.parent, message.child)
+        return leg_digest(LedgerId(CHAIN_ID, LEDGER), message.model, message.round, message.parent, message.child)
     types = TYPES[type(message)]
     (fields,) = types.values()
     values: dict[str, Any] = {field["name"]: getattr(message, field["name"]) for field in fields}

@@ -25,8 +25,8 @@ def show_health(context: Context, response: Response) -> HealthView:
     health = HealthView(
         status="ok",
         network=context.chain.network,
-        chain_id=context.chain.chain_id,
-        ledger=context.chain.ledger,
+        chain_id=context.chain.ledger.chain_id,
+        ledger=context.chain.ledger.address,
         chain_reachable=status.chain_reachable,
         head_block=head.block,
         events=head.events,

@@ -15,7 +15,7 @@ from rich.tree import Tree
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.types import ModelId, Root
+from derelayl_protocol.types import Address, LedgerId, ModelId, Root
 
 from ..api.app import create_app
 from ..api.server import serve
@@ -132,7 +132,7 @@ def _fetch_from(index: LineageIndex, shared: Network) -> Callable[[LedgerReferen
     """Read events from an index that was just built from the chain itself."""
 
     def fetch(place: LedgerReference) -> Event | None:
-        if (place.chain_id, place.ledger) != (shared.chain_id, shared.ledger):
+        if LedgerId(place.chain_id, Address(place.ledger)) != shared.ledger_id:
             return None
         block, transaction = bytes.fromhex(place.block_hash[2:]), bytes.fromhex(place.transaction_hash[2:])
         return index.event(block, transaction, place.log_index)

@@ -19,14 +19,14 @@ from derelayl_protocol.ledger.commands import BuyAccess, CreateModel
 from derelayl_protocol.ledger.events import ModelCreated
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import ModelState
-from derelayl_protocol.types import Address, ModelId, Root, Wei
+from derelayl_protocol.types import ModelId, Root, Wei
 from derelayl_training.exits.pulled import description_file, keep_pulled, pull_target
 from derelayl_training.jobs import Architecture
 
 from ..demo.report import WEI_PER_TOKEN, short
 from ..devnet.founding import devnet_rules
 from ..evm.client import EvmLedger
-from ..handoff import Handoff, LedgerIdentity, keep_genesis
+from ..handoff import Handoff, keep_genesis
 from ..keys import NodeKey, load_key_file
 from ..lineage import queries
 from ..network.host import open_network
@@ -201,8 +201,7 @@ async def _create(
     store = FileStore(home / "store")
     async with open_trainer("") as trainer:
         weights = await trainer.genesis(architecture, seed, home / "genesis.safetensors")
-    identity = LedgerIdentity(shared.chain_id, Address(shared.ledger))
-    genesis = await trio.to_thread.run_sync(keep_genesis, store, key, identity, architecture, weights)
+    genesis = await trio.to_thread.run_sync(keep_genesis, store, key, shared.ledger_id, architecture, weights)
     await trio.Path(weights.path).unlink()
     ledger = await open_network_ledger(shared, key, home)
     try:
@@ -243,9 +242,8 @@ async def _pull(
     root = _accepted(state, model_id, wanted)
     key = await trio.to_thread.run_sync(buyer) if state.rules.access_fee else NodeKey.generate()
     store = FileStore(cache / "store")
-    identity = LedgerIdentity(shared.chain_id, Address(shared.ledger))
     async with open_network(key.secret, store=store, models=[model_id], bootstrap=shared.bootstrap) as peers:
-        handoff = Handoff(peers, store, key, identity, cache / "weights")
+        handoff = Handoff(peers, store, key, shared.ledger_id, cache / "weights")
         taken = await handoff.take(root, PULL_SECONDS)
         assembled = await handoff.weights(root)
         await trio.to_thread.run_sync(keep_pulled, assembled, target, root, taken.manifest.header)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import trio
 
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.types import Address, ModelId, Root
+from derelayl_protocol.types import ModelId, Root
 
 from ..evm.client import EvmLedger
 from ..keys import NodeKey
@@ -55,7 +55,7 @@ async def catch_up(ledger: EvmLedger, index: LineageIndex) -> None:
 
 def chain_of(network: Network) -> Chain:
     """The ledger that proofs refer to."""
-    return Chain(network.name, network.chain_id, Address(network.ledger))
+    return Chain(network.name, network.ledger_id)
 
 
 def root_of(text: str) -> Root:

@@ -21,7 +21,7 @@ from ..devnet.founding import Founded, devnet_rules, found
 from ..devnet.processes import Child, stop_all
 from ..devnet.world import TOKEN_SUPPLY, WORLD_FILE, Member, Plan, World, prepare
 from ..evm.client import EvmLedger
-from ..handoff import Handoff, LedgerIdentity
+from ..handoff import Handoff
 from ..keys import NodeKey
 from ..network.host import open_network
 from ..peer import open_network_ledger
@@ -165,8 +165,7 @@ class Demo:
             peers = await stack.enter_async_context(
                 open_network(key.secret, store=store, models=[self._founded.model], bootstrap=network.bootstrap)
             )
-            identity = LedgerIdentity(network.chain_id, Address(network.ledger))
-            handoff = Handoff(peers, store, key, identity, home / "weights")
+            handoff = Handoff(peers, store, key, network.ledger_id, home / "weights")
             laboratory = await stack.enter_async_context(open_laboratory(self._world, self._options, handoff))
             await self._watch(ledger, handoff)
             async with trio.open_nursery() as nursery:

@@ -14,7 +14,7 @@ from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
 
 from ..evm.deploy import NetworkAddresses, deploy
 from ..evm.provider import open_chain
-from ..handoff import LedgerIdentity, keep_genesis
+from ..handoff import keep_genesis
 from ..keys import NodeKey
 from ..network.identity import peer_id_of
 from ..peer import open_network_ledger
@@ -74,7 +74,7 @@ async def found(world: World, chain_url: str, rules: Rules, bootstrap_host: str 
         chain_url=chain_url,
         chain_id=CHAIN_ID,
         token=addresses.token,
-        ledger=addresses.ledger,
+        ledger=addresses.ledger.address,
         start_block=addresses.start_block,
         bootstrap=(bootstrap_address(bootstrap_host, first.p2p_port, first_key),),
     )
@@ -114,7 +114,6 @@ async def _make_genesis(world: World, network: Network, key: NodeKey) -> Root:
     store = FileStore(home / "store")
     async with open_trainer(world.test_data) as trainer:
         weights = await trainer.genesis(world.architecture, world.seed, home / "genesis.safetensors")
-    identity = LedgerIdentity(network.chain_id, Address(network.ledger))
-    root = await trio.to_thread.run_sync(keep_genesis, store, key, identity, world.architecture, weights)
+    root = await trio.to_thread.run_sync(keep_genesis, store, key, network.ledger_id, world.architecture, weights)
     weights.path.unlink()
     return root

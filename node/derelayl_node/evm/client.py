@@ -63,9 +63,10 @@ class EvmLedger:
     ) -> None:
         """Wire up; makes no request. `open_ledger` does that too and checks the chain."""
         self._rpc, self._key, self._addresses, self._outbox = rpc, key, addresses, outbox
+        self._contract = addresses.ledger.address
         self._codec = Codec(artifact("RelayLedger")["abi"])
-        self._names = NameIndex(rpc, self._codec, addresses.ledger, addresses.start_block)
-        self._sender = Sender(rpc, key, outbox, addresses.chain_id, clock)
+        self._names = NameIndex(rpc, self._codec, self._contract, addresses.start_block)
+        self._sender = Sender(rpc, key, outbox, addresses.ledger.chain_id, clock)
         self._limiter = trio.CapacityLimiter(MAX_CALLS)
         self._depositing = trio.Lock()
 
@@ -94,9 +95,9 @@ class EvmLedger:
         if isinstance(command, Deposit):
             async with self._depositing:
                 await self._approve_if_needed(intent, command.amount, data)
-                receipt = await self._execute(intent, self._addresses.ledger, data)
+                receipt = await self._execute(intent, self._contract, data)
         else:
-            receipt = await self._execute(intent, self._addresses.ledger, data)
+            receipt = await self._execute(intent, self._contract, data)
         return self._events(receipt)
 
     async def round(self, model: ModelId) -> RoundView:
@@ -110,9 +111,7 @@ class EvmLedger:
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` on the canonical chain, at most 256 blocks of it."""
         start = self._addresses.start_block
-        return await self._thread(
-            partial(next_batch, start=start), self._rpc, self._codec, self._addresses.ledger, known
-        )
+        return await self._thread(partial(next_batch, start=start), self._rpc, self._codec, self._contract, known)
 
     async def free(self, account: Address) -> Wei:
         """An account's withdrawable balance in the ledger."""
@@ -146,7 +145,7 @@ class EvmLedger:
 
     async def tokens_at(self, block: int) -> Wei:
         """Tokens in the ledger's own wallet at the end of a block: all that it owes, and what was sent to it astray."""
-        return await self._thread(self._wallet, self._addresses.ledger, block)
+        return await self._thread(self._wallet, self._contract, block)
 
     async def models(self) -> tuple[ModelId, ...]:
         """Models of the ledger in the order of their creation."""
@@ -209,14 +208,14 @@ class EvmLedger:
         if await self._thread(self._outbox.find, intent) is not None:
             return
         try:
-            await self._thread(partial(self._rpc.call, sender=self.account), self._addresses.ledger, deposit)
+            await self._thread(partial(self._rpc.call, sender=self.account), self._contract, deposit)
         except CallReverted as error:
             if error.data[:4] != INSUFFICIENT_ALLOWANCE:
                 raise self._refusal(error) from error
             wallet = await self._thread(self._wallet, self.account)
             if wallet < amount:
                 raise RuleViolation(Reason.INSUFFICIENT_BALANCE, f"the wallet holds {wallet} wei") from error
-            approval = _token_call("approve(address,uint256)", self._addresses.ledger, amount)
+            approval = _token_call("approve(address,uint256)", self._contract, amount)
             await self._execute(secrets.token_hex(16), self._addresses.token, approval)
 
     async def _attempt(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -234,7 +233,7 @@ class EvmLedger:
         )
 
     def _events(self, receipt: Receipt) -> tuple[Event, ...]:
-        ours = (log for log in receipt.logs if log.address == self._addresses.ledger)
+        ours = (log for log in receipt.logs if log.address == self._contract)
         return tuple(self._codec.event(log.topics, log.data) for log in sorted(ours, key=lambda log: log.index))
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -244,7 +243,7 @@ class EvmLedger:
 
     def _read(self, name: str, arguments: Sequence[Any], block: int | None = None) -> Any:
         try:
-            data = self._rpc.call(self._addresses.ledger, self._codec.call(name, *arguments), block=block)
+            data = self._rpc.call(self._contract, self._codec.call(name, *arguments), block=block)
         except CallReverted as error:
             raise self._refusal(error) from error
         return self._codec.result(name, data)
@@ -320,12 +319,13 @@ async def open_ledger(
     """
 
     def connect() -> EvmLedger:
-        rpc = open_chain(url, addresses.chain_id, timeout)
-        if not rpc.code(addresses.ledger):
-            raise LedgerUnavailable(f"There is no contract at {addresses.ledger}: use the network file of this chain.")
+        chain_id, contract = addresses.ledger.chain_id, addresses.ledger.address
+        rpc = open_chain(url, chain_id, timeout)
+        if not rpc.code(contract):
+            raise LedgerUnavailable(f"There is no contract at {contract}: use the network file of this chain.")
         first = rpc.block(0)
         origin = "unknown" if first is None else first.ref.hash.hex()
-        store = Outbox(outbox, f"{addresses.chain_id} {origin} {addresses.ledger} {key.address}")
+        store = Outbox(outbox, f"{chain_id} {origin} {contract} {key.address}")
         return EvmLedger(rpc, key, addresses, store, clock)
 
     ledger = await trio.to_thread.run_sync(connect)

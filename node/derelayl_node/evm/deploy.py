@@ -12,7 +12,7 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from derelayl_protocol.types import Address, Wei
+from derelayl_protocol.types import Address, LedgerId, Wei
 
 from ..keys import NodeKey
 from ..ports import LedgerUnavailable
@@ -44,9 +44,8 @@ class DeployFailed(LedgerUnavailable):
 class NetworkAddresses:
     """Where a network's ledger is; `start_block` is the first block that may hold one of its events."""
 
-    chain_id: int
+    ledger: LedgerId
     token: Address
-    ledger: Address
     start_block: int
 
 
@@ -110,9 +109,8 @@ def deploy(
     finally:
         store.close()
     return NetworkAddresses(
-        chain_id=chain_id,
+        ledger=LedgerId(chain_id, _created(ledger)),
         token=_created(token),
-        ledger=_created(ledger),
         start_block=min(start + 1, ledger.block_number),
     )
 

@@ -22,7 +22,7 @@ from derelayl_protocol.ledger.signed import (
     RevealMessage,
     SignedMessage,
 )
-from derelayl_protocol.types import Address
+from derelayl_protocol.types import Address, LedgerId
 
 from ..keys import NodeKey, recover_address, sign_digest
 
@@ -40,38 +40,38 @@ _PARITY = 1 << 255
 """The bit of `yParityAndS` that EIP-2098 takes for the parity: a low s never needs it."""
 
 
-def digest_of(message: SignedMessage, chain_id: int, ledger: Address) -> bytes:
+def digest_of(message: SignedMessage, ledger: LedgerId) -> bytes:
     """The 32 bytes that are signed: EIP-712's, or the leg digest of a manifest."""
-    return _digest(message, chain_id, ledger, domain_separator(chain_id, ledger))
+    return _digest(message, ledger, domain_separator(ledger))
 
 
-def domain_separator(chain_id: int, ledger: Address) -> bytes:
+def domain_separator(ledger: LedgerId) -> bytes:
     """The hash that ties a message to one ledger on one chain."""
     name, version = keccak(text=DOMAIN_NAME), keccak(text=DOMAIN_VERSION)
-    return keccak(keccak(text=DOMAIN_TYPE) + name + version + word(chain_id) + word(int(ledger, 16)))
+    return keccak(keccak(text=DOMAIN_TYPE) + name + version + word(ledger.chain_id) + word(int(ledger.address, 16)))
 
 
-def sign_message(key: NodeKey, message: SignedMessage, chain_id: int, ledger: Address) -> bytes:
+def sign_message(key: NodeKey, message: SignedMessage, ledger: LedgerId) -> bytes:
     """Sign for this ledger: COMPACT_SIGNATURE_BYTES, deterministic."""
-    return compact_signature(sign_digest(key, digest_of(message, chain_id, ledger)))
+    return compact_signature(sign_digest(key, digest_of(message, ledger)))
 
 
-def recoverer(chain_id: int, ledger: Address) -> Recover:
+def recoverer(ledger: LedgerId) -> Recover:
     """What names the signers of messages for this ledger; it takes any bytes."""
-    separator = domain_separator(chain_id, ledger)
+    separator = domain_separator(ledger)
 
     def recover(message: SignedMessage, signature: bytes) -> Address | None:
         try:
-            return recover_address(_digest(message, chain_id, ledger, separator), full_signature(signature))
+            return recover_address(_digest(message, ledger, separator), full_signature(signature))
         except PeerFault:
             return None
 
     return recover
 
 
-def signer(key: NodeKey, chain_id: int, ledger: Address) -> Callable[[SignedMessage], bytes]:
+def signer(key: NodeKey, ledger: LedgerId) -> Callable[[SignedMessage], bytes]:
     """What signs messages for this ledger with the key."""
-    return lambda message: sign_message(key, message, chain_id, ledger)
+    return lambda message: sign_message(key, message, ledger)
 
 
 def compact_signature(signature: bytes) -> bytes:
@@ -95,9 +95,9 @@ def full_signature(signature: bytes) -> bytes:
     return signature[:32] + word(parity_and_s % _PARITY) + bytes([parity_and_s // _PARITY])
 
 
-def _digest(message: SignedMessage, chain_id: int, ledger: Address, separator: bytes) -> bytes:
+def _digest(message: SignedMessage, ledger: LedgerId, separator: bytes) -> bytes:
     if isinstance(message, HandOverMessage):
-        return leg_digest(chain_id, ledger, message.model, message.round, message.parent, message.child)
+        return leg_digest(ledger, message.model, message.round, message.parent, message.child)
     return keccak(b"\x19\x01" + separator + keccak(_encoded(message)))
 
 

@@ -19,7 +19,7 @@ from derelayl_protocol.encoding import EncodingError, decode, read_mapping
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
-from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address
+from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, LedgerId
 
 from ..failures import Failure
 from .proof_format import HeaderMembership, LedgerReference, Proof, ProofStep
@@ -38,8 +38,7 @@ class Chain:
     """Which ledger an index follows."""
 
     network: str
-    chain_id: int
-    ledger: Address
+    ledger: LedgerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +202,8 @@ def _membership(wire: bytes) -> HeaderMembership:
 
 def _place(chain: Chain, reference: Reference) -> LedgerReference:
     return LedgerReference(
-        chain_id=chain.chain_id,
-        ledger=chain.ledger,
+        chain_id=chain.ledger.chain_id,
+        ledger=chain.ledger.address,
         block_number=reference.block_number,
         block_hash=_hex(reference.block_hash),
         transaction_hash=_hex(reference.transaction),

@@ -18,7 +18,7 @@ from blake3 import blake3
 from .. import encoding, limits
 from ..encoding import word
 from ..errors import LocalFault, PeerFault
-from ..types import NO_ROOT, WHOLE_MODEL, Address, Digest, ModelId, Root
+from ..types import NO_ROOT, WHOLE_MODEL, Address, Digest, LedgerId, ModelId, Root
 from . import merkle
 from .merkle import MembershipProof
 
@@ -154,9 +154,9 @@ def chunk_proof(manifest: Manifest, index: int) -> MembershipProof:
     return _proof(manifest, _chunk_leaves(manifest)[index], 1 + index)
 
 
-def leg_digest(chain_id: int, ledger: Address, model: ModelId, round: int, parent: Root, child: Root) -> bytes:
+def leg_digest(ledger: LedgerId, model: ModelId, round: int, parent: Root, child: Root) -> bytes:
     """Return the 32 bytes that the trainer signs; for a genesis, model, round and parent are zero."""
-    place = word(chain_id) + bytes.fromhex(ledger[2:]) + model + round.to_bytes(8, "big")
+    place = word(ledger.chain_id) + bytes.fromhex(ledger.address[2:]) + model + round.to_bytes(8, "big")
     return hashlib.sha256(b"derelayl/leg/1\x00" + place + parent + child).digest()
 
 

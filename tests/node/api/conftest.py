@@ -16,9 +16,9 @@ from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.proof import Chain
 from derelayl_node.testing.history import History, Relay, person, sample
 from derelayl_node.testing.manifested import ManifestedRelay
-from derelayl_protocol.types import Root
+from derelayl_protocol.types import LedgerId, Root
 
-CHAIN = Chain("test network", 31_337, person("ledger"))
+CHAIN = Chain("test network", LedgerId(31_337, person("ledger")))
 LEGS = 4
 
 

@@ -106,7 +106,7 @@ async def test_a_served_proof_can_be_checked_against_the_ledgers_events(
     places = {(e.block.hash, e.transaction, e.index): e.event for e in world.history.entries}
 
     def fetch(place: Any) -> Any:
-        assert (place.chain_id, place.ledger) == (CHAIN.chain_id, CHAIN.ledger)
+        assert (place.chain_id, place.ledger) == (CHAIN.ledger.chain_id, CHAIN.ledger.address)
         block, transaction = bytes.fromhex(place.block_hash[2:]), bytes.fromhex(place.transaction_hash[2:])
         return places.get((block, transaction, place.log_index))
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from derelayl_node.cli import model
 from derelayl_node.evm.client import open_ledger
-from derelayl_node.handoff import LedgerIdentity, keep_genesis
+from derelayl_node.handoff import keep_genesis
 from derelayl_node.store.chunks import FileStore
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.commands import CreateModel
@@ -27,7 +27,7 @@ from derelayl_training.train import configure_torch, run_leg, write_genesis
 
 from ...training.tiny import ARCHITECTURE, SIDE, tiny_images
 from ..evm.conftest import template, world
-from ..evm.world import ALICE, CHAIN_ID, RULES, World
+from ..evm.world import ALICE, RULES, World
 from .test_reading import network_of
 
 __all__ = ["template", "world"]
@@ -203,8 +203,7 @@ async def _found(world: World, folder: Path, trained: bytes) -> Root:
     path.write_bytes(trained)
     weights = write_genesis(NETWORK, 0, folder / "unused")
     store = FileStore(folder / "cache" / "store")
-    identity = LedgerIdentity(CHAIN_ID, world.addresses.ledger)
-    root = keep_genesis(store, ALICE, identity, NETWORK, type(weights)(path, weights.segment_of))
+    root = keep_genesis(store, ALICE, world.addresses.ledger, NETWORK, type(weights)(path, weights.segment_of))
     ledger = await open_ledger(world.url, ALICE, world.addresses, world.folder / "alice.sqlite")
     await ledger.send(CreateModel(RULES, root, Wei(0)))
     ledger.close()

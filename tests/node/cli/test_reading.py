@@ -22,7 +22,7 @@ def network_of(world: World) -> Network:
         chain_url=world.url,
         chain_id=CHAIN_ID,
         token=addresses.token,
-        ledger=addresses.ledger,
+        ledger=addresses.ledger.address,
         start_block=addresses.start_block,
     )
 

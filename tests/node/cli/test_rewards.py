@@ -41,7 +41,7 @@ from derelayl_protocol.ledger.commands import (
 from derelayl_protocol.ledger.events import Funded
 from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.statement.books import Books
-from derelayl_protocol.types import Root, Wei
+from derelayl_protocol.types import LedgerId, Root, Wei
 
 from ..evm.conftest import template
 from ..evm.world import ALICE, BOB, CAROL, CHAIN_ID, COIN, RULES, Template, World, served_world
@@ -100,7 +100,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
     history, relay = sample(3)
     index = LineageIndex(tmp_path / "lineage.db")
     index.apply(history.batch())
-    chain = Chain("test", CHAIN_ID, person("ledger"))
+    chain = Chain("test", LedgerId(CHAIN_ID, person("ledger")))
     web = create_app(index, chain=chain, manifests=lambda root: None, status=lambda: NodeStatus(True, 0.0))
 
     async def ask(request: httpx.Request) -> httpx.Response:

@@ -56,7 +56,7 @@ from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, RoundView
-from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
+from derelayl_protocol.types import WHOLE_MODEL, LedgerId, ModelId, Ppm, Root, Timestamp, Wei
 
 FUNDS = Wei(10**6)
 """Wei in each account's wallet at the beginning."""
@@ -105,7 +105,7 @@ class FullLedger(Ledger, Accounts, Protocol):
 class LedgerWorld:
     """A fresh ledger: three accounts or more, each with exactly FUNDS wei in its wallet, nothing deposited.
 
-    `keys` are those of the accounts; `identity` is the chain id and the ledger's address that signatures are for.
+    `keys` are those of the accounts; `identity` is the ledger that signatures are for.
 
     `advance` makes the next block at least so many seconds later. `reorg` drops as many of the newest blocks as it is
     told, and what was in them is not mined again by itself; None where the chain cannot.
@@ -113,13 +113,13 @@ class LedgerWorld:
 
     ledgers: Sequence[FullLedger]
     keys: Sequence[NodeKey]
-    identity: tuple[int, Address]
+    identity: LedgerId
     advance: Callable[[float], Awaitable[None]]
     reorg: Callable[[int], Awaitable[None]] | None = None
 
     def sign(self, number: int, message: SignedMessage) -> bytes:
         """Sign as one of the accounts."""
-        return sign_message(self.keys[number], message, *self.identity)
+        return sign_message(self.keys[number], message, self.identity)
 
 
 @dataclass
@@ -160,7 +160,7 @@ class History:
         new = await self.follow()
         assert tuple(entry.event for entry in new) == events, f"{command} returned what the log does not show"
         assert len({(entry.block, entry.transaction) for entry in new}) == 1
-        recover = recoverer(*self.world.identity)
+        recover = recoverer(self.world.identity)
         self.state, expected = apply(self.state, command, ledger.account, new[0].block.time, recover)
         assert events == expected
         return events

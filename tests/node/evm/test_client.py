@@ -20,7 +20,7 @@ from derelayl_protocol.ledger.events import BidPlaced, Deposited, ModelCreated, 
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry, Unbonding
-from derelayl_protocol.types import NO_ROOT, Address, ModelId, Ppm, Root, Wei
+from derelayl_protocol.types import NO_ROOT, Address, LedgerId, ModelId, Ppm, Root, Wei
 
 from .world import ALICE, BOB, CAROL, COIN, RULES, Template, TickingClock, World, open_embedded, served_world
 
@@ -183,7 +183,7 @@ async def test_giving_moves_tokens_and_coins_once(alice: EvmLedger) -> None:
 
 
 async def test_a_contract_that_is_not_there_is_named(world: World) -> None:
-    wrong = dataclasses.replace(world.addresses, ledger=CAROL.address)
+    wrong = dataclasses.replace(world.addresses, ledger=LedgerId(world.addresses.ledger.chain_id, CAROL.address))
     with pytest.raises(LedgerUnavailable, match="no contract at"):
         await open_ledger(world.url, ALICE, wrong, world.folder / "outbox")
 
@@ -241,7 +241,7 @@ def test_a_deployment_that_was_cut_off_goes_on_where_it_stopped(world: World, tm
 
 
 def test_the_ledger_knows_its_token(world: World) -> None:
-    token = world.rpc.call(world.addresses.ledger, bytes.fromhex("fc0c546a"))
+    token = world.rpc.call(world.addresses.ledger.address, bytes.fromhex("fc0c546a"))
     assert Address("0x" + token[-20:].hex()) == world.addresses.token
 
 

@@ -32,7 +32,7 @@ async def test_the_evm_ledger_conforms(world: World) -> None:
             world.clock.now += seconds
 
         try:
-            identity = (world.addresses.chain_id, world.addresses.ledger)
+            identity = world.addresses.ledger
             yield LedgerWorld(ledgers, PLAYERS, identity, advance)
         finally:
             for ledger in (treasury, *ledgers):

@@ -207,7 +207,7 @@ def test_a_lost_connection_while_sending_is_made_good_by_the_next_call(world: Wo
 def test_a_refused_call_stores_nothing_and_may_be_tried_again(world: World) -> None:
     sender, outbox = _sender(world, ManualClock())
     with pytest.raises(CallReverted):
-        sender.submit("bad", world.addresses.ledger, b"\xde\xad\xbe\xef")
+        sender.submit("bad", world.addresses.ledger.address, b"\xde\xad\xbe\xef")
     assert outbox.find("bad") is None
     sender.submit("bad", TO, b"", 1)
     assert _received(world) == 1
@@ -323,7 +323,7 @@ def test_a_contract_that_refuses_only_when_mined_frees_the_key(world: World) -> 
             return 100_000
 
     sender, outbox = _sender(world, ManualClock(), Optimist(world.rpc._w3, "http://optimist"))
-    intent = sender.submit("bad", world.addresses.ledger, b"\xde\xad\xbe\xef")
+    intent = sender.submit("bad", world.addresses.ledger.address, b"\xde\xad\xbe\xef")
     receipt = sender.outcome(intent.id)
     assert receipt is not None
     assert not receipt.succeeded

@@ -25,10 +25,9 @@ from derelayl_protocol.ledger.signed import (
     RevealMessage,
     SignedMessage,
 )
-from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp, Wei
+from derelayl_protocol.types import UNAVAILABLE, Address, LedgerId, ModelId, Ppm, Root, Timestamp, Wei
 
-CHAIN_ID = 31337
-LEDGER = Address("0x" + "5c" * 20)
+LEDGER = LedgerId(31337, Address("0x" + "5c" * 20))
 KEY = NodeKey(b"\x2a" * 32)
 MODEL = ModelId(b"\x01" * 32)
 
@@ -51,28 +50,28 @@ def general_digest(message: SignedMessage) -> bytes:
     fields = [dict(zip(("type", "name"), member.split(), strict=True)) for member in members.split(",")]
     values: dict[str, Any] = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-    domain = {"name": "derelayl", "version": "1", "chainId": CHAIN_ID, "verifyingContract": LEDGER}
+    domain = {"name": "derelayl", "version": "1", "chainId": LEDGER.chain_id, "verifyingContract": LEDGER.address}
     signable = encode_typed_data(domain, {name: fields}, values)
     return keccak(b"\x19" + signable.version + signable.header + signable.body)
 
 
 @pytest.mark.parametrize("length", [0, 63, 65])
 def test_a_signature_of_another_length_belongs_to_nobody(length: int) -> None:
-    assert recoverer(CHAIN_ID, LEDGER)(BID, bytes(length)) is None
+    assert recoverer(LEDGER)(BID, bytes(length)) is None
     with pytest.raises(PeerFault, match="64 bytes"):
         full_signature(bytes(length))
 
 
 @pytest.mark.parametrize("signature", [bytes(64), b"\xff" * 64, b"\x01" * 32 + bytes(32)])
 def test_bytes_that_are_no_signature_belong_to_nobody(signature: bytes) -> None:
-    assert recoverer(CHAIN_ID, LEDGER)(COMMIT, signature) is None
+    assert recoverer(LEDGER)(COMMIT, signature) is None
 
 
 def test_a_high_s_belongs_to_nobody_and_has_no_compact_form() -> None:
-    signature = sign_digest(KEY, digest_of(BID, CHAIN_ID, LEDGER))
+    signature = sign_digest(KEY, digest_of(BID, LEDGER))
     s = int.from_bytes(signature[32:64], "big")
     high = signature[:32] + (CURVE_ORDER - s).to_bytes(32, "big") + bytes([1 - signature[64]])
-    assert recoverer(CHAIN_ID, LEDGER)(BID, high[:64]) != KEY.address
+    assert recoverer(LEDGER)(BID, high[:64]) != KEY.address
     with pytest.raises(LocalFault, match="no compact form"):
         compact_signature(high)
 
@@ -85,9 +84,9 @@ def test_only_r_s_and_a_parity_have_a_compact_form(signature: bytes) -> None:
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_signature_for_another_ledger_or_chain_is_no_signature_of_the_account(message: SignedMessage) -> None:
-    signature = sign_message(KEY, message, CHAIN_ID, LEDGER)
-    assert recoverer(CHAIN_ID + 1, LEDGER)(message, signature) != KEY.address
-    assert recoverer(CHAIN_ID, Address("0x" + "5d" * 20))(message, signature) != KEY.address
+    signature = sign_message(KEY, message, LEDGER)
+    assert recoverer(dataclasses.replace(LEDGER, chain_id=LEDGER.chain_id + 1))(message, signature) != KEY.address
+    assert recoverer(dataclasses.replace(LEDGER, address=Address("0x" + "5d" * 20)))(message, signature) != KEY.address
 
 
 def _changed(message: SignedMessage) -> list[SignedMessage]:
@@ -99,38 +98,38 @@ def _changed(message: SignedMessage) -> list[SignedMessage]:
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_every_field_is_signed(message: SignedMessage) -> None:
-    signature = sign_message(KEY, message, CHAIN_ID, LEDGER)
-    recover = recoverer(CHAIN_ID, LEDGER)
+    signature = sign_message(KEY, message, LEDGER)
+    recover = recoverer(LEDGER)
     assert recover(message, signature) == KEY.address
     assert KEY.address not in [recover(other, signature) for other in _changed(message)]
 
 
 @pytest.mark.parametrize("message", [BID, COMMIT, REVEAL], ids=lambda message: type(message).__name__)
 def test_digests_are_those_of_a_general_encoder(message: SignedMessage) -> None:
-    assert digest_of(message, CHAIN_ID, LEDGER) == general_digest(message)
+    assert digest_of(message, LEDGER) == general_digest(message)
 
 
 def test_a_reveal_of_no_legs_has_a_digest_too() -> None:
     empty = dataclasses.replace(REVEAL, scores=())
-    assert digest_of(empty, CHAIN_ID, LEDGER) == general_digest(empty)
+    assert digest_of(empty, LEDGER) == general_digest(empty)
 
 
 def test_a_hand_over_is_what_a_manifest_s_trainer_signs() -> None:
-    digest = leg_digest(CHAIN_ID, LEDGER, MODEL, 7, HAND_OVER.parent, HAND_OVER.child)
-    assert digest_of(HAND_OVER, CHAIN_ID, LEDGER) == digest
+    digest = leg_digest(LEDGER, MODEL, 7, HAND_OVER.parent, HAND_OVER.child)
+    assert digest_of(HAND_OVER, LEDGER) == digest
     of_manifest = compact_signature(sign_digest(KEY, digest))
-    assert recoverer(CHAIN_ID, LEDGER)(HAND_OVER, of_manifest) == KEY.address
+    assert recoverer(LEDGER)(HAND_OVER, of_manifest) == KEY.address
 
 
 @pytest.mark.parametrize("number", range(8))
 def test_the_compact_form_loses_nothing(number: int) -> None:
     """Several messages, so that both parities occur."""
     message = dataclasses.replace(BID, round=number)
-    signature = sign_digest(KEY, digest_of(message, CHAIN_ID, LEDGER))
+    signature = sign_digest(KEY, digest_of(message, LEDGER))
     assert full_signature(compact_signature(signature)) == signature
-    assert recover_address(digest_of(message, CHAIN_ID, LEDGER), signature) == KEY.address
+    assert recover_address(digest_of(message, LEDGER), signature) == KEY.address
 
 
 def test_a_signer_signs_for_its_ledger() -> None:
-    sign = signer(KEY, CHAIN_ID, LEDGER)
-    assert [recoverer(CHAIN_ID, LEDGER)(message, sign(message)) for message in MESSAGES] == [KEY.address] * 4
+    sign = signer(KEY, LEDGER)
+    assert [recoverer(LEDGER)(message, sign(message)) for message in MESSAGES] == [KEY.address] * 4

@@ -16,8 +16,9 @@ from derelayl_node.lineage.proof_format import LedgerReference, Proof
 from derelayl_node.testing.history import named, person
 from derelayl_node.testing.manifested import ManifestedRelay, proven
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.types import LedgerId
 
-CHAIN = Chain("test", 31_337, person("ledger"))
+CHAIN = Chain("test", LedgerId(31_337, person("ledger")))
 ROUNDS = 3
 
 Document = dict[str, Any]

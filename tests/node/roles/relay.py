@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from derelayl_node.evm.typed_data import recoverer, signer
-from derelayl_node.handoff import Handoff, LedgerIdentity, keep_genesis
+from derelayl_node.handoff import Handoff, keep_genesis
 from derelayl_node.journal import Journal
 from derelayl_node.keys import NodeKey
 from derelayl_node.roles.admission import check_entry
@@ -29,12 +29,12 @@ from derelayl_protocol.ledger.events import Event, ModelCreated
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
+from derelayl_protocol.types import Address, LedgerId, ModelId, Ppm, Root, Wei
 
 WALLET = Wei(10_000)
 BUDGET = Wei(5_000)
 BID = Wei(100)
-IDENTITY = LedgerIdentity(1, Address("0x" + "1e" * 20))
+LEDGER = LedgerId(1, Address("0x" + "1e" * 20))
 
 RULES = Rules(
     legs_per_tip=2,
@@ -94,7 +94,7 @@ class Relay:
         """With `relayed`, bids, commits and reveals are signed and told, and sent by whoever does."""
         self.folder = folder
         self.relayed = relayed
-        self.recover = recoverer(IDENTITY.chain_id, IDENTITY.address)
+        self.recover = recoverer(LEDGER)
         self.clock = FakeClock()
         self.hub = FakeHub()
         self.keys = {name: NodeKey(bytes([number]) * 32) for number, name in enumerate(NAMES, start=1)}
@@ -111,7 +111,7 @@ class Relay:
         maker = self.keys["founder"]
         store = MemoryStore()
         weights = await FakeTrainer().genesis(FAKE_ARCHITECTURE, 1, self.folder / "genesis.safetensors")
-        self.genesis = keep_genesis(store, maker, IDENTITY, FAKE_ARCHITECTURE, weights)
+        self.genesis = keep_genesis(store, maker, LEDGER, FAKE_ARCHITECTURE, weights)
         self.chain.execute(maker.address, Deposit(BUDGET))
         events = self.chain.execute(maker.address, CreateModel(rules, self.genesis, BUDGET))
         self.model = next(event.model for event in events if isinstance(event, ModelCreated))
@@ -124,9 +124,9 @@ class Relay:
     def _player(self, name: str, key: NodeKey, store: MemoryStore, rules: Rules) -> Player:
         ledger, network = self.chain.account(key.address), self.hub.join(name, store)
         trainer, home = FakeTrainer(), self.folder / name
-        handoff = Handoff(network, store, key, IDENTITY, home / "weights")
+        handoff = Handoff(network, store, key, LEDGER, home / "weights")
         journal = Journal(home / "journal")
-        sign = signer(key, IDENTITY.chain_id, IDENTITY.address)
+        sign = signer(key, LEDGER)
         submission: Submission = DirectSubmission(ledger)
         if self.relayed:
             submission = RelayedSubmission(ledger, ledger, network, self.clock, rules, sign)

@@ -34,7 +34,7 @@ from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.limits import MAX_BIDS
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Timestamp, Wei
 
-from .relay import BID, IDENTITY, RULES, SUPPLY, Relay
+from .relay import BID, LEDGER, RULES, SUPPLY, Relay
 
 NEVER = Timestamp(2**40)
 SALT = b"\x0a" * 32
@@ -74,23 +74,21 @@ def bid_entry(
 ) -> SignedEntry:
     key = relay.keys[name]
     message = BidMessage(relay.model, relay.view.number, segment, Wei(amount), Timestamp(expiry))
-    signature = signer(key, IDENTITY.chain_id, IDENTITY.address)(message)
+    signature = signer(key, LEDGER)(message)
     bid = SignedBid(key.address, segment, Wei(amount), Timestamp(expiry), signature)
     return SignedEntry(relay.model, relay.view.number, bid)
 
 
 def commit_entry(relay: Relay, name: str, commitment: bytes = b"\x0c" * 32) -> SignedEntry:
     key = relay.keys[name]
-    signature = signer(key, IDENTITY.chain_id, IDENTITY.address)(
-        CommitMessage(relay.model, relay.view.number, commitment)
-    )
+    signature = signer(key, LEDGER)(CommitMessage(relay.model, relay.view.number, commitment))
     return SignedEntry(relay.model, relay.view.number, SignedCommit(key.address, commitment, signature))
 
 
 def reveal_entry(relay: Relay, name: str, scores: tuple[int, ...], salt: bytes = SALT) -> SignedEntry:
     key, opened = relay.keys[name], tuple(Ppm(score) for score in scores)
     message = RevealMessage(relay.model, relay.view.number, opened, salt)
-    signature = signer(key, IDENTITY.chain_id, IDENTITY.address)(message)
+    signature = signer(key, LEDGER)(message)
     return SignedEntry(relay.model, relay.view.number, SignedReveal(key.address, opened, salt, signature))
 
 

@@ -17,7 +17,7 @@ from derelayl_protocol.ledger.signed import RevealMessage
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.types import Ppm, Root
 
-from .relay import BID, IDENTITY, RULES, SUPPLY, Player, Relay
+from .relay import BID, LEDGER, RULES, SUPPLY, Player, Relay
 
 
 async def until_reveal(relay: Relay) -> None:
@@ -30,7 +30,7 @@ async def until_reveal(relay: Relay) -> None:
 
 def reveal_of(relay: Relay, player: Player, *scores: int) -> SignedEntry:
     opened, salt = tuple(Ppm(score) for score in scores), b"\x0a" * 32
-    sign = signer(player.key, IDENTITY.chain_id, IDENTITY.address)
+    sign = signer(player.key, LEDGER)
     signature = sign(RevealMessage(relay.model, relay.view.number, opened, salt))
     return SignedEntry(relay.model, relay.view.number, SignedReveal(player.key.address, opened, salt, signature))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from tests.contracts.envelopes import Signer
-from tests.contracts.evm import CHAIN_ID, START, account, account_key
+from tests.contracts.evm import START, account, account_key
 from tests.contracts.orders import bid_order, commitment, settlement_order, tip_order
 from tests.contracts.relay import Relay
 
@@ -69,7 +69,7 @@ class Replay:
         self.sign = Signer(lambda _, signer: named(signer))
         if self.contract:
             contract = self.contract
-            self.recover = recoverer(CHAIN_ID, contract.address)
+            self.recover = recoverer(contract.ledger_id)
             self.sign = Signer(lambda message, signer: contract.signature(message, self.keys[signer]))
         self.models: list[ModelId] = []
         self.roots: list[dict[int, Root]] = []  # of each relay, by the number of the checkpoint
