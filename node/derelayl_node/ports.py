@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import Command
 from derelayl_protocol.ledger.entries import SignedEntry
@@ -134,8 +135,8 @@ class PeerNetwork(Protocol):
     async def request_manifest(self, peer: PeerId, root: Root) -> bytes | None:
         """A manifest's wire bytes, unverified; None if the peer has none. Raises PeerUnreachable, PeerFault."""
 
-    async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, bytes]:
-        """Chunks, their digests checked; what the peer lacks is absent.
+    async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, HashedChunk]:
+        """Chunks by digest, hashed and found right on arrival; what the peer lacks is absent.
 
         Raises NotForYou, PeerUnreachable, PeerFault.
         """
@@ -155,11 +156,11 @@ class StoreFull(Failure):
 class CheckpointStore(Protocol):
     """Content-addressed bytes on this machine. Synchronous: call it in a thread from trio."""
 
-    def put_chunk(self, data: bytes) -> Digest:
-        """Write atomically; idempotent. Raises StoreFull."""
+    def put_chunk(self, chunk: HashedChunk) -> Digest:
+        """Write atomically under its digest, which is returned; idempotent. Raises StoreFull."""
 
     def chunk(self, digest: Digest) -> bytes | None:
-        """The chunk, its digest checked; None if absent. Raises StoreDamaged."""
+        """The chunk, its digest checked against a damaged disk; None if absent. Raises StoreDamaged."""
 
     def put_manifest(self, root: Root, wire: bytes) -> None:
         """Write atomically; idempotent."""

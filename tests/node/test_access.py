@@ -11,6 +11,7 @@ from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.testing.clock import FakeClock
 from derelayl_node.testing.ledger import FakeChain
 from derelayl_node.testing.store import MemoryStore
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.ledger.commands import BuyAccess, CreateModel, Deposit, MatchRound, PlaceBid, Stake
 from derelayl_protocol.ledger.rules import model_id
@@ -69,7 +70,7 @@ async def test_a_stranger_gets_no_chunk_of_a_paid_model(world: World) -> None:
 
 
 async def test_a_chunk_of_no_complete_checkpoint_is_for_nobody_else(world: World) -> None:
-    loose = world.store.put_chunk(b"half a fetch")
+    loose = world.store.put_chunk(HashedChunk(b"half a fetch"))
     assert not await world.admits(OWNER, loose)
     assert await world.admits(HOST, loose)
 

@@ -1,11 +1,14 @@
 """The plan of a fetch: hostile and absent peers first, then who is asked for what."""
 
+from dataclasses import replace
+
 import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from derelayl_protocol import limits
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.fetching import MAX_IN_FLIGHT, FetchPlan
 from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec
 from derelayl_protocol.errors import Ignored, LocalFault, PeerFault
@@ -37,12 +40,12 @@ def plan_for(count, *peers, have=(), **bounds):
     return plan
 
 
-CONTENTS = {digest(number): content(number) for number in range(200)}
+CONTENTS = {digest(number): HashedChunk(content(number)) for number in range(200)}
 
 
 def deliver(plan, peer, digests):
     for asked in digests:
-        assert plan.received(peer, asked, CONTENTS[asked]) == asked
+        plan.received(peer, CONTENTS[asked])
 
 
 # --- Faults -----------------------------------------------------------------------------------------------------------
@@ -51,12 +54,11 @@ def deliver(plan, peer, digests):
 @pytest.mark.parametrize(
     ("send", "why"),
     [
-        (lambda plan: plan.received("bad", digest(0), b"x"), "bytes with the digest"),
-        (lambda plan: plan.received("bad", digest(1), b"x"), "of 1 bytes, expected are 2"),
-        (lambda plan: plan.received("bad", digest(3), content(3)), "which it was not asked for"),
+        (lambda plan: plan.received("bad", HashedChunk(b"x")), "which it was not asked for"),
+        (lambda plan: plan.received("bad", HashedChunk(content(3))), "which it was not asked for"),
         (lambda plan: plan.missing("bad", [digest(0), digest(3)]), "which it was not asked for"),
     ],
-    ids=["wrong bytes", "wrong length", "unasked chunk", "unasked answer"],
+    ids=["wrong bytes", "unasked chunk", "unasked answer"],
 )
 def test_a_peer_that_sends_something_wrong_is_dropped_and_others_are_asked(send, why):
     plan = plan_for(4, "bad", "good")
@@ -70,7 +72,8 @@ def test_a_peer_that_sends_something_wrong_is_dropped_and_others_are_asked(send,
 
 
 @pytest.mark.parametrize(
-    "late", [lambda plan: plan.received("gone", digest(0), content(0)), lambda plan: plan.missing("gone", [digest(0)])]
+    "late",
+    [lambda plan: plan.received("gone", HashedChunk(content(0))), lambda plan: plan.missing("gone", [digest(0)])],
 )
 def test_what_comes_after_a_peer_was_lost_is_ignored(late):
     plan = plan_for(1, "gone")
@@ -80,11 +83,20 @@ def test_what_comes_after_a_peer_was_lost_is_ignored(late):
         late(plan)
 
 
+def test_a_chunk_of_another_length_than_the_manifest_says_is_a_fault():
+    manifest = manifest_of([0])
+    plan = FetchPlan(replace(manifest, chunks=(Chunk(2, digest(0)),)), set())
+    plan.add_peer("bad")
+    plan.next_request("bad")
+    with pytest.raises(PeerFault, match="of 1 bytes, expected are 2"):
+        plan.received("bad", HashedChunk(content(0)))
+
+
 def test_a_chunk_sent_twice_is_a_fault():
     plan = plan_for(2, "one")
     deliver(plan, "one", plan.next_request("one")[:1])
     with pytest.raises(PeerFault, match="not asked for"):
-        plan.received("one", digest(0), content(0))
+        plan.received("one", HashedChunk(content(0)))
 
 
 @pytest.mark.parametrize("bounds", [{"in_flight": 0}, {"in_flight_per_peer": 0}])
@@ -166,7 +178,7 @@ def test_a_peer_is_asked_for_at_most_one_request_at_a_time():
     plan = plan_for(100, "one")
     assert len(plan.next_request("one")) == limits.MAX_DIGESTS_PER_REQUEST
     assert plan.next_request("one") == ()
-    plan.received("one", digest(0), content(0))
+    plan.received("one", HashedChunk(content(0)))
     assert plan.next_request("one") == (digest(16),)
 
 
@@ -225,15 +237,16 @@ def test_whatever_peers_do_a_fetch_ends_done_or_stuck(data):
                 present.remove(peer)
             elif behaviour == "lies":
                 with pytest.raises(PeerFault):
-                    plan.received(peer, digests[0], b"")
+                    plan.received(peer, HashedChunk(b""))
                 present.remove(peer)
             else:
                 held = {digest(number) for number in holdings[peer]}
                 plan.missing(peer, [name for name in digests if name not in held])
-                stored |= {plan.received(peer, name, CONTENTS[name]) for name in digests if name in held}
+                deliver(plan, peer, [name for name in digests if name in held])
+                stored |= held & set(digests)
     missing = {digest(number) for number in range(count)} - stored
     assert plan.done == (not missing)
     assert plan.stuck == bool(missing)
     reachable = {digest(number) for peer in present for number in holdings[peer]}
     assert missing.isdisjoint(reachable)
-    assert plan.bytes_missing == sum(len(CONTENTS[name]) for name in missing)
+    assert plan.bytes_missing == sum(len(CONTENTS[name].data) for name in missing)

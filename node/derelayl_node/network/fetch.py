@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.fetching import FetchPlan
 from derelayl_protocol.checkpoint.manifest import Manifest, ManifestRejected, parse_manifest, root_of
 from derelayl_protocol.errors import Ignored, PeerFault
@@ -237,14 +238,13 @@ class _Fetch:
                 await self._wait_for_change()
 
     async def _take(
-        self, plan: FetchPlan, peer: PeerId, asked: Sequence[Digest], chunks: Mapping[Digest, bytes]
+        self, plan: FetchPlan, peer: PeerId, asked: Sequence[Digest], chunks: Mapping[Digest, HashedChunk]
     ) -> None:
-        """Store what came. The plan checks each chunk first; it raises PeerFault."""
-        for digest in asked:
-            if digest in chunks:
-                plan.received(peer, digest, chunks[digest])
-                await in_thread(self._store.put_chunk, chunks[digest])
-                self._progress()
+        """Store what came and was asked for. Raises PeerFault for anything else."""
+        for chunk in chunks.values():
+            plan.received(peer, chunk)
+            await in_thread(self._store.put_chunk, chunk)
+            self._progress()
         plan.missing(peer, [digest for digest in asked if digest not in chunks])
         self._progress(advanced=False)
 

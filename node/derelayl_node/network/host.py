@@ -10,7 +10,6 @@ from typing import Any
 
 import libp2p
 import trio
-from blake3 import blake3
 from libp2p.abc import IHost, INetStream
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
@@ -22,6 +21,7 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
+from derelayl_protocol.checkpoint.chunk import HashedChunk, verified
 from derelayl_protocol.checkpoint.messages import (
     CHUNKS_PROTOCOL,
     LENGTH_BYTES,
@@ -130,8 +130,11 @@ class Libp2pNetwork:
             await write(stream, request)
             return await _read_answer(stream, MAX_MANIFEST_BYTES)
 
-    async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, bytes]:
-        """Ask one peer for chunks and check them. Raises NotForYou, PeerUnreachable, PeerFault."""
+    async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, HashedChunk]:
+        """Ask one peer for chunks and hash them, here and nowhere after.
+
+        Raises NotForYou, PeerUnreachable, PeerFault for a chunk with another digest.
+        """
         wanted = tuple(dict.fromkeys(digests))
         request = encode_chunks_request(wanted)
         chunks: dict[Digest, bytes] = {}
@@ -141,8 +144,7 @@ class Libp2pNetwork:
                 data = await _read_chunk(stream, peer)
                 if data is not None:
                     chunks[digest] = data
-            await trio.to_thread.run_sync(_check, chunks)
-        return chunks
+            return await trio.to_thread.run_sync(_verified, chunks)
 
     @asynccontextmanager
     async def _stream(self, peer: PeerId, protocol: str) -> AsyncIterator[INetStream]:
@@ -341,7 +343,5 @@ async def _read_body(stream: INetStream, prefix: bytes, most: int) -> bytes | No
     return None if length is None else await read_exactly(stream, length)
 
 
-def _check(chunks: Mapping[Digest, bytes]) -> None:
-    for digest, data in chunks.items():
-        if blake3(data).digest() != digest:
-            raise PeerFault(f"chunk {digest.hex()} has other bytes than its name says")
+def _verified(chunks: Mapping[Digest, bytes]) -> Mapping[Digest, HashedChunk]:
+    return {digest: verified(digest, data) for digest, data in chunks.items()}

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import Digest, Root
@@ -69,22 +70,25 @@ class FileStore:
                 f"the store at {path} cannot be used: {error.strerror}; choose another folder or fix its owner"
             ) from error
 
-    def put_chunk(self, data: bytes) -> Digest:
-        """Write atomically; idempotent. Raises StoreFull, LocalFault for what cannot be a chunk."""
-        if not 1 <= len(data) <= MAX_CHUNK_BYTES:
-            raise LocalFault(f"a chunk has 1 to {MAX_CHUNK_BYTES} bytes, not {len(data)}")
-        digest = Digest(blake3(data).digest())
-        place = self._place(self._chunks, digest)
-        if _size(place) != len(data):
-            with self._reserved(len(data)):
-                self._write(place, data)
-        return digest
+    def put_chunk(self, chunk: HashedChunk) -> Digest:
+        """Write atomically under its digest, which is returned; idempotent.
+
+        Raises StoreFull, LocalFault for what cannot be a chunk.
+        """
+        size = len(chunk.data)
+        if not 1 <= size <= MAX_CHUNK_BYTES:
+            raise LocalFault(f"a chunk has 1 to {MAX_CHUNK_BYTES} bytes, not {size}")
+        place = self._place(self._chunks, chunk.digest)
+        if _size(place) != size:
+            with self._reserved(size):
+                self._write(place, chunk.data)
+        return chunk.digest
 
     def chunk(self, digest: Digest) -> bytes | None:
         """The chunk, its digest checked; None if absent. Raises StoreDamaged."""
         place = self._place(self._chunks, digest)
         data = self._read(place, MAX_CHUNK_BYTES)
-        if data is not None and blake3(data).digest() != digest:
+        if data is not None and HashedChunk(data).digest != digest:
             raise self._set_aside(place, len(data))
         return data
 

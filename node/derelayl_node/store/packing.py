@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import DTYPE_BYTES, Chunk, Manifest, TensorSpec, chunks_of
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_SEGMENTS, MAX_TENSOR_DIMENSIONS, MAX_TENSORS, MAX_TEXT, MIB
@@ -199,7 +200,7 @@ def _split(content: mmap.mmap, begin: int, place: _Place, store: CheckpointStore
     chunks = []
     for start in range(begin + place.start, begin + place.end, MAX_CHUNK_BYTES):
         data = content[start : min(start + MAX_CHUNK_BYTES, begin + place.end)]
-        chunks.append(Chunk(len(data), store.put_chunk(data)))
+        chunks.append(Chunk(len(data), store.put_chunk(HashedChunk(data))))
     return chunks
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
-from blake3 import blake3
 
+from derelayl_protocol.checkpoint.chunk import HashedChunk, verified
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.entries import SignedEntry
@@ -102,7 +102,7 @@ class FakeNetwork:
             raise PeerFault(f"answer of {len(wire)} bytes, allowed is 1 … {MAX_MANIFEST_BYTES}")
         return wire
 
-    async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, bytes]:
+    async def request_chunks(self, peer: PeerId, digests: Sequence[Digest]) -> Mapping[Digest, HashedChunk]:
         """Ask another node. Raises NotForYou, PeerUnreachable, PeerFault for a chunk with another digest."""
         if not 1 <= len(digests) <= MAX_DIGESTS_PER_REQUEST:
             raise LocalFault(f"{len(digests)} digests in one request, allowed is 1 … {MAX_DIGESTS_PER_REQUEST}")
@@ -111,10 +111,7 @@ class FakeNetwork:
         found = {digest: node._serve(digest) for digest in digests}
         if any(data is not None and not node.admit(self._peer, digest) for digest, data in found.items()):
             raise NotForYou(f"peer {peer} gives these chunks to accounts with access only")
-        for digest, data in found.items():
-            if data is not None and blake3(data).digest() != digest:
-                raise PeerFault(f"chunk {digest.hex()} has other bytes than its name says")
-        return {digest: data for digest, data in found.items() if data is not None}
+        return {digest: verified(digest, data) for digest, data in found.items() if data is not None}
 
     def _serve(self, digest: Digest) -> bytes | None:
         """Return the chunk, or the lie told about it; what the store finds damaged is not here."""

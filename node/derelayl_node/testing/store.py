@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TypeVar
 
-from blake3 import blake3
-
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import Digest, Root
@@ -28,11 +27,11 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
 
-    def put_chunk(self, data: bytes) -> Digest:
-        """Keep a chunk. Raises StoreFull, LocalFault for what cannot be a chunk."""
+    def put_chunk(self, chunk: HashedChunk) -> Digest:
+        """Keep a chunk under its digest, which is returned. Raises StoreFull, LocalFault for what cannot be a chunk."""
+        data, digest = chunk.data, chunk.digest
         if not 1 <= len(data) <= MAX_CHUNK_BYTES:
             raise LocalFault(f"a chunk has 1 to {MAX_CHUNK_BYTES} bytes, not {len(data)}")
-        digest = Digest(blake3(data).digest())
         with self._lock:
             used = sum(map(len, self._chunks.values()))
             if digest not in self._chunks and self._max_bytes is not None and used + len(data) > self._max_bytes:

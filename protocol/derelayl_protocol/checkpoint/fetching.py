@@ -1,7 +1,7 @@
 """The plan of fetching one checkpoint's missing chunks from many peers, without I/O.
 
-The caller moves the bytes; the plan says which peer to ask for what, and checks what came. The same calls in the same
-order give the same plan.
+The caller moves the bytes; the plan says which peer to ask for what, and whether what came was asked for.
+The same calls in the same order give the same plan.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from blake3 import blake3
-
 from .. import limits
 from ..errors import Ignored, LocalFault, PeerFault
 from ..types import Digest
+from .chunk import HashedChunk
 from .manifest import Manifest
 
 Peer: TypeAlias = str
@@ -118,23 +117,20 @@ class FetchPlan:
         self._in_flight += len(asked)
         return asked
 
-    def received(self, peer: Peer, digest: Digest, data: bytes) -> Digest:
-        """Check a chunk and return its digest, under which to store it.
+    def received(self, peer: Peer, chunk: HashedChunk) -> None:
+        """Count a chunk as here; its digest names its bytes, as its type says.
 
         Raises PeerFault if it is not what was asked for, and drops the peer; Ignored if it is no source any more.
         """
-        source = self._source(peer)
+        source, digest, size = self._source(peer), chunk.digest, len(chunk.data)
         if digest not in source.in_flight:
             raise self._refuse(peer, f"chunk {digest.hex()}, which it was not asked for")
-        if len(data) != self._lengths[digest]:
-            raise self._refuse(peer, f"chunk {digest.hex()} of {len(data)} bytes, expected are {self._lengths[digest]}")
-        if (found := blake3(data).digest()) != digest:
-            raise self._refuse(peer, f"bytes with the digest {found.hex()}, expected is {digest.hex()}")
+        if size != self._lengths[digest]:
+            raise self._refuse(peer, f"chunk {digest.hex()} of {size} bytes, expected are {self._lengths[digest]}")
         del source.in_flight[digest]
         self._in_flight -= 1
-        self._bytes_from[peer] = self._bytes_from.get(peer, 0) + len(data)
-        self._bytes_missing -= len(data)
-        return digest
+        self._bytes_from[peer] = self._bytes_from.get(peer, 0) + size
+        self._bytes_missing -= size
 
     def missing(self, peer: Peer, digests: Sequence[Digest]) -> None:
         """Note that the peer lacks chunks it was asked for; others are asked next.

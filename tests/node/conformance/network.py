@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from derelayl_node.ports import CheckpointStore, PeerUnreachable
 from derelayl_node.testing.store import MemoryStore
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec, encode_manifest, root_of
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault
@@ -47,7 +48,7 @@ def checkpoint(store: CheckpointStore, *, chunks: int, chunk_bytes: int = 64, se
     table = []
     for name in names:
         data = (f"{seed} {name} ".encode() * chunk_bytes)[:chunk_bytes]
-        table.append(Chunk(len(data), store.put_chunk(data)))
+        table.append(Chunk(len(data), store.put_chunk(HashedChunk(data))))
     tensors = tuple(TensorSpec(name, "U8", (chunk_bytes,), 0) for name in names)
     manifest = Manifest(
         Header(ModelId(bytes(32)), (), 0, 255, TRAINER, "mlp", {}, {}, tensors), tuple(table), SIGNATURE
@@ -94,24 +95,24 @@ class PeerNetworkConformance:
 
     async def test_what_a_peer_lacks_is_absent(self) -> None:
         store = MemoryStore()
-        digest = store.put_chunk(b"weights")
+        digest = store.put_chunk(HashedChunk(b"weights"))
         async with self.open_nodes([MemoryStore(), store]) as (node, peer):
             assert await node.request_manifest(peer.peer_id, ROOT) is None
-            assert await node.request_chunks(peer.peer_id, [ABSENT, digest]) == {digest: b"weights"}
+            assert await node.request_chunks(peer.peer_id, [ABSENT, digest]) == {digest: HashedChunk(b"weights")}
 
     async def test_what_a_peer_finds_damaged_is_absent(self) -> None:
         store = MemoryStore()
-        good, bad = store.put_chunk(b"good"), store.put_chunk(b"bad")
+        good, bad = store.put_chunk(HashedChunk(b"good")), store.put_chunk(HashedChunk(b"bad"))
         store.damage(bad)
         async with self.open_nodes([MemoryStore(), store]) as (node, peer):
-            assert await node.request_chunks(peer.peer_id, [bad, good]) == {good: b"good"}
+            assert await node.request_chunks(peer.peer_id, [bad, good]) == {good: HashedChunk(b"good")}
 
     async def test_the_largest_request_is_answered(self) -> None:
         store = MemoryStore()
-        digests = [store.put_chunk(bytes([n]) * MAX_CHUNK_BYTES) for n in range(MAX_DIGESTS_PER_REQUEST)]
+        digests = [store.put_chunk(HashedChunk(bytes([n]) * MAX_CHUNK_BYTES)) for n in range(MAX_DIGESTS_PER_REQUEST)]
         async with self.open_nodes([MemoryStore(), store]) as (node, peer):
             chunks = await node.request_chunks(peer.peer_id, digests)
-        assert [blake3(chunks[digest]).digest() for digest in digests] == digests
+        assert [blake3(chunks[digest].data).digest() for digest in digests] == digests
 
     async def test_a_manifest_comes_as_it_was_stored(self) -> None:
         store = MemoryStore()

@@ -8,6 +8,7 @@ import pytest
 from blake3 import blake3
 
 from derelayl_node.ports import CheckpointStore, StoreDamaged, StoreFull
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import Digest, Root
@@ -32,7 +33,7 @@ class CheckpointStoreConformance:
     @pytest.mark.parametrize("data", [b"", bytes(MAX_CHUNK_BYTES + 1)], ids=["empty", "too long"])
     def test_what_cannot_be_a_chunk_is_refused(self, store: CheckpointStore, data: bytes) -> None:
         with pytest.raises(LocalFault, match="a chunk has 1 to"):
-            store.put_chunk(data)
+            store.put_chunk(HashedChunk(data))
 
     @pytest.mark.parametrize("wire", [b"", bytes(MAX_MANIFEST_BYTES + 1)], ids=["empty", "too long"])
     def test_what_cannot_be_a_manifest_is_refused(self, store: CheckpointStore, wire: bytes) -> None:
@@ -47,20 +48,20 @@ class CheckpointStoreConformance:
 
     def test_a_store_at_its_limit_refuses_new_chunks_and_keeps_the_old(self, tmp_path: Path) -> None:
         store = self.open_store(tmp_path / "small", max_bytes=10)
-        digest = store.put_chunk(b"12345678")
+        digest = store.put_chunk(HashedChunk(b"12345678"))
         with pytest.raises(StoreFull, match="10 bytes"):
-            store.put_chunk(b"abc")
+            store.put_chunk(HashedChunk(b"abc"))
         assert store.chunk(digest) == b"12345678"
         assert store.chunk(Digest(blake3(b"abc").digest())) is None
-        assert store.put_chunk(b"12345678") == digest
+        assert store.put_chunk(HashedChunk(b"12345678")) == digest
 
     def test_a_damaged_chunk_is_told_once_then_absent_and_can_be_put_again(self, store: CheckpointStore) -> None:
-        digest = store.put_chunk(b"weights")
+        digest = store.put_chunk(HashedChunk(b"weights"))
         self.damage(store, digest)
         with pytest.raises(StoreDamaged, match="fetch the checkpoint again"):
             store.chunk(digest)
         assert store.chunk(digest) is None
-        store.put_chunk(b"weights")
+        store.put_chunk(HashedChunk(b"weights"))
         assert store.chunk(digest) == b"weights"
 
     def test_a_damaged_manifest_is_told_once_then_absent(self, store: CheckpointStore) -> None:
@@ -78,14 +79,14 @@ class CheckpointStoreConformance:
 
     def test_a_chunk_comes_back_under_its_blake3_digest(self, store: CheckpointStore) -> None:
         data = bytes(range(256)) * (MAX_CHUNK_BYTES // 256)
-        digest = store.put_chunk(data)
+        digest = store.put_chunk(HashedChunk(data))
         assert digest == blake3(data).digest()
         assert store.chunk(digest) == data
 
     def test_putting_a_chunk_twice_counts_once(self, tmp_path: Path) -> None:
         store = self.open_store(tmp_path / "small", max_bytes=10)
         for _ in range(3):
-            store.put_chunk(b"12345678")
+            store.put_chunk(HashedChunk(b"12345678"))
 
     def test_a_manifest_comes_back_as_it_was_put_last(self, store: CheckpointStore) -> None:
         store.put_manifest(ROOT, b"old")

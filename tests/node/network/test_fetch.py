@@ -1,17 +1,23 @@
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trio
+from blake3 import blake3
 from tests.node.conformance.network import ROOT, checkpoint
 from trio.testing import MockClock
 
 from derelayl_node.network import fetch
 from derelayl_node.network.fetch import CHUNKS_PER_REQUEST, STALL_SECONDS, FetchFailed, FetchResult, fetch_checkpoint
 from derelayl_node.ports import CheckpointStore, StoreFull
+from derelayl_node.store import chunks
+from derelayl_node.store.chunks import FileStore
 from derelayl_node.testing.network import FakeHub, FakeNetwork
 from derelayl_node.testing.store import MemoryStore
+from derelayl_protocol.checkpoint import chunk as hashing
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import Manifest, ManifestRejected, encode_manifest
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
@@ -206,6 +212,28 @@ async def test_a_full_store_ends_the_fetch_with_its_own_error(clock: MockClock) 
         await Network(3, store=MemoryStore(max_bytes=200)).fetch()
 
 
+# --- hashing ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_chunk_is_hashed_once_until_it_is_stored(
+    clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: Counter[bytes] = Counter()
+
+    def counting(data: bytes) -> blake3:
+        hashed[data] += 1
+        return blake3(data)
+
+    network = Network(2)
+    network.store = FileStore(tmp_path)
+    for module in (hashing, chunks):
+        monkeypatch.setattr(module, "blake3", counting)
+    await network.fetch()
+    contents = [network.stores[0].chunk(chunk.digest) for chunk in network.manifest.chunks]
+    assert [hashed[content] for content in contents] == [1] * 20
+    assert complete(network.store, network.root, network.manifest)
+
+
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +302,7 @@ async def test_damaged_chunks_and_manifests_are_fetched_again(clock: MockClock) 
 async def test_only_what_the_parent_lacks_is_fetched(clock: MockClock) -> None:
     network = Network(1, chunks=10)
     for chunk in network.manifest.chunks[:7]:
-        network.store.put_chunk(network.stores[0].chunk(chunk.digest) or b"")
+        network.store.put_chunk(HashedChunk(network.stores[0].chunk(chunk.digest) or b""))
     result = await network.fetch()
     assert result.bytes_fetched == 3 * 64
     assert set(network.asked()) == {chunk.digest for chunk in network.manifest.chunks[7:]}

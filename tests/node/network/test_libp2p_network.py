@@ -29,6 +29,7 @@ from derelayl_node.network.host import Libp2pNetwork, open_network
 from derelayl_node.network.identity import address_of, parse_peer_id, peer_id_of
 from derelayl_node.ports import CheckpointStore, LedgerUnavailable, NotForYou, PeerUnreachable
 from derelayl_node.testing.store import MemoryStore
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.messages import CHUNKS_PROTOCOL, MANIFEST_PROTOCOL, Announcement
 from derelayl_protocol.errors import Ignored, LocalFault, PeerFault
 from derelayl_protocol.ledger.entries import SignedEntry
@@ -76,10 +77,10 @@ async def test_chunks_are_given_to_the_account_that_the_door_admits_and_manifest
         return account == address_of(peer_id_of(secret(1)))
 
     store = MemoryStore()
-    digest = store.put_chunk(b"weights")
+    digest = store.put_chunk(HashedChunk(b"weights"))
     store.put_manifest(ROOT, b"any bytes")
     async with open_nodes([store, MemoryStore(), MemoryStore()], admit=admit) as (server, buyer, stranger):
-        assert await buyer.request_chunks(server.peer_id, [digest]) == {digest: b"weights"}
+        assert await buyer.request_chunks(server.peer_id, [digest]) == {digest: HashedChunk(b"weights")}
         with pytest.raises(NotForYou):
             await stranger.request_chunks(server.peer_id, [digest])
         assert await stranger.request_manifest(server.peer_id, ROOT) == b"any bytes"
@@ -94,7 +95,7 @@ async def test_a_door_that_cannot_tell_now_serves_nobody_and_blames_nobody() -> 
         raise LedgerUnavailable("the chain is silent")
 
     store = MemoryStore()
-    digest = store.put_chunk(b"weights")
+    digest = store.put_chunk(HashedChunk(b"weights"))
     async with open_nodes([store, MemoryStore()], admit=admit) as (server, node):
         with pytest.raises(PeerUnreachable):
             await node.request_chunks(server.peer_id, [digest])
@@ -250,17 +251,17 @@ async def test_a_store_that_raises_leaves_the_node_alive(caplog: pytest.LogCaptu
             raise ZeroDivisionError
 
     store = BrokenStore()
-    digest = store.put_chunk(b"weights")
+    digest = store.put_chunk(HashedChunk(b"weights"))
     with caplog.at_level(logging.CRITICAL):
         async with open_nodes([MemoryStore(), store]) as (node, broken):
             with pytest.raises(PeerUnreachable):
                 await node.request_manifest(broken.peer_id, ROOT)
-            assert await node.request_chunks(broken.peer_id, [digest]) == {digest: b"weights"}
+            assert await node.request_chunks(broken.peer_id, [digest]) == {digest: HashedChunk(b"weights")}
 
 
 async def test_a_reader_that_stalls_does_not_keep_others_from_being_served() -> None:
     store = MemoryStore()
-    digests = [store.put_chunk(bytes([n]) * 2**20) for n in range(16)]
+    digests = [store.put_chunk(HashedChunk(bytes([n]) * 2**20)) for n in range(16)]
     async with open_nodes([store, MemoryStore(), MemoryStore()]) as (node, staller, other):
         streams = []
         for _ in range(8):

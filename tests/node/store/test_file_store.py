@@ -9,6 +9,7 @@ from tests.node.conformance.store import ROOT, CheckpointStoreConformance
 from derelayl_node.ports import StoreDamaged, StoreFull
 from derelayl_node.store import chunks
 from derelayl_node.store.chunks import STALE_SECONDS, FileStore
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Digest, Root
 
@@ -43,7 +44,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
 
     monkeypatch.setattr(chunks.os, "fsync", refuse)
     with pytest.raises(StoreFull, match="disk"):
-        store.put_chunk(b"weights")
+        store.put_chunk(HashedChunk(b"weights"))
     with pytest.raises(StoreFull, match="disk"):
         store.put_manifest(ROOT, b"{}")
     assert files_of(tmp_path) == []
@@ -59,7 +60,7 @@ def test_another_write_error_is_ours_and_leaves_nothing_half_written(
 
     monkeypatch.setattr(chunks.os, "replace", refuse)
     with pytest.raises(LocalFault, match="cannot be written: Read-only file system"):
-        store.put_chunk(b"weights")
+        store.put_chunk(HashedChunk(b"weights"))
     assert files_of(tmp_path) == []
 
 
@@ -70,8 +71,8 @@ def test_a_failed_write_does_not_count_against_the_limit(tmp_path: Path, monkeyp
             chunks.os, "replace", lambda source, target: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error"))
         )
         with pytest.raises(LocalFault):
-            store.put_chunk(b"12345678")
-    store.put_chunk(b"12345678")
+            store.put_chunk(HashedChunk(b"12345678"))
+    store.put_chunk(HashedChunk(b"12345678"))
 
 
 def test_a_folder_that_is_a_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_folder_that_is_a_file_is_refused_in_one_sentence(tmp_path: Path) -> N
 
 def test_an_unreadable_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
-    digest = store.put_chunk(b"weights")
+    digest = store.put_chunk(HashedChunk(b"weights"))
     file = only_file_of(tmp_path, digest)
     file.unlink()
     file.mkdir()  # what no permission bit can make readable, not even for root
@@ -93,7 +94,7 @@ def test_an_unreadable_file_is_named_with_the_remedy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"weight", b"weightS", b"weights and more"])
 def test_a_file_of_other_bytes_is_moved_aside_and_named(tmp_path: Path, content: bytes) -> None:
     store = FileStore(tmp_path)
-    digest = store.put_chunk(b"weights")
+    digest = store.put_chunk(HashedChunk(b"weights"))
     only_file_of(tmp_path, digest).write_bytes(content)
     with pytest.raises(StoreDamaged, match=digest.hex()):
         store.chunk(digest)
@@ -103,14 +104,14 @@ def test_a_file_of_other_bytes_is_moved_aside_and_named(tmp_path: Path, content:
 
 def test_a_truncated_chunk_is_replaced_when_it_is_put_again(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
-    digest = store.put_chunk(b"weights")
+    digest = store.put_chunk(HashedChunk(b"weights"))
     only_file_of(tmp_path, digest).write_bytes(b"wei")
-    store.put_chunk(b"weights")
+    store.put_chunk(HashedChunk(b"weights"))
     assert store.chunk(digest) == b"weights"
 
 
 def test_only_old_temporary_files_are_removed_at_opening(tmp_path: Path) -> None:
-    digest = FileStore(tmp_path).put_chunk(b"weights")
+    digest = FileStore(tmp_path).put_chunk(HashedChunk(b"weights"))
     file = only_file_of(tmp_path, digest)
     old, young = file.with_name("old.partial"), file.with_name("young.partial")
     for temporary in (old, young):
@@ -124,13 +125,13 @@ def test_only_old_temporary_files_are_removed_at_opening(tmp_path: Path) -> None
 
 
 def test_a_store_opened_again_has_what_was_put_and_counts_it(tmp_path: Path) -> None:
-    digest = FileStore(tmp_path).put_chunk(b"12345678")
+    digest = FileStore(tmp_path).put_chunk(HashedChunk(b"12345678"))
     FileStore(tmp_path).put_manifest(ROOT, b"{}")
     store = FileStore(tmp_path, max_bytes=10)
     assert store.chunk(digest) == b"12345678"
     assert store.roots() == (ROOT,)
     with pytest.raises(StoreFull):
-        store.put_chunk(b"abc")
+        store.put_chunk(HashedChunk(b"abc"))
 
 
 def test_foreign_files_are_no_roots(tmp_path: Path) -> None:
@@ -144,7 +145,9 @@ def test_foreign_files_are_no_roots(tmp_path: Path) -> None:
 def test_threads_that_put_the_same_chunk_do_not_disturb_one_another(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     found: list[Digest] = []
-    threads = [threading.Thread(target=lambda: found.append(store.put_chunk(b"weights"))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: found.append(store.put_chunk(HashedChunk(b"weights")))) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
