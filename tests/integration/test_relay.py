@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 
-from derelayl_node.cli.reading import catch_up, chain_of
+from derelayl_node.cli.reading import catch_up
 from derelayl_node.demo.audit import audit
 from derelayl_node.demo.chronicle import Chronicle
 from derelayl_node.demo.course import chain_process, node_process
@@ -118,4 +118,4 @@ async def _proof_holds(world: World, founded: Founded, root: str, index: Lineage
     statements = verify_proof(join_pages([page]), fetch)
     assert all(one.holds for one in statements), [one for one in statements if not one.holds]
     assert any("hashes to the root" in one.text for one in statements)
-    assert json.dumps(page).count(chain_of(founded.network).ledger) > 0
+    assert json.dumps(page).count(founded.network.ledger) > 0
