@@ -182,17 +182,7 @@ class Handoff:
 
         Two children signed under one lease cost the bid: note this one on disk before anybody learns of it.
         """
-        header = partial(
-            Header,
-            model=model,
-            parents=(leg.parent,),
-            round=round_number,
-            segment=leg.segment,
-            trainer=self._key.address,
-            architecture=parent.header.architecture,
-            parameters=parent.header.parameters,
-            training=record,
-        )
+        header = self._header(model, round_number, leg, (leg.parent,), parent, record)
         return await trio.to_thread.run_sync(make_checkpoint, self._store, self._key, self._ledger, header, weights)
 
     async def compose(
@@ -205,18 +195,9 @@ class Handoff:
         wire = await trio.to_thread.run_sync(self._store.manifest, second)
         if wire is None:
             raise LocalFault(f"checkpoint 0x{second.hex()} was not taken")
-        header = Header(
-            model=model,
-            parents=(leg.parent, second),
-            round=round_number,
-            segment=leg.segment,
-            trainer=self._key.address,
-            architecture=parent.header.architecture,
-            parameters=parent.header.parameters,
-            training=record,
-            tensors=parent.header.tensors,
-        )
-        return sign_checkpoint(self._key, self._ledger, Manifest(header, compose(parent, parse_manifest(wire))))
+        header = self._header(model, round_number, leg, (leg.parent, second), parent, record)
+        chunks = compose(parent, parse_manifest(wire))
+        return sign_checkpoint(self._key, self._ledger, Manifest(header(tensors=parent.header.tensors), chunks))
 
     async def publish(self, model: ModelId, round_number: int, child: SignedChild) -> None:
         """Serve this account's child from now on, and tell the peers. Raises StoreFull."""
@@ -237,6 +218,28 @@ class Handoff:
         if root_of(manifest) != root:
             raise PeerFault(f"the manifest has another root than 0x{root.hex()}")
         return compact_signature(manifest.signature)
+
+    def _header(
+        self,
+        model: ModelId,
+        round_number: int,
+        leg: LegEntry,
+        parents: tuple[Root, ...],
+        parent: Manifest,
+        record: Record,
+    ) -> Callable[..., Header]:
+        """The header of a leg's child, which still lacks its tensors."""
+        return partial(
+            Header,
+            model=model,
+            parents=parents,
+            round=round_number,
+            segment=leg.segment,
+            trainer=self._key.address,
+            architecture=parent.header.architecture,
+            parameters=parent.header.parameters,
+            training=record,
+        )
 
     async def _take(
         self, root: Root, deadline_seconds: float, hints: Sequence[PeerId], verify: Callable[[Manifest], None]
