@@ -18,7 +18,7 @@ from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import Address, Digest, ModelId, Root
 
-from .ports import Accounts, CheckpointStore, Clock, Ledger, StoreDamaged
+from .ports import CheckpointStore, Clock, Ledger, Registry, StoreDamaged
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Doorkeeper:
         self,
         model: ModelId,
         ledger: Ledger,
-        accounts: Accounts,
+        registry: Registry,
         latest: Callable[[], RoundView | None],
         store: CheckpointStore,
         clock: Clock,
@@ -83,7 +83,7 @@ class Doorkeeper:
         """`latest` is this node's last look at the running round, None before the first."""
         self._model = model
         self._ledger = ledger
-        self._accounts = accounts
+        self._registry = registry
         self._latest = latest
         self._holdings = Holdings(store)
         self._clock = clock
@@ -116,7 +116,7 @@ class Doorkeeper:
         async with self._refreshing:
             await trio.to_thread.run_sync(self._holdings.refresh)
         for root in sorted(self._holdings.roots_with(digest)):
-            if await self._accounts.access(self._model, root, account):
+            if await self._registry.access(self._model, root, account):
                 _remember(self._open, (root, account), None)  # access is never taken back
                 return True
         return False

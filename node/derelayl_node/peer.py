@@ -18,7 +18,7 @@ from derelayl_protocol.errors import Ignored, LocalFault
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.types import Address, ModelId, Wei
+from derelayl_protocol.types import Address, ModelId, Root, Wei
 from derelayl_training.files import write_json
 
 from .access import Doorkeeper
@@ -31,6 +31,7 @@ from .evm.typed_data import recoverer, signer
 from .handoff import FetchFailed, Handoff
 from .journal import Journal
 from .keys import NodeKey
+from .lineage.database import IndexUnusable, QueryTooSlow
 from .lineage.follower import Progress, follow
 from .lineage.index import LineageIndex
 from .lineage.proof import Chain
@@ -56,7 +57,16 @@ log = logging.getLogger(__name__)
 
 Step = Callable[[RoundView], Awaitable[None]]
 
-HOLDUPS = (LedgerUnavailable, TrainingFailed, FetchFailed, StoreFull, StoreDamaged, trio.TooSlowError)
+HOLDUPS = (
+    LedgerUnavailable,
+    IndexUnusable,
+    QueryTooSlow,
+    TrainingFailed,
+    FetchFailed,
+    StoreFull,
+    StoreDamaged,
+    trio.TooSlowError,
+)
 """What may go wrong in one round without ending the peer: it is logged, and the next look at the round tries again."""
 
 
@@ -131,7 +141,7 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
     store = FileStore(home / "store")
     ledger = await open_network_ledger(network, key, home)
     stack.callback(ledger.close)
-    rules = (await ledger.model(model)).rules
+    rules = await ledger.rules(model)
     watch = RoundWatch(ledger, clock, model, settings.poll_seconds)
     index = LineageIndex(home / "lineage.sqlite")
     stack.callback(index.close)
@@ -183,16 +193,15 @@ class Peer:
     indexing: Progress = field(default_factory=Progress)
 
     async def join(self) -> None:
-        """Take up the roles: stake as validator, collect what waited. Raises RuleViolation, LedgerUnavailable."""
+        """Take up the roles: stake as validator. Raises RuleViolation, LedgerUnavailable."""
         if self.settings.works_with_data:
             await self._check_data()
-        state = await self.ledger.model(self.model)
-        self._owner = OwnerRole(self.ledger, self.model)
-        await self._owner.join(state)
+        rules = await self.ledger.rules(self.model)
+        self._owner = OwnerRole(self.ledger, self.model, self._waiting_royalties)
         recover = recoverer(self.shared.ledger_id)
         self._watcher = WatcherRole(self.ledger, self.handoff, self.model, recover)
         self._relayer: RelayerRole | None = None
-        journal, submission = Journal(self.settings.home / "journal"), self._submission(state.rules)
+        journal, submission = Journal(self.settings.home / "journal"), self._submission(rules)
         self._steps: dict[str, Step] = {
             "keeper": Keeper(self.ledger, self.clock, self.model).step,
             "owner": self._owner.step,
@@ -201,13 +210,18 @@ class Peer:
         }
         if "validator" in self.settings.roles:
             validator = self._validator(journal, submission)
-            await validator.join(state)
+            await validator.join()
             self._steps["validator"] = validator.step
         if "trainer" in self.settings.roles:
-            self._steps["trainer"] = self._trainer(state.rules, journal, submission).step
+            self._steps["trainer"] = self._trainer(rules, journal, submission).step
         if "relayer" in self.settings.roles:
-            self._relayer = RelayerRole(self.ledger, self.ledger, self.clock, self.model, state.rules)
+            self._relayer = RelayerRole(self.ledger, self.ledger, self.clock, self.model, rules)
             self._steps["relayer"] = self._relayer.step
+
+    async def _waiting_royalties(self) -> tuple[Root, ...] | None:
+        if self.indexing.caught_up_at is None:
+            return None
+        return await trio.to_thread.run_sync(self.index.waiting_royalties, self.model, self.ledger.account)
 
     async def _check_data(self) -> None:
         train, held = await self.trainer.samples()
@@ -291,7 +305,7 @@ class Peer:
     def _validator(self, journal: Journal, submission: Submission) -> ValidatorRole:
         salts = partial(secrets.token_bytes, 32)
         return ValidatorRole(
-            self.ledger, self.trainer, self.handoff, self.clock, self.model, journal, submission, salts
+            self.ledger, self.ledger, self.trainer, self.handoff, self.clock, self.model, journal, submission, salts
         )
 
     def _trainer(self, rules: Rules, journal: Journal, submission: Submission) -> TrainerRole:
@@ -308,6 +322,7 @@ class Peer:
         scratch = settings.home / "scratch"
         report = self.activity.leg_changed
         return TrainerRole(
+            self.ledger,
             self.ledger,
             self.trainer,
             self.handoff,

@@ -16,7 +16,8 @@ from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import Command
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView, Unbonding
+from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.ledger.state import CheckpointRecord, RoundView, Unbonding
 from derelayl_protocol.types import Address, Digest, ModelId, Ppm, Root, Timestamp, Wei
 from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, WeightsFile
 
@@ -69,8 +70,17 @@ class AccountView:
     unbonding: Mapping[ModelId, Unbonding]
 
 
-class Accounts(Protocol):
-    """What the ledger tells of any account."""
+class Registry(Protocol):
+    """Single facts that the ledger has on record, of any account and checkpoint. Each costs one call."""
+
+    async def rules(self, model: ModelId) -> Rules:
+        """The model's rules. Raises RuleViolation(UNKNOWN_MODEL), LedgerUnavailable."""
+
+    async def checkpoint(self, model: ModelId, root: Root) -> CheckpointRecord | None:
+        """An accepted checkpoint, None if the ledger has none of this root. Raises RuleViolation(UNKNOWN_MODEL)."""
+
+    async def stake(self, model: ModelId, account: Address) -> Wei:
+        """What the account has bonded, 0 if nothing. Raises RuleViolation(UNKNOWN_MODEL)."""
 
     async def free(self, account: Address) -> Wei:
         """The account's withdrawable balance in the ledger. Raises LedgerUnavailable."""
@@ -94,12 +104,6 @@ class Ledger(Protocol):
 
     async def round(self, model: ModelId) -> RoundView:
         """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
-
-    async def model(self, model: ModelId) -> ModelState:
-        """Rules, budget, stakes and the checkpoints on the ledger. Costs one call per field: not for a tight loop.
-
-        A chain cannot list who unbonds or has bought: `unbonding` has this account's own at most, `buyers` is empty.
-        """
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` (ascending, recent blocks of the caller) on the canonical chain."""
@@ -213,7 +217,6 @@ class Clock(Protocol):
 
 __all__ = [
     "AccountView",
-    "Accounts",
     "BlockRef",
     "CheckpointRecord",
     "CheckpointStore",
@@ -227,6 +230,7 @@ __all__ = [
     "PeerNetwork",
     "PeerUnreachable",
     "Ppm",
+    "Registry",
     "StoreDamaged",
     "StoreFull",
     "Trainer",

@@ -16,6 +16,7 @@ from eth_utils.crypto import keccak
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import Command, Deposit
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView, Unbonding
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
@@ -48,7 +49,7 @@ FIRST_POLL_S, LAST_POLL_S = 0.02, 1.0
 
 
 class EvmLedger:
-    """The ledger as one account sees it, on any EVM chain. Implements `ports.Ledger` and `ports.Accounts`.
+    """The ledger as one account sees it, on any EVM chain. Implements `ports.Ledger` and `ports.Registry`.
 
     Use it from one trio run.
     """
@@ -104,14 +105,22 @@ class EvmLedger:
         """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
         return self._codec.round_view(await self._view("roundOf", model))
 
-    async def model(self, model: ModelId) -> ModelState:
-        """Rules, budget, stakes, the checkpoints and what this account has unbonding, all of the same block."""
-        return await self._thread(self._model, model)
-
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` on the canonical chain, at most 256 blocks of it."""
         start = self._addresses.start_block
         return await self._thread(partial(next_batch, start=start), self._rpc, self._codec, self._contract, known)
+
+    async def rules(self, model: ModelId) -> Rules:
+        """The model's rules. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return self._codec.rules((await self._view("modelOf", model))[0])
+
+    async def checkpoint(self, model: ModelId, root: Root) -> CheckpointRecord | None:
+        """An accepted checkpoint, None if the ledger has none of this root. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return self._codec.checkpoint(await self._view("checkpointOf", model, root))
+
+    async def stake(self, model: ModelId, account: Address) -> Wei:
+        """What the account has bonded. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return Wei(await self._view("stakeOf", model, account))
 
     async def free(self, account: Address) -> Wei:
         """An account's withdrawable balance in the ledger."""
@@ -131,9 +140,14 @@ class EvmLedger:
         """An account's tokens: in the wallet, free in the ledger, staked and unbonding."""
         return await self._thread(self._account_view, address)
 
-    async def checkpoint(self, model: ModelId, root: Root) -> CheckpointRecord | None:
-        """A checkpoint of the ledger, None if it has no such root. Raises RuleViolation(UNKNOWN_MODEL)."""
-        return self._codec.checkpoint(await self._view("checkpointOf", model, root))
+    async def model(self, model: ModelId) -> ModelState:
+        """Rules, budget, stakes, the checkpoints and what this account has unbonding, all of the same block.
+
+        For commands: it reads the log from the ledger's first block on (see `names`), then makes a call for each
+        checkpoint and validator. A chain cannot list who unbonds or has bought: `buyers` is empty.
+        Raises RuleViolation(UNKNOWN_MODEL).
+        """
+        return await self._thread(self._model, model)
 
     async def model_at(self, model: ModelId, block: int) -> ModelState:
         """What `model` gave at the end of a block."""

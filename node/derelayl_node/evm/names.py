@@ -1,4 +1,8 @@
-"""Which names the ledger has heard of: its views answer by name, and only the event log lists the names."""
+"""Which names the ledger has heard of: its views answer by name, and only the event log lists the names.
+
+For commands, which open a ledger for one question and have no lineage index. A node follows the log once, in its
+index, and asks that for names.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from derelayl_protocol.checkpoint.ancestry import Edge, lineage_digest
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.types import ModelId, Timestamp
+from derelayl_protocol.types import Address, ModelId, Root, Timestamp
 
 from ..ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
 from . import queries
@@ -83,6 +83,11 @@ class LineageIndex:
     def lineage_digest(self, model: ModelId) -> bytes:
         """Name a model's lineage by 32 bytes: two indexes that have read the same blocks agree on it."""
         return lineage_digest(self.edges(model))
+
+    def waiting_royalties(self, model: ModelId, account: Address) -> tuple[Root, ...]:
+        """Those of the account's checkpoints where royalties wait."""
+        with self.reading() as connection:
+            return tuple(queries.waiting_royalties(connection, model, account))
 
     def event(self, block_hash: bytes, transaction: bytes, log_index: int) -> Event | None:
         """Look up a stored event by its place on the chain."""

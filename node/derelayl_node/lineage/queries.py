@@ -160,6 +160,12 @@ def royalties_of(connection: Connection, account: Address, after: int, limit: in
     return [_checkpoint(row) for row in connection.execute(query.order_by(checkpoints.c.seq).limit(limit))]
 
 
+def waiting_royalties(connection: Connection, model: ModelId, account: Address) -> list[Root]:
+    """Return those of the account's checkpoints where royalties wait, in the order of their first submission."""
+    query = select(checkpoints.c.root).where(_is(model), checkpoints.c.owner == account, checkpoints.c.pending != 0)
+    return list(connection.scalars(query.order_by(checkpoints.c.seq)))
+
+
 def movements_of(
     connection: Connection, account: Address, after: tuple[int, int], limit: int
 ) -> list[records.Movement]:

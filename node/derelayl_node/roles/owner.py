@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import CollectRoyalty
-from derelayl_protocol.ledger.state import ModelState, RoundView
+from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import ModelId, Root
 
 from ..ports import Ledger
@@ -18,26 +18,30 @@ COLLECT_STEPS = 8
 """Steps towards genesis in one call: at gamma = 1/2 they move more than 99 % of what came in."""
 
 
+Waiting = Callable[[], Awaitable[Iterable[Root] | None]]
+"""Finds those of the account's checkpoints where royalties wait; None while the log is not read to its end."""
+
+
 class OwnerRole:
     """Collects once a round, from the parents of the round that has just been settled."""
 
-    def __init__(self, ledger: Ledger, model: ModelId) -> None:
+    def __init__(self, ledger: Ledger, model: ModelId, waiting: Waiting) -> None:
+        """`waiting` is asked until it knows, once: for what came in while this node was away."""
         self._ledger = ledger
         self._model = model
+        self._waiting: Waiting | None = waiting
         self._round = 0
         self._continued: set[Root] = set()
 
-    async def join(self, state: ModelState) -> None:
-        """Collect what came in while this node was away."""
-        own = (root for root, record in state.checkpoints.items() if record.owner == self._ledger.account)
-        await self._collect(root for root in own if state.checkpoints[root].pending > 0)
-
     async def step(self, view: RoundView) -> None:
-        """Act on one look at the round. Raises LedgerUnavailable."""
+        """Act on one look at the round. Raises LedgerUnavailable, and what `waiting` raises."""
         if view.number != self._round:
             await self._collect(self._continued)
             self._round, self._continued = view.number, set()
         self._continued |= {leg.parent for leg in view.legs if leg.owner == self._ledger.account}
+        if self._waiting is not None and (roots := await self._waiting()) is not None:
+            await self._collect(roots)
+            self._waiting = None
 
     async def _collect(self, roots: Iterable[Root]) -> None:
         for root in sorted(roots):

@@ -23,7 +23,7 @@ from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.limits import MAX_BIDS
 from derelayl_protocol.types import Address, ModelId
 
-from ..ports import Accounts, Clock, Ledger
+from ..ports import Clock, Ledger, Registry
 from .admission import may_be_posted
 from .submission import RELAY_SHARE, share_passed
 
@@ -49,9 +49,9 @@ Key = tuple[type[object], Address]
 class RelayerRole:
     """Holds at most one entry of each kind and account, MAX_BIDS bids, and nothing of other rounds."""
 
-    def __init__(self, ledger: Ledger, accounts: Accounts, clock: Clock, model: ModelId, rules: Rules) -> None:
+    def __init__(self, ledger: Ledger, registry: Registry, clock: Clock, model: ModelId, rules: Rules) -> None:
         self._ledger = ledger
-        self._accounts = accounts
+        self._registry = registry
         self._clock = clock
         self._model = model
         self._rules = rules
@@ -88,7 +88,7 @@ class RelayerRole:
             return False
         # The ledger would pass over a bid that is not covered; so do we, before it costs gas.
         return not isinstance(entry.content, SignedBid) or (
-            await self._accounts.free(entry.account) >= entry.content.amount
+            await self._registry.free(entry.account) >= entry.content.amount
         )
 
     def _is_complete(self, ready: Sequence[SignedEntry], view: RoundView) -> bool:

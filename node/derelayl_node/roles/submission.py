@@ -26,7 +26,7 @@ from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMes
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import Timestamp, Wei
 
-from ..ports import Accounts, Clock, Ledger, PeerNetwork
+from ..ports import Clock, Ledger, PeerNetwork, Registry
 from .purse import send_paid
 
 log = logging.getLogger(__name__)
@@ -87,11 +87,11 @@ class RelayedSubmission:
     """Signs an entry, tells it to the peers, and falls back to an own transaction."""
 
     def __init__(
-        self, ledger: Ledger, accounts: Accounts, network: PeerNetwork, clock: Clock, rules: Rules, sign: Sign
+        self, ledger: Ledger, registry: Registry, network: PeerNetwork, clock: Clock, rules: Rules, sign: Sign
     ) -> None:
         self._direct = DirectSubmission(ledger)
         self._ledger = ledger
-        self._accounts = accounts
+        self._registry = registry
         self._network = network
         self._clock = clock
         self._rules = rules
@@ -118,7 +118,7 @@ class RelayedSubmission:
 
     async def _cover(self, cost: Wei) -> None:
         """Have the cost in the free balance: a relayer can spend nothing else."""
-        missing = cost - await self._accounts.free(self._ledger.account) if cost else 0
+        missing = cost - await self._registry.free(self._ledger.account) if cost else 0
         if missing > 0:
             await self._ledger.send(Deposit(Wei(missing)))
 

@@ -21,7 +21,7 @@ from derelayl_training.recipe import DEFAULT, Recipe
 
 from ..handoff import FetchFailed, Handoff, Taken
 from ..journal import Journal, SignedChild
-from ..ports import Clock, Ledger, Trainer, TrainingFailed
+from ..ports import Clock, Ledger, Registry, Trainer, TrainingFailed
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
 from .purse import send_paid
 from .submission import Submission
@@ -63,6 +63,7 @@ class TrainerRole:
     def __init__(
         self,
         ledger: Ledger,
+        registry: Registry,
         trainer: Trainer,
         handoff: Handoff,
         clock: Clock,
@@ -75,6 +76,7 @@ class TrainerRole:
         report: Callable[[LegStatus], None],
     ) -> None:
         self._ledger = ledger
+        self._registry = registry
         self._trainer = trainer
         self._handoff = handoff
         self._clock = clock
@@ -211,9 +213,16 @@ class TrainerRole:
 
     async def _siblings(self, view: RoundView, parent: Root) -> list[Root]:
         """Tips with the same parent as this one, best first."""
-        known = (await self._ledger.model(self._model)).checkpoints
-        tips = sorted(view.tips, key=lambda tip: -tip.score)
-        return [tip.root for tip in tips if tip.root != parent and known[tip.root].parent == known[parent].parent]
+        others = [tip for tip in sorted(view.tips, key=lambda tip: -tip.score) if tip.root != parent]
+        if not others:
+            return []
+        common = await self._parent_of(parent)
+        return [tip.root for tip in others if common is not None and await self._parent_of(tip.root) == common]
+
+    async def _parent_of(self, root: Root) -> Root | None:
+        """None for what is no accepted checkpoint: the chain may have gone back behind our look at the round."""
+        record = await self._registry.checkpoint(self._model, root)
+        return None if record is None else record.parent
 
     async def _train(self, view: RoundView, number: int, job: LegJob) -> LegResult:
         try:

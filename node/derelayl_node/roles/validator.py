@@ -11,13 +11,13 @@ from derelayl_protocol.errors import PeerFault, RuleViolation
 from derelayl_protocol.ledger.commands import CommitScores, RevealScores, Stake
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.scoring import commitment, score_ppm
-from derelayl_protocol.ledger.state import LegEntry, ModelState, RoundView
+from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root, Wei
 from derelayl_training.jobs import Architecture, HeldOutLoss
 
 from ..handoff import FetchFailed, Handoff
 from ..journal import Journal, SealedScores
-from ..ports import Clock, Ledger, Trainer
+from ..ports import Clock, Ledger, Registry, Trainer
 from .duties import seat_of
 from .purse import send_paid
 from .submission import Submission
@@ -37,6 +37,7 @@ class ValidatorRole:
     def __init__(
         self,
         ledger: Ledger,
+        registry: Registry,
         trainer: Trainer,
         handoff: Handoff,
         clock: Clock,
@@ -46,6 +47,7 @@ class ValidatorRole:
         salts: Callable[[], bytes],
     ) -> None:
         self._ledger = ledger
+        self._registry = registry
         self._submission = submission
         self._trainer = trainer
         self._handoff = handoff
@@ -54,9 +56,10 @@ class ValidatorRole:
         self._journal = journal
         self._salts = salts
 
-    async def join(self, state: ModelState) -> None:
+    async def join(self) -> None:
         """Stake what the rules ask for, unless it is staked already. Raises RuleViolation, LedgerUnavailable."""
-        missing = state.rules.validator_stake - state.stakes.get(self._ledger.account, 0)
+        least = (await self._registry.rules(self._model)).validator_stake
+        missing = least - await self._registry.stake(self._model, self._ledger.account)
         if missing > 0:
             await send_paid(self._ledger, Stake(self._model, Wei(missing)), Wei(missing))
 

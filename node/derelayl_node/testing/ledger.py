@@ -13,8 +13,9 @@ from derelayl_protocol.ledger.access import has_access
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.commands import REPEATABLE, Command
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import Recover, no_signatures
-from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
+from derelayl_protocol.ledger.state import CheckpointRecord, LedgerState, ModelState, RoundView
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 from ..ports import BlockRef, Clock, LedgerUnavailable, LogBatch, LogEntry
@@ -123,7 +124,7 @@ class FakeChain:
 
 
 class FakeLedger:
-    """A `FakeChain` as one account sees it. Implements `ports.Ledger` and `ports.Accounts`."""
+    """A `FakeChain` as one account sees it. Implements `ports.Ledger` and `ports.Registry`."""
 
     def __init__(self, chain: FakeChain, account: Address) -> None:
         self._chain = chain
@@ -145,18 +146,24 @@ class FakeLedger:
 
     async def round(self, model: ModelId) -> RoundView:
         """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
-        return (await self.model(model)).current
-
-    async def model(self, model: ModelId) -> ModelState:
-        """What a chain tells of a model: its own `unbonding`, no `buyers`. Raises RuleViolation(UNKNOWN_MODEL)."""
-        found = await self._find(model)
-        own = {account: amount for account, amount in found.unbonding.items() if account == self._account}
-        return replace(found, unbonding=own, buyers={})
+        return (await self._find(model)).current
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` on the canonical chain."""
         await self._reach()
         return self._chain.logs(known)
+
+    async def rules(self, model: ModelId) -> Rules:
+        """The model's rules. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return (await self._find(model)).rules
+
+    async def checkpoint(self, model: ModelId, root: Root) -> CheckpointRecord | None:
+        """An accepted checkpoint, None if there is none of this root. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return (await self._find(model)).checkpoints.get(root)
+
+    async def stake(self, model: ModelId, account: Address) -> Wei:
+        """What the account has bonded. Raises RuleViolation(UNKNOWN_MODEL)."""
+        return (await self._find(model)).stakes.get(account, Wei(0))
 
     async def free(self, account: Address) -> Wei:
         """An account's withdrawable balance in the ledger."""
@@ -166,6 +173,15 @@ class FakeLedger:
     async def access(self, model: ModelId, root: Root, account: Address) -> bool:
         """Whether the account may fetch a checkpoint's weights. Raises RuleViolation(UNKNOWN_MODEL)."""
         return has_access(await self._find(model), root, account)
+
+    async def model(self, model: ModelId) -> ModelState:
+        """Beyond the ports, what a chain tells of a model: its own `unbonding`, no `buyers`.
+
+        Raises RuleViolation(UNKNOWN_MODEL).
+        """
+        found = await self._find(model)
+        own = {account: amount for account, amount in found.unbonding.items() if account == self._account}
+        return replace(found, unbonding=own, buyers={})
 
     async def _find(self, model: ModelId) -> ModelState:
         await self._reach()

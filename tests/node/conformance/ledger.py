@@ -10,13 +10,14 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import pytest
 
 from derelayl_node.evm.typed_data import recoverer, sign_message
 from derelayl_node.keys import NodeKey
-from derelayl_node.ports import Accounts, BlockRef, Ledger, LogBatch, LogEntry
+from derelayl_node.ports import BlockRef, Ledger, LogBatch, LogEntry, Registry
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.access import has_access
 from derelayl_protocol.ledger.apply import apply
@@ -55,7 +56,7 @@ from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
-from derelayl_protocol.ledger.state import LedgerState, RoundView
+from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
 from derelayl_protocol.types import WHOLE_MODEL, LedgerId, ModelId, Ppm, Root, Timestamp, Wei
 
 FUNDS = Wei(10**6)
@@ -97,8 +98,10 @@ MAX_BATCHES = 100
 """Answers of `logs` in a row that may say `more`."""
 
 
-class FullLedger(Ledger, Accounts, Protocol):
-    """Both ports of the ledger, as its adapters have them."""
+class FullLedger(Ledger, Registry, Protocol):
+    """Both ports of the ledger, as its adapters have them, and all of a model at once, as commands want it."""
+
+    async def model(self, model: ModelId) -> ModelState: ...
 
 
 @dataclass(frozen=True)
@@ -179,14 +182,18 @@ class History:
             own = {account: entry for account, entry in expected.unbonding.items() if account == ledger.account}
             assert await ledger.model(model) == replace(expected, unbonding=own, buyers={})
             assert await ledger.round(model) == expected.current
-            await self._compare_accounts(model)
+            await self._compare_facts(model)
         return self.state.models[model].current
 
-    async def _compare_accounts(self, model: ModelId) -> None:
-        """Check that an account sees of every other what the reference has."""
+    async def _compare_facts(self, model: ModelId) -> None:
+        """Check the single facts that an account sees against the reference."""
         asked, state = self.world.ledgers[0], self.state.models[model]
+        assert await asked.rules(model) == state.rules
+        for root in (*state.checkpoints, Root(b"\xee" * 32)):
+            assert await asked.checkpoint(model, root) == state.checkpoints.get(root)
         for ledger in self.world.ledgers:
             assert await asked.free(ledger.account) == self.state.free.get(ledger.account, 0)
+            assert await asked.stake(model, ledger.account) == state.stakes.get(ledger.account, 0)
             for root in state.checkpoints:
                 assert await asked.access(model, root, ledger.account) == has_access(state, root, ledger.account)
 
@@ -215,9 +222,15 @@ async def check_ledger(make: Make) -> None:
 async def _check_beginnings(history: History) -> ModelId:
     owner, trainer, judge = history.world.ledgers[:3]
     model = model_id(owner.account, Root(GENESIS), RULES)
-    for ask in (owner.round, owner.model):
+    for ask in (
+        partial(owner.round, model),
+        partial(owner.model, model),
+        partial(owner.rules, model),
+        partial(owner.checkpoint, model, Root(GENESIS)),
+        partial(owner.stake, model, judge.account),
+    ):
         with pytest.raises(RuleViolation) as refusal:
-            await ask(model)
+            await ask()
         assert refusal.value.reason == Reason.UNKNOWN_MODEL
     await history.refuse(Reason.UNKNOWN_MODEL, owner, Fund(model, Wei(1)))
     await history.refuse(Reason.ZERO_AMOUNT, owner, Deposit(Wei(0)))

@@ -119,6 +119,19 @@ async def test_a_model_reads_back_as_it_was_created(alice: EvmLedger) -> None:
     assert await alice.checkpoint(MODEL, Root(b"\x09" * 32)) is None
 
 
+async def test_what_a_running_node_asks_needs_no_names_out_of_the_log(
+    alice: EvmLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await alice.send(Deposit(Wei(1_000)))
+    await alice.send(CreateModel(RULES, GENESIS, Wei(600)))
+    monkeypatch.setattr(Rpc, "logs", None)
+    assert await alice.rules(MODEL) == RULES
+    assert await alice.checkpoint(MODEL, GENESIS) is not None
+    assert await alice.stake(MODEL, ALICE.address) == 0
+    assert (await alice.round(MODEL)).number == 1
+    assert (await alice.free(ALICE.address), await alice.access(MODEL, GENESIS, ALICE.address)) == (400, True)
+
+
 async def test_an_unknown_model_is_a_rule_violation_everywhere(alice: EvmLedger) -> None:
     nowhere = ModelId(b"\x66" * 32)
     for call in (alice.round(nowhere), alice.model(nowhere), alice.send(Fund(nowhere, Wei(1)))):

@@ -260,6 +260,8 @@ def test_the_projections_agree_with_the_ledger_to_the_wei(seed: int) -> None:
                 tips = [(tip.checkpoint.root, tip.checkpoint.score) for tip in queries.all_tips(connection, model)]
                 assert tips == [(tip.root, tip.score) for tip in now.tips]
                 for account in EVERYBODY:
+                    owed = {r for r, record in held.checkpoints.items() if record.owner == account and record.pending}
+                    assert set(index.waiting_royalties(model, account)) == owed
                     stakes = [s.stake for s in queries.seats_of(connection, account, 99) if s.model == model]
                     assert sum(stakes) == held.stakes.get(account, 0)
 

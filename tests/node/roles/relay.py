@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from derelayl_node.evm.typed_data import recoverer, signer
@@ -93,6 +94,7 @@ class Relay:
     def __init__(self, folder: Path, *, relayed: bool = False) -> None:
         """With `relayed`, bids, commits and reveals are signed and told, and sent by whoever does."""
         self.folder = folder
+        self.indexed = False
         self.relayed = relayed
         self.recover = recoverer(LEDGER)
         self.clock = FakeClock()
@@ -119,7 +121,7 @@ class Relay:
             self.players[name] = self._player(name, key, store if name == "founder" else MemoryStore(), rules)
             await self.players[name].network.follow(self.model)
         for player in self.validators:
-            await player.validator.join(await player.ledger.model(self.model))
+            await player.validator.join()
 
     def _player(self, name: str, key: NodeKey, store: MemoryStore, rules: Rules) -> Player:
         ledger, network = self.chain.account(key.address), self.hub.join(name, store)
@@ -145,10 +147,11 @@ class Relay:
             trainer=trainer,
             handoff=handoff,
             journal=journal,
-            owner=OwnerRole(ledger, self.model),
+            owner=OwnerRole(ledger, self.model, partial(self._waiting, key.address)),
             seeder=SeederRole(handoff, self.model),
             keeper=Keeper(ledger, self.clock, self.model),
             trainer_role=TrainerRole(
+                ledger,
                 ledger,
                 trainer,
                 handoff,
@@ -163,6 +166,7 @@ class Relay:
             ),
             validator=ValidatorRole(
                 ledger,
+                ledger,
                 trainer,
                 handoff,
                 self.clock,
@@ -175,6 +179,13 @@ class Relay:
             watcher=WatcherRole(ledger, handoff, self.model, self.recover),
             stages=stages,
         )
+
+    async def _waiting(self, account: Address) -> list[Root] | None:
+        """What a node's index tells its owner once it has read the log."""
+        if not self.indexed:
+            return None
+        known = self.chain.state.models[self.model].checkpoints
+        return [root for root, record in known.items() if record.owner == account and record.pending > 0]
 
     @property
     def trainers(self) -> list[Player]:

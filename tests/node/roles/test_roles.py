@@ -236,7 +236,7 @@ async def test_a_validator_restarted_between_commit_and_reveal_opens_its_own_sea
 async def test_joining_twice_stakes_once(relay: Relay) -> None:
     vera = relay.players["vera"]
     before = relay.chain.head
-    await vera.validator.join(await vera.ledger.model(relay.model))
+    await vera.validator.join()
     assert relay.chain.head == before
 
 
@@ -270,10 +270,18 @@ async def test_rounds_follow_one_another_and_royalties_reach_the_founder(relay: 
     assert conserved(relay.chain.state, SUPPLY)
 
 
-async def test_an_owner_that_was_away_collects_when_it_joins(relay: Relay) -> None:
+async def test_an_owner_that_was_away_collects_once_the_log_is_read(relay: Relay) -> None:
     await relay.play_round()
     founder = relay.players["founder"]
-    await founder.owner.join(await founder.ledger.model(relay.model))
+    await founder.owner.step(relay.view)
+    assert relay.events(RoyaltyCollected) == []
+    relay.indexed = True
+    relay.chain.silent = True
+    with pytest.raises(LedgerUnavailable):
+        await founder.owner.step(relay.view)
+    relay.chain.silent = False
+    for _ in range(2):
+        await founder.owner.step(relay.view)
     assert len(relay.events(RoyaltyCollected)) == 1
 
 
