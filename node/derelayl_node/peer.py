@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from fastapi import FastAPI
 
 from derelayl_protocol.errors import Ignored, LocalFault
 from derelayl_protocol.ledger.entries import SignedEntry
-from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 from derelayl_training.files import write_json
@@ -40,7 +39,8 @@ from .network.serve import everybody
 from .ports import LedgerUnavailable, StoreDamaged, StoreFull, TrainingFailed
 from .roles.admission import check_entry
 from .roles.keeper import Keeper
-from .roles.owner import OwnerRole
+from .roles.kit import Kit
+from .roles.owner import OwnerRole, Waiting
 from .roles.relayer import RelayerRole
 from .roles.seeder import SeederRole
 from .roles.submission import DirectSubmission, RelayedSubmission, Submission
@@ -137,7 +137,7 @@ async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, sa
 
 
 async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network, key: NodeKey, model: ModelId) -> Peer:
-    home, activity, clock = settings.home, Activity(), SystemClock()
+    home, activity, clock, indexing = settings.home, Activity(), SystemClock(), Progress()
     store = FileStore(home / "store")
     ledger = await open_network_ledger(network, key, home)
     stack.callback(ledger.close)
@@ -169,59 +169,107 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
             check_entry=check,
         )
     )
-    handoff = Handoff(peers, store, key, network.ledger_id, home / "weights")
-    return Peer(settings, network, key, model, ledger, watch, store, index, trainer, peers, handoff, activity, clock)
+    submission: Submission = DirectSubmission(ledger)
+    if settings.submission == "relayed":
+        sign = signer(key, network.ledger_id)
+        submission = RelayedSubmission(
+            ledger=ledger, registry=ledger, network=peers, clock=clock, rules=rules, sign=sign
+        )
+    kit = Kit(
+        model=model,
+        rules=rules,
+        ledger=ledger,
+        registry=ledger,
+        handoff=Handoff(peers, store, key, network.ledger_id, home / "weights"),
+        trainer=trainer,
+        clock=clock,
+        journal=Journal(home / "journal"),
+        submission=submission,
+        recover=recover,
+    )
+
+    async def waiting() -> tuple[Root, ...] | None:
+        if indexing.caught_up_at is None:
+            return None
+        return await trio.to_thread.run_sync(index.waiting_royalties, model, key.address)
+
+    return Peer(
+        settings=settings,
+        shared=network,
+        kit=kit,
+        roles=_roles(settings, kit, waiting, activity),
+        watch=watch,
+        store=store,
+        index=index,
+        indexing=indexing,
+        trainer=trainer,
+        network=peers,
+        activity=activity,
+    )
 
 
-@dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """What a peer does: the first four every peer, the others if its settings say so."""
+
+    keeper: Keeper
+    owner: OwnerRole
+    seeder: SeederRole
+    watcher: WatcherRole
+    validator: ValidatorRole | None
+    trainer: TrainerRole | None
+    relayer: RelayerRole | None
+
+    def steps(self) -> dict[str, Step]:
+        """The step of each role that there is, by the role's name."""
+        roles = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: role.step for name, role in roles.items() if role is not None}
+
+
+def _roles(settings: NodeSettings, kit: Kit, waiting: Waiting, activity: Activity) -> Roles:
+    policy = TrainerPolicy(
+        bid=Wei(settings.bid_wei),
+        segment=settings.segment,
+        steps=settings.steps,
+        batch=settings.batch,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        recipe=settings.leg_recipe(),
+    )
+    scratch, chosen = settings.home / "scratch", settings.roles
+    return Roles(
+        keeper=Keeper(kit),
+        owner=OwnerRole(kit, waiting),
+        seeder=SeederRole(kit),
+        watcher=WatcherRole(kit),
+        validator=ValidatorRole(kit, partial(secrets.token_bytes, 32)) if "validator" in chosen else None,
+        trainer=TrainerRole(kit, policy, scratch, activity.leg_changed) if "trainer" in chosen else None,
+        relayer=RelayerRole(kit) if "relayer" in chosen else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Peer:
-    """The parts of a running node."""
+    """A running node, whole when it is made. `trainer` and `network` are the adapters, for what no port has."""
 
     settings: NodeSettings
     shared: Network
-    key: NodeKey
-    model: ModelId
-    ledger: EvmLedger
+    kit: Kit
+    roles: Roles
     watch: RoundWatch
     store: FileStore
     index: LineageIndex
+    indexing: Progress
     trainer: SubprocessTrainer
     network: Libp2pNetwork
-    handoff: Handoff
     activity: Activity
-    clock: SystemClock
-    indexing: Progress = field(default_factory=Progress)
 
     async def join(self) -> None:
-        """Take up the roles: stake as validator. Raises RuleViolation, LedgerUnavailable."""
+        """Look at the data, and stake as validator. Raises LocalFault, RuleViolation, LedgerUnavailable."""
         if self.settings.works_with_data:
             await self._check_data()
-        rules = await self.ledger.rules(self.model)
-        self._owner = OwnerRole(self.ledger, self.model, self._waiting_royalties)
-        recover = recoverer(self.shared.ledger_id)
-        self._watcher = WatcherRole(self.ledger, self.handoff, self.model, recover)
-        self._relayer: RelayerRole | None = None
-        journal, submission = Journal(self.settings.home / "journal"), self._submission(rules)
-        self._steps: dict[str, Step] = {
-            "keeper": Keeper(self.ledger, self.clock, self.model).step,
-            "owner": self._owner.step,
-            "seeder": SeederRole(self.handoff, self.model).step,
-            "watcher": self._watcher.step,
-        }
-        if "validator" in self.settings.roles:
-            validator = self._validator(journal, submission)
-            await validator.join()
-            self._steps["validator"] = validator.step
-        if "trainer" in self.settings.roles:
-            self._steps["trainer"] = self._trainer(rules, journal, submission).step
-        if "relayer" in self.settings.roles:
-            self._relayer = RelayerRole(self.ledger, self.ledger, self.clock, self.model, rules)
-            self._steps["relayer"] = self._relayer.step
-
-    async def _waiting_royalties(self) -> tuple[Root, ...] | None:
-        if self.indexing.caught_up_at is None:
-            return None
-        return await trio.to_thread.run_sync(self.index.waiting_royalties, self.model, self.ledger.account)
+        if self.roles.validator is not None:
+            await self.roles.validator.join()
 
     async def _check_data(self) -> None:
         train, held = await self.trainer.samples()
@@ -233,10 +281,12 @@ class Peer:
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks of the roles."""
         nursery.start_soon(self.watch.run)
-        nursery.start_soon(follow, self.ledger, self.index, self.clock, self.settings.poll_seconds, self.indexing)
+        nursery.start_soon(
+            follow, self.kit.ledger, self.index, self.kit.clock, self.settings.poll_seconds, self.indexing
+        )
         nursery.start_soon(self._hear)
         nursery.start_soon(self._hear_entries)
-        for name, step in self._steps.items():
+        for name, step in self.roles.steps().items():
             nursery.start_soon(self._play, nursery, name, step)
 
     def app(self) -> FastAPI:
@@ -251,12 +301,12 @@ class Peer:
         work = None if leg is None else Work(leg.stage, leg.round, leg.leg, self.activity.progress)
         return NodeStatus(
             chain_reachable=self.indexing.reachable,
-            lag_seconds=self.indexing.lag_seconds(self.clock.now()),
+            lag_seconds=self.indexing.lag_seconds(self.kit.clock.now()),
             error=self.indexing.error or self.activity.last_holdup,
             peers=counters["peers"],
             bytes_served=counters["bytes_served"],
-            bytes_fetched=self.handoff.bytes_fetched,
-            account=self.ledger.account,
+            bytes_fetched=self.kit.handoff.bytes_fetched,
+            account=self.kit.ledger.account,
             peer_id=self.network.peer_id,
             addresses=self.network.addresses,
             roles=self.settings.roles,
@@ -286,52 +336,12 @@ class Peer:
         while True:
             peer, announcement = await self.network.next_announcement()
             log.info("%s announces 0x%s of round %d", peer, announcement.root.hex()[:8], announcement.round)
-            self._watcher.hear_announcement(peer, announcement)
+            self.roles.watcher.hear_announcement(peer, announcement)
 
     async def _hear_entries(self) -> None:
         """Give signed entries, which the network has checked, to those who want them."""
         while True:
             _, entry = await self.network.next_entry()
-            self._watcher.hear_entry(entry)
-            if self._relayer is not None:
-                self._relayer.hear(entry)
-
-    def _submission(self, rules: Rules) -> Submission:
-        if self.settings.submission == "direct":
-            return DirectSubmission(self.ledger)
-        sign = signer(self.key, self.shared.ledger_id)
-        return RelayedSubmission(self.ledger, self.ledger, self.network, self.clock, rules, sign)
-
-    def _validator(self, journal: Journal, submission: Submission) -> ValidatorRole:
-        salts = partial(secrets.token_bytes, 32)
-        return ValidatorRole(
-            self.ledger, self.ledger, self.trainer, self.handoff, self.clock, self.model, journal, submission, salts
-        )
-
-    def _trainer(self, rules: Rules, journal: Journal, submission: Submission) -> TrainerRole:
-        settings = self.settings
-        policy = TrainerPolicy(
-            bid=Wei(settings.bid_wei),
-            segment=settings.segment,
-            steps=settings.steps,
-            batch=settings.batch,
-            learning_rate=settings.learning_rate,
-            seed=settings.seed,
-            recipe=settings.leg_recipe(),
-        )
-        scratch = settings.home / "scratch"
-        report = self.activity.leg_changed
-        return TrainerRole(
-            self.ledger,
-            self.ledger,
-            self.trainer,
-            self.handoff,
-            self.clock,
-            self.model,
-            rules,
-            policy,
-            scratch,
-            journal,
-            submission,
-            report,
-        )
+            self.roles.watcher.hear_entry(entry)
+            if self.roles.relayer is not None:
+                self.roles.relayer.hear(entry)

@@ -7,10 +7,9 @@ import logging
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.types import ModelId
 
-from ..ports import Clock, Ledger
 from .duties import overdue, patience
+from .kit import Kit
 
 log = logging.getLogger(__name__)
 
@@ -18,26 +17,24 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Sends the overdue command of the running round, after this account's patience."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, model: ModelId) -> None:
-        self._ledger = ledger
-        self._clock = clock
-        self._model = model
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
         self._due: tuple[int, Phase] | None = None
         self._due_since = 0.0
 
     async def step(self, view: RoundView) -> None:
         """Act on one look at the round. Raises LedgerUnavailable."""
-        now = self._clock.now()
-        command = overdue(self._model, view, now)
+        now = self._kit.clock.now()
+        command = overdue(self._kit.model, view, now)
         if command is None:
             self._due = None
             return
         if self._due != (view.number, view.phase):
             self._due, self._due_since = (view.number, view.phase), now
-        if now - self._due_since < patience(view, self._ledger.account):
+        if now - self._due_since < patience(view, self._kit.ledger.account):
             return
         try:
-            await self._ledger.send(command)
+            await self._kit.ledger.send(command)
         except RuleViolation as refusal:
             # Another peer was faster, or the chain's clock is a little behind ours: the next look tells.
             log.info("round %d: %s was not needed: %s", view.number, type(command).__name__, refusal)

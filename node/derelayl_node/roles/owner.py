@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import CollectRoyalty
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.types import ModelId, Root
+from derelayl_protocol.types import Root
 
-from ..ports import Ledger
+from .kit import Kit
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,9 @@ Waiting = Callable[[], Awaitable[Iterable[Root] | None]]
 class OwnerRole:
     """Collects once a round, from the parents of the round that has just been settled."""
 
-    def __init__(self, ledger: Ledger, model: ModelId, waiting: Waiting) -> None:
+    def __init__(self, kit: Kit, waiting: Waiting) -> None:
         """`waiting` is asked until it knows, once: for what came in while this node was away."""
-        self._ledger = ledger
-        self._model = model
+        self._kit = kit
         self._waiting: Waiting | None = waiting
         self._round = 0
         self._continued: set[Root] = set()
@@ -38,7 +37,7 @@ class OwnerRole:
         if view.number != self._round:
             await self._collect(self._continued)
             self._round, self._continued = view.number, set()
-        self._continued |= {leg.parent for leg in view.legs if leg.owner == self._ledger.account}
+        self._continued |= {leg.parent for leg in view.legs if leg.owner == self._kit.ledger.account}
         if self._waiting is not None and (roots := await self._waiting()) is not None:
             await self._collect(roots)
             self._waiting = None
@@ -46,6 +45,6 @@ class OwnerRole:
     async def _collect(self, roots: Iterable[Root]) -> None:
         for root in sorted(roots):
             try:
-                await self._ledger.send(CollectRoyalty(self._model, root, COLLECT_STEPS))
+                await self._kit.ledger.send(CollectRoyalty(self._kit.model, root, COLLECT_STEPS))
             except RuleViolation as refusal:
                 log.warning("royalties of 0x%s not collected: %s", root.hex()[:8], refusal)

@@ -18,13 +18,12 @@ from derelayl_protocol.ledger.commands import (
 )
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.limits import MAX_BIDS
 from derelayl_protocol.types import Address, ModelId
 
-from ..ports import Clock, Ledger, Registry
 from .admission import may_be_posted
+from .kit import Kit
 from .submission import RELAY_SHARE, share_passed
 
 log = logging.getLogger(__name__)
@@ -49,12 +48,8 @@ Key = tuple[type[object], Address]
 class RelayerRole:
     """Holds at most one entry of each kind and account, MAX_BIDS bids, and nothing of other rounds."""
 
-    def __init__(self, ledger: Ledger, registry: Registry, clock: Clock, model: ModelId, rules: Rules) -> None:
-        self._ledger = ledger
-        self._registry = registry
-        self._clock = clock
-        self._model = model
-        self._rules = rules
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
         self._round = 0
         self._entries: dict[Key, SignedEntry] = {}
         self._sent: set[Key] = set()
@@ -68,7 +63,7 @@ class RelayerRole:
         if entry.round != self._round or key in self._entries or key in self._sent:
             return
         if not self._entries:
-            self._since = self._clock.now()
+            self._since = self._kit.clock.now()
         self._entries[key] = entry
         self._drop_the_lowest_bid_too_many()
 
@@ -84,11 +79,11 @@ class RelayerRole:
             await self._post(view, kind, ready)
 
     async def _is_ready(self, entry: SignedEntry, kind: type[object], view: RoundView) -> bool:
-        if not isinstance(entry.content, kind) or not may_be_posted(entry, view, self._clock.now()):
+        if not isinstance(entry.content, kind) or not may_be_posted(entry, view, self._kit.clock.now()):
             return False
         # The ledger would pass over a bid that is not covered; so do we, before it costs gas.
         return not isinstance(entry.content, SignedBid) or (
-            await self._registry.free(entry.account) >= entry.content.amount
+            await self._kit.registry.free(entry.account) >= entry.content.amount
         )
 
     def _is_complete(self, ready: Sequence[SignedEntry], view: RoundView) -> bool:
@@ -101,13 +96,13 @@ class RelayerRole:
         return view.phase == Phase.REVEAL and there >= committed
 
     def _is_time(self, view: RoundView) -> bool:
-        return share_passed(view, self._rules, self._since, RELAY_SHARE, self._clock.now())
+        return share_passed(view, self._kit.rules, self._since, RELAY_SHARE, self._kit.clock.now())
 
     async def _post(self, view: RoundView, kind: type[object], ready: Sequence[SignedEntry]) -> None:
         contents = tuple(entry.content for entry in sorted(ready, key=lambda entry: entry.account))
-        command = COMMAND_FOR[kind](self._model, view.number, contents)
+        command = COMMAND_FOR[kind](self._kit.model, view.number, contents)
         try:
-            await self._ledger.send(command)
+            await self._kit.ledger.send(command)
             log.info("round %d: sent %d entries of others: %s", view.number, len(ready), type(command).__name__)
         except RuleViolation as refusal:
             # Our look at the round was old; whoever signed falls back to an own transaction.

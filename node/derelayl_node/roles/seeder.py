@@ -6,9 +6,9 @@ import logging
 
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.types import ModelId
 
-from ..handoff import FetchFailed, Handoff
+from ..handoff import FetchFailed
+from .kit import Kit
 
 log = logging.getLogger(__name__)
 
@@ -19,22 +19,23 @@ SEED_DEADLINE_SECONDS = 15.0
 class SeederRole:
     """Replicates what the round is about."""
 
-    def __init__(self, handoff: Handoff, model: ModelId) -> None:
-        self._handoff = handoff
-        self._model = model
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
 
     async def step(self, view: RoundView) -> None:
         """Take over what is missing here. Raises the store's errors."""
         for tip in view.tips:
             try:
-                await self._handoff.take(tip.root, SEED_DEADLINE_SECONDS)
+                await self._kit.handoff.take(tip.root, SEED_DEADLINE_SECONDS)
             except FetchFailed as error:
                 log.info("tip 0x%s: %s", tip.root.hex()[:8], error)
         for number, leg in enumerate(view.legs):
             if not leg.submitted:
                 continue
             try:
-                parent = await self._handoff.take(leg.parent, SEED_DEADLINE_SECONDS)
-                await self._handoff.take_child(self._model, view.number, leg, parent.manifest, SEED_DEADLINE_SECONDS)
+                parent = await self._kit.handoff.take(leg.parent, SEED_DEADLINE_SECONDS)
+                await self._kit.handoff.take_child(
+                    self._kit.model, view.number, leg, parent.manifest, SEED_DEADLINE_SECONDS
+                )
             except (PeerFault, FetchFailed) as error:
                 log.info("round %d leg %d: %s", view.number, number, error)

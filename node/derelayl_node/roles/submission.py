@@ -87,7 +87,7 @@ class RelayedSubmission:
     """Signs an entry, tells it to the peers, and falls back to an own transaction."""
 
     def __init__(
-        self, ledger: Ledger, registry: Registry, network: PeerNetwork, clock: Clock, rules: Rules, sign: Sign
+        self, *, ledger: Ledger, registry: Registry, network: PeerNetwork, clock: Clock, rules: Rules, sign: Sign
     ) -> None:
         self._direct = DirectSubmission(ledger)
         self._ledger = ledger

@@ -13,18 +13,17 @@ from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import OfferTip, PlaceBid, SubmitLeg
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import LegEntry, RoundView
-from derelayl_protocol.types import ModelId, Root, Wei
+from derelayl_protocol.types import Root, Wei
 from derelayl_training.jobs import Architecture, LegJob, LegResult, Record
 from derelayl_training.recipe import DEFAULT, Recipe
 
-from ..handoff import FetchFailed, Handoff, Taken
-from ..journal import Journal, SignedChild
-from ..ports import Clock, Ledger, Registry, Trainer, TrainingFailed
+from ..handoff import FetchFailed, Taken
+from ..journal import SignedChild
+from ..ports import TrainingFailed
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
+from .kit import Kit
 from .purse import send_paid
-from .submission import Submission
 
 log = logging.getLogger(__name__)
 
@@ -60,32 +59,10 @@ class LegStatus:
 class TrainerRole:
     """One trainer of one model."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        registry: Registry,
-        trainer: Trainer,
-        handoff: Handoff,
-        clock: Clock,
-        model: ModelId,
-        rules: Rules,
-        policy: TrainerPolicy,
-        scratch: Path,
-        journal: Journal,
-        submission: Submission,
-        report: Callable[[LegStatus], None],
-    ) -> None:
-        self._ledger = ledger
-        self._registry = registry
-        self._trainer = trainer
-        self._handoff = handoff
-        self._clock = clock
-        self._model = model
-        self._rules = rules
+    def __init__(self, kit: Kit, policy: TrainerPolicy, scratch: Path, report: Callable[[LegStatus], None]) -> None:
+        self._kit = kit
         self._policy = policy
         self._scratch = scratch
-        self._journal = journal
-        self._submission = submission
         self._report = report
         self._published: Root | None = None
         self._able: set[int] = set()  # segments that this peer was found able to train
@@ -96,11 +73,11 @@ class TrainerRole:
 
         Raises LedgerUnavailable, TrainingFailed, FetchFailed and the store's errors: the leg is lost, the peer goes on.
         """
-        now = self._clock.now()
+        now = self._kit.clock.now()
         await self._publish(view)
         if may_still_enter(view, now):
             await self._enter(view)
-        lease = open_lease(view, self._ledger.account, now)
+        lease = open_lease(view, self._kit.ledger.account, now)
         if lease is not None:
             try:
                 await self._run(view, *lease)
@@ -108,15 +85,17 @@ class TrainerRole:
                 self._report(LegStatus(view.number, None, "idle"))
 
     async def _enter(self, view: RoundView) -> None:
-        segment = segment_for_round(self._policy.segment, view.number, self._rules.segments)
-        if not has_bid(view, self._ledger.account) and not await self._can_train(view, segment):
+        segment = segment_for_round(self._policy.segment, view.number, self._kit.rules.segments)
+        if not has_bid(view, self._kit.ledger.account) and not await self._can_train(view, segment):
             return
         try:
-            for tip in tips_to_offer(view, self._ledger.account):
-                deposit = Wei(self._rules.offer_deposit * self._rules.legs_per_tip)
-                await send_paid(self._ledger, OfferTip(self._model, view.number, tip), deposit)
-            if not has_bid(view, self._ledger.account):
-                await self._submission.submit(view, PlaceBid(self._model, view.number, segment, self._policy.bid))
+            for tip in tips_to_offer(view, self._kit.ledger.account):
+                deposit = Wei(self._kit.rules.offer_deposit * self._kit.rules.legs_per_tip)
+                await send_paid(self._kit.ledger, OfferTip(self._kit.model, view.number, tip), deposit)
+            if not has_bid(view, self._kit.ledger.account):
+                await self._kit.submission.submit(
+                    view, PlaceBid(self._kit.model, view.number, segment, self._policy.bid)
+                )
         except RuleViolation as refusal:
             # The round moved on while we were entering it, or the purse is empty: sit this one out.
             log.warning("round %d: not entered: %s", view.number, refusal)
@@ -127,8 +106,8 @@ class TrainerRole:
             return True
         tip = view.tips[0].root
         try:
-            taken = await self._handoff.take(tip, CHECK_SECONDS)
-            await self._trainer.check(await self._job(view, segment, tip, taken.manifest, "check"))
+            taken = await self._kit.handoff.take(tip, CHECK_SECONDS)
+            await self._kit.trainer.check(await self._job(view, segment, tip, taken.manifest, "check"))
         except (FetchFailed, TrainingFailed) as failure:
             log.warning("round %d: no bid, for this peer could not train segment %d: %s", view.number, segment, failure)
             return False
@@ -136,7 +115,7 @@ class TrainerRole:
         return True
 
     async def _run(self, view: RoundView, number: int, leg: LegEntry) -> None:
-        child = self._journal.child(self._model, view.number, leg.parent)
+        child = self._kit.journal.child(self._kit.model, view.number, leg.parent)
         if child is not None:
             log.info("round %d leg %d: going on with the child 0x%s", view.number, number, child.root.hex()[:8])
         else:
@@ -145,7 +124,7 @@ class TrainerRole:
             return
         self._report(LegStatus(view.number, number, "submitting"))
         try:
-            await self._ledger.send(SubmitLeg(self._model, view.number, number, child.root))
+            await self._kit.ledger.send(SubmitLeg(self._kit.model, view.number, number, child.root))
         except RuleViolation as refusal:
             log.warning("round %d leg %d: not submitted: %s", view.number, number, refusal)
             return
@@ -153,23 +132,23 @@ class TrainerRole:
 
     async def _publish(self, view: RoundView) -> None:
         """Give the child to the peers from COMMIT on: until then another trainer could hand it in a little improved."""
-        own = next((leg for leg in view.legs if leg.trainer == self._ledger.account and leg.submitted), None)
+        own = next((leg for leg in view.legs if leg.trainer == self._kit.ledger.account and leg.submitted), None)
         if own is None or view.phase == Phase.TRAIN or own.child == self._published:
             return
-        child = self._journal.child(self._model, view.number, own.parent)
+        child = self._kit.journal.child(self._kit.model, view.number, own.parent)
         if child is not None and child.root == own.child:
-            await self._handoff.publish(self._model, view.number, child)
+            await self._kit.handoff.publish(self._kit.model, view.number, child)
             self._published = child.root
 
     async def _make_child(self, view: RoundView, number: int, leg: LegEntry) -> SignedChild | None:
         """Train, sign and note the child of a lease; None when the time does not suffice."""
-        remaining = view.deadline - self._clock.now() - SUBMIT_RESERVE_SECONDS
+        remaining = view.deadline - self._kit.clock.now() - SUBMIT_RESERVE_SECONDS
         if remaining <= 0:
             log.warning("round %d leg %d: %.0f s left, too few to train", view.number, number, remaining)
             return None
         with trio.fail_after(remaining):
             self._report(LegStatus(view.number, number, "fetching"))
-            taken = await self._handoff.take(leg.parent, remaining)
+            taken = await self._kit.handoff.take(leg.parent, remaining)
             log.info("round %d leg %d: parent taken, %d bytes fetched", view.number, number, taken.bytes_fetched)
             if self._policy.recipe.compose:
                 composed = await self._compose(view, leg, taken, remaining)
@@ -188,8 +167,11 @@ class TrainerRole:
             "bytes_fetched": taken.bytes_fetched,
             **result.record,  # last: a private leg tells how many samples it expects to draw, not how many it drew
         }
-        child = await self._handoff.hand_over(self._model, view.number, leg, taken.manifest, result.weights, record)
-        self._journal.write_child(self._model, view.number, leg.parent, child)  # before anybody else knows the root
+        child = await self._kit.handoff.hand_over(
+            self._kit.model, view.number, leg, taken.manifest, result.weights, record
+        )
+        # before anybody else knows the root
+        self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
         job.child.unlink(missing_ok=True)
         return child
 
@@ -202,11 +184,13 @@ class TrainerRole:
     async def _compose(self, view: RoundView, leg: LegEntry, parent: Taken, seconds: float) -> SignedChild | None:
         """A child from two selected legs of the last round, if a sibling of the parent trained the leased segment."""
         for root in await self._siblings(view, leg.parent):
-            sibling = await self._handoff.take(root, seconds)
+            sibling = await self._kit.handoff.take(root, seconds)
             if sibling.manifest.header.segment == leg.segment != parent.manifest.header.segment:
                 record: Record = {"method": "compose", "bytes_fetched": parent.bytes_fetched + sibling.bytes_fetched}
-                child = await self._handoff.compose(self._model, view.number, leg, parent.manifest, root, record)
-                self._journal.write_child(self._model, view.number, leg.parent, child)
+                child = await self._kit.handoff.compose(
+                    self._kit.model, view.number, leg, parent.manifest, root, record
+                )
+                self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
                 log.info("round %d: composed of 0x%s and 0x%s", view.number, leg.parent.hex()[:8], root.hex()[:8])
                 return child
         return None
@@ -221,12 +205,12 @@ class TrainerRole:
 
     async def _parent_of(self, root: Root) -> Root | None:
         """None for what is no accepted checkpoint: the chain may have gone back behind our look at the round."""
-        record = await self._registry.checkpoint(self._model, root)
+        record = await self._kit.registry.checkpoint(self._kit.model, root)
         return None if record is None else record.parent
 
     async def _train(self, view: RoundView, number: int, job: LegJob) -> LegResult:
         try:
-            return await self._trainer.train(job)
+            return await self._kit.trainer.train(job)
         except TrainingFailed as failure:
             log.warning(
                 "round %d leg %d: training failed: %s; the bid of %d wei is lost unless a child is submitted in time",
@@ -237,7 +221,7 @@ class TrainerRole:
     async def _job(self, view: RoundView, segment: int, root: Root, parent: Manifest, name: str) -> LegJob:
         return LegJob(
             architecture=Architecture(parent.header.architecture, parent.header.parameters),
-            parent=await self._handoff.weights(root),
+            parent=await self._kit.handoff.weights(root),
             child=self._scratch / f"{name}.safetensors",
             segment=segment,
             steps=self._policy.steps,

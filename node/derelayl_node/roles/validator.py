@@ -12,15 +12,14 @@ from derelayl_protocol.ledger.commands import CommitScores, RevealScores, Stake
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.scoring import commitment, score_ppm
 from derelayl_protocol.ledger.state import LegEntry, RoundView
-from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root, Wei
+from derelayl_protocol.types import UNAVAILABLE, Ppm, Root, Wei
 from derelayl_training.jobs import Architecture, HeldOutLoss
 
-from ..handoff import FetchFailed, Handoff
-from ..journal import Journal, SealedScores
-from ..ports import Clock, Ledger, Registry, Trainer
+from ..handoff import FetchFailed
+from ..journal import SealedScores
 from .duties import seat_of
+from .kit import Kit
 from .purse import send_paid
-from .submission import Submission
 
 log = logging.getLogger(__name__)
 
@@ -34,38 +33,20 @@ COMMIT_RESERVE_SECONDS = 3.0
 class ValidatorRole:
     """One validator of one model. `salts` gives 32 fresh random bytes."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        registry: Registry,
-        trainer: Trainer,
-        handoff: Handoff,
-        clock: Clock,
-        model: ModelId,
-        journal: Journal,
-        submission: Submission,
-        salts: Callable[[], bytes],
-    ) -> None:
-        self._ledger = ledger
-        self._registry = registry
-        self._submission = submission
-        self._trainer = trainer
-        self._handoff = handoff
-        self._clock = clock
-        self._model = model
-        self._journal = journal
+    def __init__(self, kit: Kit, salts: Callable[[], bytes]) -> None:
+        self._kit = kit
         self._salts = salts
 
     async def join(self) -> None:
         """Stake what the rules ask for, unless it is staked already. Raises RuleViolation, LedgerUnavailable."""
-        least = (await self._registry.rules(self._model)).validator_stake
-        missing = least - await self._registry.stake(self._model, self._ledger.account)
+        staked = await self._kit.registry.stake(self._kit.model, self._kit.ledger.account)
+        missing = self._kit.rules.validator_stake - staked
         if missing > 0:
-            await send_paid(self._ledger, Stake(self._model, Wei(missing)), Wei(missing))
+            await send_paid(self._kit.ledger, Stake(self._kit.model, Wei(missing)), Wei(missing))
 
     async def step(self, view: RoundView) -> None:
         """Act on one look at the round. Raises LedgerUnavailable, TrainingFailed and the store's errors."""
-        seat = seat_of(view, self._ledger.account)
+        seat = seat_of(view, self._kit.ledger.account)
         if seat is None:
             return
         try:
@@ -77,25 +58,25 @@ class ValidatorRole:
             log.warning("round %d: %s refused: %s", view.number, view.phase.name.lower(), refusal)
 
     async def _commit(self, view: RoundView) -> None:
-        sealed = self._journal.read(self._model, view.number)
+        sealed = self._kit.journal.read(self._kit.model, view.number)
         if sealed is None:
             sealed = SealedScores(await self._judge(view), self._salts())
-            self._journal.write(self._model, view.number, sealed)
+            self._kit.journal.write(self._kit.model, view.number, sealed)
             log.info("round %d: sealed %s", view.number, list(sealed.scores))
-        seal = commitment(self._model, view.number, self._ledger.account, sealed.salt, sealed.scores)
-        await self._submission.submit(view, CommitScores(self._model, view.number, seal))
+        seal = commitment(self._kit.model, view.number, self._kit.ledger.account, sealed.salt, sealed.scores)
+        await self._kit.submission.submit(view, CommitScores(self._kit.model, view.number, seal))
 
     async def _reveal(self, view: RoundView) -> None:
-        sealed = self._journal.read(self._model, view.number)
+        sealed = self._kit.journal.read(self._kit.model, view.number)
         if sealed is None:
             log.error("round %d: no journal entry to reveal; the stake will be slashed", view.number)
             return
-        await self._submission.submit(view, RevealScores(self._model, view.number, sealed.scores, sealed.salt))
+        await self._kit.submission.submit(view, RevealScores(self._kit.model, view.number, sealed.scores, sealed.salt))
 
     async def _judge(self, view: RoundView) -> tuple[Ppm, ...]:
         """One score for each leg of the round; what is not known when the time is over is UNAVAILABLE."""
         scores = [UNAVAILABLE] * len(view.legs)
-        budget = max(view.deadline - self._clock.now() - COMMIT_RESERVE_SECONDS, 0)
+        budget = max(view.deadline - self._kit.clock.now() - COMMIT_RESERVE_SECONDS, 0)
         with trio.move_on_after(budget) as patience:
             parents = await self._obtain_all(view, budget * FETCH_SHARE)
             for parent, children in parents.items():
@@ -112,8 +93,8 @@ class ValidatorRole:
 
         async def obtain(number: int, leg: LegEntry) -> None:
             try:
-                parent = await self._handoff.take(leg.parent, seconds)
-                await self._handoff.take_child(self._model, view.number, leg, parent.manifest, seconds)
+                parent = await self._kit.handoff.take(leg.parent, seconds)
+                await self._kit.handoff.take_child(self._kit.model, view.number, leg, parent.manifest, seconds)
             except (PeerFault, FetchFailed) as error:
                 log.warning("round %d leg %d: unavailable: %s", view.number, number, error)
             else:
@@ -127,11 +108,13 @@ class ValidatorRole:
 
     async def _compare(self, view: RoundView, parent_root: Root, numbers: list[int]) -> dict[int, Ppm]:
         """Scores of the children of one parent, on this peer's held-out data."""
-        parent = await self._handoff.take(parent_root, COMMIT_RESERVE_SECONDS)
+        parent = await self._kit.handoff.take(parent_root, COMMIT_RESERVE_SECONDS)
         header = parent.manifest.header
-        files = [await self._handoff.weights(root) for root in (parent_root, *(view.legs[n].child for n in numbers))]
+        files = [
+            await self._kit.handoff.weights(root) for root in (parent_root, *(view.legs[n].child for n in numbers))
+        ]
         architecture = Architecture(header.architecture, header.parameters)
-        ours, *theirs = await self._trainer.losses(architecture, files)
+        ours, *theirs = await self._kit.trainer.losses(architecture, files)
         if ours is None:
             log.warning("round %d: parent 0x%s does not load here", view.number, parent_root.hex()[:8])
             return {}

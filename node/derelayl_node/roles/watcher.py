@@ -9,13 +9,13 @@ from derelayl_protocol.errors import PeerFault, RuleViolation
 from derelayl_protocol.ledger.commands import ReportManifests, ReportReveals, SignedReveal
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.signed import HandOverMessage, Recover
+from derelayl_protocol.ledger.signed import HandOverMessage
 from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.limits import MAX_COMMITTEE
 from derelayl_protocol.types import Address, ModelId, Root
 
-from ..handoff import Handoff
-from ..ports import Ledger, PeerId, PeerUnreachable
+from ..ports import PeerId, PeerUnreachable
+from .kit import Kit
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +29,8 @@ MAX_TRAINERS = 64
 class WatcherRole:
     """Remembers what was told of the running round and reports contradictions that carry signatures."""
 
-    def __init__(self, ledger: Ledger, handoff: Handoff, model: ModelId, recover: Recover) -> None:
-        self._ledger = ledger
-        self._handoff = handoff
-        self._model = model
-        self._recover = recover
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
         self._round = 0
         self._reveals: dict[Address, tuple[SignedReveal, ...]] = {}
         self._claims: dict[Address, dict[Root, PeerId]] = {}
@@ -63,7 +60,7 @@ class WatcherRole:
         self._is_of_the_round(view.number)
         for validator, reveals in tuple(self._reveals.items()):
             if len(reveals) == 2:
-                await self._report(validator, _two_reveals(self._model, self._round, reveals[0], reveals[1]))
+                await self._report(validator, _two_reveals(self._kit.model, self._round, reveals[0], reveals[1]))
         if view.number != self._round or view.phase == Phase.BID:
             return
         for number, leg in enumerate(view.legs):
@@ -74,27 +71,27 @@ class WatcherRole:
         proven: list[tuple[Root, bytes]] = []
         for root, peer in tuple(self._claims[leg.trainer].items()):
             try:
-                signature = await self._handoff.signature_of(root, peer)
+                signature = await self._kit.handoff.signature_of(root, peer)
             except PeerUnreachable:
                 continue  # the next look asks again
             except PeerFault as error:
                 log.info("%s announced 0x%s and shows something else: %s", peer, root.hex()[:8], error)
                 signature = None
-            message = HandOverMessage(self._model, round_number, leg.parent, root)
-            if signature is None or self._recover(message, signature) != leg.trainer:
+            message = HandOverMessage(self._kit.model, round_number, leg.parent, root)
+            if signature is None or self._kit.recover(message, signature) != leg.trainer:
                 del self._claims[leg.trainer][root]
             else:
                 proven.append((root, signature))
         if len(proven) > 1:
             (first, one), (second, other) = proven[:2]
-            report = ReportManifests(self._model, round_number, number, (first, second), (one, other))
+            report = ReportManifests(self._kit.model, round_number, number, (first, second), (one, other))
             await self._report(leg.trainer, report)
 
     async def _report(self, culprit: Address, report: ReportReveals | ReportManifests) -> None:
         if culprit in self._reported:
             return
         try:
-            await self._ledger.send(report)
+            await self._kit.ledger.send(report)
             log.warning("round %d: reported %s: %s", report.round, culprit, type(report).__name__)
         except RuleViolation as refusal:
             log.info("round %d: %s was reported already: %s", report.round, culprit, refusal)

@@ -12,6 +12,7 @@ from derelayl_node.journal import Journal
 from derelayl_node.keys import NodeKey
 from derelayl_node.roles.admission import check_entry
 from derelayl_node.roles.keeper import Keeper
+from derelayl_node.roles.kit import Kit
 from derelayl_node.roles.owner import OwnerRole
 from derelayl_node.roles.relayer import RelayerRole
 from derelayl_node.roles.seeder import SeederRole
@@ -78,6 +79,7 @@ class Player:
     trainer: FakeTrainer
     handoff: Handoff
     journal: Journal
+    kit: Kit
     owner: OwnerRole
     seeder: SeederRole
     keeper: Keeper
@@ -131,7 +133,21 @@ class Relay:
         sign = signer(key, LEDGER)
         submission: Submission = DirectSubmission(ledger)
         if self.relayed:
-            submission = RelayedSubmission(ledger, ledger, network, self.clock, rules, sign)
+            submission = RelayedSubmission(
+                ledger=ledger, registry=ledger, network=network, clock=self.clock, rules=rules, sign=sign
+            )
+        kit = Kit(
+            model=self.model,
+            rules=rules,
+            ledger=ledger,
+            registry=ledger,
+            handoff=handoff,
+            trainer=trainer,
+            clock=self.clock,
+            journal=journal,
+            submission=submission,
+            recover=self.recover,
+        )
         policy = TrainerPolicy(bid=BID, segment="whole", steps=5, batch=1, learning_rate=0.1, seed=key.secret[0])
         stages: list[str] = []
 
@@ -147,36 +163,14 @@ class Relay:
             trainer=trainer,
             handoff=handoff,
             journal=journal,
-            owner=OwnerRole(ledger, self.model, partial(self._waiting, key.address)),
-            seeder=SeederRole(handoff, self.model),
-            keeper=Keeper(ledger, self.clock, self.model),
-            trainer_role=TrainerRole(
-                ledger,
-                ledger,
-                trainer,
-                handoff,
-                self.clock,
-                self.model,
-                rules,
-                policy,
-                home / "scratch",
-                journal,
-                submission,
-                report,
-            ),
-            validator=ValidatorRole(
-                ledger,
-                ledger,
-                trainer,
-                handoff,
-                self.clock,
-                self.model,
-                journal,
-                submission,
-                lambda: bytes([key.secret[0]]) * 32,
-            ),
-            relayer=RelayerRole(ledger, ledger, self.clock, self.model, rules),
-            watcher=WatcherRole(ledger, handoff, self.model, self.recover),
+            kit=kit,
+            owner=OwnerRole(kit, partial(self._waiting, key.address)),
+            seeder=SeederRole(kit),
+            keeper=Keeper(kit),
+            trainer_role=TrainerRole(kit, policy, home / "scratch", report),
+            validator=ValidatorRole(kit, lambda: bytes([key.secret[0]]) * 32),
+            relayer=RelayerRole(kit),
+            watcher=WatcherRole(kit),
             stages=stages,
         )
 

@@ -232,7 +232,7 @@ async def test_a_bid_that_is_not_covered_is_left_out(relay: Relay) -> None:
 
 async def test_more_bids_than_a_round_takes_push_out_the_lowest(relay: Relay) -> None:
     founder = relay.players["founder"]
-    relayer = RelayerRole(founder.ledger, founder.ledger, relay.clock, relay.model, RULES)
+    relayer = RelayerRole(founder.kit)
     bid = bid_entry(relay).content
     assert isinstance(bid, SignedBid)
     for number in range(MAX_BIDS + 5):
