@@ -1,22 +1,17 @@
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import trio
-from blake3 import blake3
 from tests.node.conformance.network import ROOT, checkpoint
 from trio.testing import MockClock
 
 from derelayl_node.network import fetch
 from derelayl_node.network.fetch import CHUNKS_PER_REQUEST, STALL_SECONDS, FetchFailed, FetchResult, fetch_checkpoint
 from derelayl_node.ports import CheckpointStore, StoreFull
-from derelayl_node.store import chunks
-from derelayl_node.store.chunks import FileStore
 from derelayl_node.testing.network import FakeHub, FakeNetwork
 from derelayl_node.testing.store import MemoryStore
-from derelayl_protocol.checkpoint import chunk as hashing
 from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import Manifest, ManifestRejected, encode_manifest
 from derelayl_protocol.errors import PeerFault
@@ -210,28 +205,6 @@ async def test_a_peer_that_stalls_holds_up_only_its_own_chunks(clock: MockClock)
 async def test_a_full_store_ends_the_fetch_with_its_own_error(clock: MockClock) -> None:
     with pytest.raises(StoreFull):
         await Network(3, store=MemoryStore(max_bytes=200)).fetch()
-
-
-# --- hashing ----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_chunk_is_hashed_once_until_it_is_stored(
-    clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hashed: Counter[bytes] = Counter()
-
-    def counting(data: bytes) -> blake3:
-        hashed[data] += 1
-        return blake3(data)
-
-    network = Network(2)
-    network.store = FileStore(tmp_path)
-    for module in (hashing, chunks):
-        monkeypatch.setattr(module, "blake3", counting)
-    await network.fetch()
-    contents = [network.stores[0].chunk(chunk.digest) for chunk in network.manifest.chunks]
-    assert [hashed[content] for content in contents] == [1] * 20
-    assert complete(network.store, network.root, network.manifest)
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------

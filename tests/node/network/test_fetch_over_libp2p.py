@@ -1,12 +1,17 @@
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import trio
+from blake3 import blake3
 from tests.node.conformance.network import DEADLINE_SECONDS, LyingStore, checkpoint, eventually
 
 from derelayl_node.network.fetch import CHUNKS_PER_REQUEST, fetch_checkpoint
 from derelayl_node.network.host import open_network
 from derelayl_node.store.chunks import FileStore
+from derelayl_node.store.packing import assemble_weights
 from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.limits import KIB
@@ -56,6 +61,32 @@ async def test_a_lying_seeder_is_found_out_and_the_fetch_completes_from_another(
     assert result.bytes_fetched == CHUNKS * 64 * KIB
     assert good.peer_id in result.peers
     assert all(mine.chunk(chunk.digest) == honest.chunk(chunk.digest) for chunk in manifest.chunks)
+
+
+async def test_a_chunk_is_hashed_once_until_it_is_stored_and_once_when_it_is_assembled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, mine = MemoryStore(), FileStore(tmp_path)  # a store in memory hashes nothing when it serves
+    root, manifest = seed([honest])
+    hashed: Counter[bytes] = Counter()
+
+    def counting(data: bytes) -> blake3:
+        hashed[data] += 1
+        return blake3(data)
+
+    for name, module in sys.modules.items():
+        if name.startswith("derelayl_") and hasattr(module, "blake3"):
+            monkeypatch.setattr(module, "blake3", counting)
+    contents = [honest.chunk(chunk.digest) for chunk in manifest.chunks]
+    async with (
+        open_network(b"\x01" * 32, store=honest) as seeder,
+        open_network(b"\x02" * 32, store=mine, bootstrap=seeder.addresses) as me,
+    ):
+        await eventually(me.peers, "connected")
+        await fetch_checkpoint(me, mine, root, deadline_seconds=DEADLINE_SECONDS, verify=accept)
+    assert [hashed[content or b""] for content in contents] == [1] * CHUNKS
+    assemble_weights(manifest, mine, tmp_path / "weights.safetensors")
+    assert [hashed[content or b""] for content in contents] == [2] * CHUNKS
 
 
 async def test_a_seeder_that_leaves_mid_way_costs_at_most_its_chunks_in_flight(tmp_path: Path) -> None:
