@@ -6,87 +6,29 @@ A recipe is written as `key=value` pairs, e.g. `method=local,sgr=0.1,prox=0.01`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from derelayl_protocol.errors import LocalFault
 
-MethodName = Literal["backprop", "local", "incubation", "ela", "sparse", "adapter", "pseudoinverse"]
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0, le=1e6)]
-
-SUPERVISED: tuple[MethodName, ...] = ("backprop", "sparse")
-"""Methods whose loss may be that of prefix heads too; `local` always trains its heads."""
+from .dials import METHODS, EveryDial
 
 MAX_RECIPE_TEXT = 4096
 """Characters of a recipe on the command line."""
 
 
-class Recipe(BaseModel):
-    """How a leg optimises. docs/METHODS.md explains each dial with the paper that it is from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    method: MethodName = "backprop"
-
-    # the optimiser: SGD with Nesterov momentum, or AdamW
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Weight = 1e-4
-    warmup: Annotated[int, Field(ge=0, le=1_000_000)] = 5
-    schedule: Literal["constant", "cosine"] = "constant"
-    clip: Weight = 0.0
-    balanced: bool | Literal["auto"] = "auto"
-
-    # intermediate supervision and local learning
-    supervision: Weight = 0.0
-    window: Annotated[int, Field(ge=1, le=4)] = 1
-    cascade: Share = 0.999
-    sgr: Weight = 0.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    meta: bool = False
-
-    # sparse
-    keep: Annotated[float, Field(gt=0, le=1)] = 0.01
-
-    # pseudoinverse
-    forget: bool = False
-
-    compose: bool = False
-
-    # ela
-    ela_warmup: Share = 0.15
-    ela_ramp: Share = 0.25
-    ela_every: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    ela_share: Annotated[float, Field(gt=0, lt=1)] = 0.75
-    ela_floor: Weight = 0.05
-    ela_memory: Annotated[float, Field(ge=0, lt=1)] = 0.9
-
-    # against forgetting
-    prox: Weight = 0.0
-    distil: Share = 0.0
-    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
-    merge: bool = False
-    consolidate: Weight = 0.0
-    consolidation_decay: Share = 0.9
-    rehearse: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    rehearsal_samples: Annotated[int, Field(ge=1, le=100_000)] = 200
-
-    # privacy
-    privacy: Literal["none", "dp"] = "none"
-    noise: Annotated[float, Field(ge=0.1, le=1000)] = 1.0
-    dp_clip: Annotated[float, Field(gt=0, le=1e6)] = 1.0
-    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
-    epsilon_limit: Weight = 0.0
+class Recipe(EveryDial):
+    """How a leg optimises: a method and every dial there is."""
 
     @model_validator(mode="after")
     def _dials_go_together(self) -> Self:
-        if self.supervision and self.method not in SUPERVISED:
-            raise ValueError(f"supervision goes with method={' or '.join(SUPERVISED)}, not with {self.method}")
-        if self.privacy == "dp" and self.method not in ("backprop", "adapter"):
-            raise ValueError(f"privacy=dp goes with method=backprop or adapter, not with {self.method}")
+        if self.supervision and not METHODS[self.method].supervised:
+            allowed = " or ".join(name for name, method in METHODS.items() if method.supervised)
+            raise ValueError(f"supervision goes with method={allowed}, not with {self.method}")
+        if self.privacy == "dp" and not METHODS[self.method].private:
+            allowed = " or ".join(name for name, method in METHODS.items() if method.private)
+            raise ValueError(f"privacy=dp goes with method={allowed}, not with {self.method}")
         if self.privacy == "dp" and (self.rehearse or self.distil or self.consolidate):
             raise ValueError("privacy=dp does not go with rehearse, distil or consolidate: they are not accounted for")
         return self

@@ -45,8 +45,9 @@ SHARD_TENSORS = {
 """The four tensors of a shard of each kind."""
 
 
-def load_shard(path: Path) -> Split:
+def load_shard(path: str | Path) -> Split:
     """Read a shard file of any kind. Raises LocalFault naming the file and what is wrong."""
+    path = Path(path)
     noun, tensors = _read_shard(path)
     split = Split(tensors[f"train_{noun}"], tensors["train_labels"], tensors[f"held_{noun}"], tensors["held_labels"])
     return check_split(str(path), split)

@@ -6,27 +6,15 @@ import torch
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
-from derelayl_training.architectures import REGISTRY, build
+from derelayl_training.architectures import build
 from derelayl_training.jobs import Architecture
 from derelayl_training.kinds import BYTE_VALUES, InputKind
+from derelayl_training.registry import ARCHITECTURES
 
 from .tiny import ARCHITECTURE
 
-IMAGES = {"channels": 1, "height": 28, "width": 28, "classes": 10}
-MNIST = {**IMAGES, "stem": 16}
-NETWORKS = {
-    "gpt": {"length": 12, "dimension": 16, "depth": 2, "heads": 2, "segments": 2},
-    "mlp": {"features": 20, "classes": 10, "width": 16, "depth": 2, "segments": 2},
-    "mrla-resnet": {**IMAGES, "depth": 14, "base": 8, "head_channels": 8, "segments": 2},
-    "pil": {**IMAGES, "neurons": 32, "patch": 5, "subsystems": 2, "seed": 1},
-    "resnet": {**IMAGES, "depth": 8, "base": 8, "segments": 2},
-    "small-cnn": MNIST,
-    "vit": {**IMAGES, "patch": 7, "dimension": 16, "depth": 2, "heads": 2, "segments": 2},
-}
-
-
-def test_every_family_is_examined_here_or_where_its_encoder_is_installed() -> None:
-    assert REGISTRY.keys() == {*NETWORKS, "minilm-lora"}
+NETWORKS = {name: blueprint.example for name, blueprint in ARCHITECTURES.items() if blueprint.example is not None}
+MNIST = NETWORKS["small-cnn"]
 
 
 def test_an_unknown_architecture_is_refused_by_name() -> None:

@@ -1,21 +1,20 @@
-"""The registry of architectures: a manifest names one of ours and its parameters; no code ever travels."""
+"""Building networks: a manifest names one of `registry.ARCHITECTURES` and its parameters; no code ever travels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
 
+from derelayl_plugins import resolve
 from derelayl_protocol.errors import LocalFault
 
 from ..jobs import Architecture
-from . import gpt, layer_attention, minilm, mlp, pil, resnet, small_cnn, vit
+from ..registry import ARCHITECTURES, Parameters
 from .blocks import BlockModel, check_weights
 from .heads import add_heads
 from .segmented import SegmentedModel
-
-Parameters = Mapping[str, int | str | bool]
 
 IMPORTANCE = "importance"
 """Optional parameter of every network: whether weights of importance travel with it, for recipes that consolidate."""
@@ -31,23 +30,13 @@ ATTENTION_HEADS = "attention_heads"
 CUTS, EVEN, BALANCED = "cuts", "even", "balanced"
 """Optional parameter of every network made of blocks: cut evenly (the default) or by what segments keep in memory."""
 
-REGISTRY: Mapping[str, Callable[[Parameters], SegmentedModel]] = {
-    gpt.NAME: gpt.build_gpt,
-    layer_attention.NAME: layer_attention.build_layer_attention,
-    minilm.NAME: minilm.build_minilm,
-    mlp.NAME: mlp.build_mlp,
-    pil.NAME: pil.build_pil,
-    resnet.NAME: resnet.build_resnet,
-    small_cnn.NAME: small_cnn.build_small_cnn,
-    vit.NAME: vit.build_vit,
-}
-
 
 def build(architecture: Architecture, seed: int = 0) -> SegmentedModel:
     """Build the named network, initialised from `seed` alone. Raises LocalFault: unknown name or bad parameters."""
-    builder = REGISTRY.get(architecture.name)
-    if builder is None:
-        raise LocalFault(f"architecture {architecture.name!r} is unknown; this version has {sorted(REGISTRY)}")
+    blueprint = ARCHITECTURES.get(architecture.name)
+    if blueprint is None:
+        raise LocalFault(f"architecture {architecture.name!r} is unknown; this version has {sorted(ARCHITECTURES)}")
+    builder: Callable[[Parameters], SegmentedModel] = resolve(blueprint.place)
     own, common = _split_parameters(architecture.parameters)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -95,4 +84,4 @@ def _shape(name: str, model: SegmentedModel, common: Parameters, again: Callable
         check_weights(name, each)
 
 
-__all__ = ["REGISTRY", "SegmentedModel", "build"]
+__all__ = ["SegmentedModel", "build"]

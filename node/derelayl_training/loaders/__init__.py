@@ -1,1 +1,1 @@
-"""One module for each source of data; `training.data` says which spec leads where."""
+"""One module for each source of data; `registry.LOADERS` says which spec leads where."""

