@@ -11,6 +11,8 @@ import pytest
 import typer.main
 
 from derelayl_node.cli.main import COMMANDS, build
+from derelayl_node.cli.options import page
+from derelayl_node.settings import variable_of
 from derelayl_protocol.checkpoint.messages import CHUNKS_PROTOCOL, MANIFEST_PROTOCOL
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger.transitions import mermaid
@@ -47,6 +49,12 @@ def test_reasons_named_in_the_protocol_exist() -> None:
     named = set(re.findall(r"\b(?:Wrong|Too|Bad|Already|Zero|No[tA-Z])[A-Za-z]*[a-z]\b", DOCS["docs/PROTOCOL.md"]))
     known = {reason.value for reason in Reason}
     assert {name for name in named if name in known} >= {"WrongOrder", "WrongSeatOrder", "TooEarly", "BadScores"}
+
+
+def test_the_settings_page_lists_what_the_fields_say() -> None:
+    updated = page(DOCS["SETTINGS.md"])
+    assert f"`{variable_of('steps')}`" in updated
+    assert DOCS["SETTINGS.md"] == updated, "run: python -m derelayl_node.cli.options docs/SETTINGS.md"
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -5,19 +5,38 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Address, LedgerId, ModelId
 from derelayl_training.compute import Compute, Precision
-from derelayl_training.recipe import Recipe, make_recipe, parse_pairs
+from derelayl_training.dials import METHODS
+from derelayl_training.recipe import DEFAULT, Recipe, make_recipe, parse_pairs
+from derelayl_training.registry import LOADERS
 
 MAX_NETWORK_FILE_BYTES = 64 * 1024
 """A network file is a handful of lines."""
+
+DEFAULT_HOME = Path(".derelayl/node")
+
+NODE_FILE = "node.toml"
+"""In a node's home: settings of its own, by the names of their fields."""
+
+PREFIX = "DERELAYL_"
+"""Of the environment's variables."""
+
+PASSWORD = f"{PREFIX}PASSWORD"
 
 PRIVATE_FOLDER = "private"
 """Folder of a peer's home for what training keeps and never sends."""
@@ -86,46 +105,98 @@ def _toml(value: object) -> str:
     return str(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """The option of a setting, where it is not the field's name with dashes."""
+
+    name: str
+
+
+def _parted(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Several = (NoDecode, BeforeValidator(_parted))
+"""Of a setting with several values: commas separate them on the command line and in the environment."""
+
+
 class NodeSettings(BaseSettings):
-    """A node's own settings: command line first, then DERELAYL_* in the environment, then these defaults."""
+    """A node's own settings: the command line, then DERELAYL_… in the environment, then HOME/node.toml, then defaults.
 
-    model_config = SettingsConfigDict(env_prefix="DERELAYL_", extra="ignore", frozen=True)
+    Options, variables, help and docs/SETTINGS.md are made from these fields, by `cli.options`.
+    """
 
-    home: Path
-    network: Path
-    roles: tuple[Role, ...] = ("trainer",)
-    data: str = ""
-    model: HexId | None = None
-    password_file: Path | None = None
-    p2p_host: str = "127.0.0.1"
-    p2p_port: int = Field(default=0, ge=0, le=65535)
-    announce: tuple[str, ...] = Field(default=(), max_length=8)
-    api_host: str = "127.0.0.1"
-    api_port: int = Field(default=0, ge=0, le=65535)
-    bid_wei: int = Field(default=10**18, gt=0, le=2**96 - 1)
-    segment: str = Field(default="rotate", pattern=r"^(rotate|whole|[0-9]{1,2})$")
-    steps: int = Field(default=80, ge=1, le=1_000_000)
-    batch: int = Field(default=32, ge=1, le=65_536)
-    learning_rate: float = Field(default=0.01, gt=0, le=10)
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    recipe: str = ""
-    method: str = ""
-    privacy: Literal["none", "dp"] = "none"
-    threads: int = 1
-    device: str = "auto"
-    precision: Precision = "auto"
-    memory_mib: int | None = None
-    processes: int = 1
-    pause_on_battery: bool = False
-    train_hours: str = ""
-    submission: Literal["direct", "relayed"] = "direct"
-    poll_seconds: float = Field(default=1.0, ge=0.05, le=60)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    home: Path = Field(default=DEFAULT_HOME, description="Folder of the node.")
+    network: Path = Field(description="The network file, from the network's founder.")
+    roles: Annotated[tuple[Role, ...], *Several, Flag("role")] = Field(
+        default=("trainer",), description=f"{', '.join(get_args(Role))}; separate several by commas."
+    )
+    data: str = Field(default="", description=f"{', '.join(LOADERS)}; `derelayl data list` tells how.")
+    model: HexId | None = Field(default=None, description="Model id; default: the network file's.")
+    password_file: Path | None = Field(
+        default=None, description=f"File with the keystore's password (or set {PASSWORD})."
+    )
+    p2p_host: str = Field(default="127.0.0.1", description="Address to listen on for peers.")
+    p2p_port: int = Field(default=0, ge=0, le=65535, description="Port for peers; 0 takes a free one.")
+    announce: Annotated[tuple[str, ...], *Several] = Field(
+        default=(), max_length=8, description="Multiaddress others shall dial (behind a port mapping); repeat it."
+    )
+    api_host: str = Field(default="127.0.0.1", description="Address of the REST API.")
+    api_port: int = Field(default=0, ge=0, le=65535, description="Its port; 0 takes a free one.")
+    bid_wei: Annotated[int, Flag("bid")] = Field(
+        default=10**18, gt=0, le=2**96 - 1, description="Bid for a lease, in wei."
+    )
+    segment: str = Field(
+        default="rotate", pattern=r"^(rotate|whole|[0-9]{1,2})$", description="rotate, whole, or a segment's number."
+    )
+    steps: int = Field(default=80, ge=1, le=1_000_000, description="Optimiser steps of one leg.")
+    batch: int = Field(default=32, ge=1, le=65_536, description="Samples in one step.")
+    learning_rate: float = Field(default=0.01, gt=0, le=10, description="Step size of the optimiser.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the legs' batches.")
+    recipe: str = Field(default="", description="Dials of a leg, KEY=VALUE,…, e.g. prox=0.01,distil=0.5.")
+    method: str = Field(default="", description=f"{', '.join(METHODS)}; default: the recipe's, or {DEFAULT.method}.")
+    privacy: Literal["none", "dp"] = Field(default="none", description="none, or dp: differentially private legs.")
+    threads: int = Field(default=1, description="Threads of training and judging.")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N, mps.")
+    precision: Precision = Field(default="auto", description=f"{', '.join(get_args(Precision))}.")
+    memory_mib: Annotated[int | None, Flag("memory")] = Field(
+        default=None, description="MiB for a step's activations; larger batches go in pieces."
+    )
+    processes: int = Field(default=1, description="Processes that share a leg's batches, one GPU each (torchrun).")
+    pause_on_battery: bool = Field(default=False, description="Train on mains only.")
+    train_hours: str = Field(default="", description="Local hours at which to train, e.g. 22-6.")
+    submission: Literal["direct", "relayed"] = Field(
+        default="direct", description="direct, or relayed: signed entries that a relayer sends."
+    )
+    poll_seconds: float = Field(default=1.0, ge=0.05, le=60, description="Seconds between two looks at the chain.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read HOME/node.toml last. Raises LocalFault naming it, when it is no TOML or wants to be another home's."""
+        home = {"home": DEFAULT_HOME, **env_settings(), **init_settings()}["home"]
+        path = Path(home) / NODE_FILE
+        try:
+            file = TomlConfigSettingsSource(settings_cls, toml_file=path)
+        except (OSError, ValueError) as error:  # a TOMLDecodeError and a UnicodeDecodeError are ValueErrors
+            raise LocalFault(f"{path} cannot be read as TOML: {error}") from None
+        if "home" in file():
+            raise LocalFault(f"{path}: home is the folder that the file lies in; take the line out")
+        return init_settings, env_settings, file
 
     @field_validator("roles")
     @classmethod
     def _some_role_once(cls, value: tuple[Role, ...]) -> tuple[Role, ...]:
         if not value or len(set(value)) != len(value):
-            raise ValueError("name each role at most once, and at least one of trainer, validator, seeder, relayer")
+            raise ValueError(f"name each role at most once, and at least one of {', '.join(get_args(Role))}")
         return value
 
     @property
@@ -161,6 +232,17 @@ class NodeSettings(BaseSettings):
         return ModelId(bytes.fromhex(self.model[2:])) if self.model else None
 
 
+def option_of(setting: str) -> str:
+    """The option of a field of NodeSettings."""
+    named = (each.name for each in NodeSettings.model_fields[setting].metadata if isinstance(each, Flag))
+    return "--" + next(named, setting.replace("_", "-"))
+
+
+def variable_of(setting: str) -> str:
+    """The environment's variable for a field of NodeSettings."""
+    return PREFIX + setting.upper()
+
+
 def keystore_password(file: Path | None) -> str:
     """The keystore's password: from the file, else from DERELAYL_PASSWORD. Raises LocalFault when there is none."""
     if file is not None:
@@ -168,9 +250,9 @@ def keystore_password(file: Path | None) -> str:
             return file.read_text(encoding="utf-8").rstrip("\n")
         except OSError as error:
             raise LocalFault(f"cannot read the password file {file}: {error.strerror}") from None
-    if password := os.environ.get("DERELAYL_PASSWORD"):
+    if password := os.environ.get(PASSWORD):
         return password
-    raise LocalFault("no password for the keystore: set DERELAYL_PASSWORD or pass --password-file FILE")
+    raise LocalFault(f"no password for the keystore: set {PASSWORD} or pass --password-file FILE")
 
 
 def node_settings(values: Mapping[str, object]) -> NodeSettings:
@@ -179,7 +261,14 @@ def node_settings(values: Mapping[str, object]) -> NodeSettings:
         settings = NodeSettings(**{key: value for key, value in values.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]).replace("_", "-")
+        field = str(first["loc"][0])
+        name = ".".join(map(str, first["loc"])).replace("_", "-")
+        if first["type"] == "missing":
+            raise LocalFault(
+                f"setting {name} is missing: pass {option_of(field)}, or set {variable_of(field)}"
+            ) from None
+        if first["type"] == "extra_forbidden":
+            raise LocalFault(f"{NODE_FILE} in the node's home: {field} is no setting of a node") from None
         raise LocalFault(f"setting {name}: {first['msg']}") from None
     settings.leg_recipe()
     settings.compute()

@@ -95,6 +95,44 @@ def test_what_the_command_line_does_not_say_comes_from_the_environment(monkeypat
     assert (settings.steps, settings.batch) == (7, 5)
 
 
+def test_a_setting_comes_from_the_first_of_flag_environment_and_file_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "node.toml").write_text('network = "theirs.toml"\nsteps = 1\nbatch = 2\nseed = 3\nroles = ["seeder"]\n')
+    monkeypatch.setenv("DERELAYL_HOME", str(tmp_path))
+    monkeypatch.setenv("DERELAYL_STEPS", "10")
+    monkeypatch.setenv("DERELAYL_BATCH", "20")
+    settings = node_settings({"home": None, "network": None, "steps": 100})
+    assert (settings.steps, settings.batch, settings.seed) == (100, 20, 3)
+    assert (settings.network, settings.roles) == (Path("theirs.toml"), ("seeder",))
+
+
+def test_commas_separate_several_values_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERELAYL_ROLES", "trainer, relayer")
+    monkeypatch.setenv("DERELAYL_PASSWORD", "no setting, and no error")
+    assert node_settings({"network": "n"}).roles == ("trainer", "relayer")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("steps = ", "node.toml cannot be read as TOML"),
+        ("stepz = 4", "stepz is no setting of a node"),
+        ('home = "elsewhere"', "node.toml: home is the folder that the file lies in"),
+        ("steps = 0", "setting steps: Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_file_of_settings_is_refused(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "node.toml").write_text(text)
+    with pytest.raises(LocalFault, match=named):
+        node_settings({"home": tmp_path, "network": "n"})
+
+
+def test_no_network_file_is_an_error_with_both_remedies() -> None:
+    with pytest.raises(LocalFault, match="setting network is missing: pass --network, or set DERELAYL_NETWORK"):
+        node_settings({})
+
+
 def test_a_relayer_needs_no_data_and_entries_go_directly_by_default() -> None:
     settings = node_settings({"home": "h", "network": "n", "roles": ("seeder", "relayer")})
     assert not settings.works_with_data

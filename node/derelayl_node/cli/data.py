@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
+from derelayl_plugins import LOADERS as GROUP
+from derelayl_plugins import plugins
 from derelayl_protocol.errors import LocalFault
-from derelayl_training.data import load
-from derelayl_training.kinds import InputKind
+from derelayl_training.registry import LOADERS
 
 from .console import show, show_json
 from .keys import JsonOption
@@ -18,12 +18,30 @@ from .keys import JsonOption
 app = typer.Typer(no_args_is_help=True)
 
 
+@app.command("list")
+def list_loaders(as_json: JsonOption = False) -> None:
+    """List the kinds of data specs, those of installed plug-ins last; docs/DATA.md has all options."""
+    rows = [(loader.usage, loader.summary) for loader in LOADERS.values()]
+    offered = [each for several in plugins(GROUP).values() for each in several if each.name not in LOADERS]
+    rows += [(f"{each.name}[:ARGUMENT]", f"a plug-in of {each.distribution}") for each in offered]
+    if as_json:
+        show_json([{"usage": usage, "summary": summary} for usage, summary in rows])
+        return
+    for usage, summary in rows:
+        show(f"{usage:<40}  {summary}")
+
+
 @app.command("show")
 def show_data(
-    spec: Annotated[str, typer.Argument(help="A data spec, as --data takes it; docs/DATA.md lists them.")],
+    spec: Annotated[str, typer.Argument(help="A data spec, as --data takes it; `derelayl data list` lists them.")],
     as_json: JsonOption = False,
 ) -> None:
     """Load what a spec names and tell what it holds: samples, shape, classes, sites."""
+    import numpy as np
+
+    from derelayl_training.data import load
+    from derelayl_training.kinds import InputKind
+
     split = load(spec)
     inputs, labels, origins = split.pooled()
     names = split.sites.names if split.sites is not None else ()

@@ -21,9 +21,9 @@ from derelayl_training.data import load
 from ..evm.provider import open_chain
 from ..keys import load_key_file
 from ..ports import LedgerUnavailable
-from ..settings import Network, keystore_password
+from ..settings import DEFAULT_HOME, Network, keystore_password
 from .console import show, show_json
-from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
+from .keys import HomeOption, JsonOption, PasswordFileOption
 
 MIN_FREE_BYTES = 2 * 1024**3
 """A node with a small model and some history; a big model needs its size times the tips it keeps."""

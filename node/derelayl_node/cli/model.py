@@ -22,6 +22,7 @@ from derelayl_protocol.ledger.state import ModelState
 from derelayl_protocol.types import ModelId, Root, Wei
 from derelayl_training.exits.pulled import description_file, keep_pulled, pull_target
 from derelayl_training.jobs import Architecture
+from derelayl_training.registry import ARCHITECTURES
 
 from ..demo.report import WEI_PER_TOKEN, short
 from ..devnet.founding import devnet_rules
@@ -32,11 +33,11 @@ from ..lineage import queries
 from ..network.host import open_network
 from ..peer import open_network_ledger
 from ..roles.purse import send_paid
-from ..settings import Network, keystore_password
+from ..settings import DEFAULT_HOME, Network, keystore_password
 from ..store.chunks import FileStore
 from ..training.process import open_trainer
 from .console import out, show, show_json
-from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
+from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
 from .predict import predict
 from .reading import model_of, reading, reading_ledger, root_of
@@ -53,7 +54,7 @@ def create(
     network: NetworkOption,
     home: HomeOption = DEFAULT_HOME,
     password_file: PasswordFileOption = None,
-    architecture: Annotated[str, typer.Option("--architecture", help="A network of the registry.")] = "small-cnn",
+    architecture: Annotated[str, typer.Option("--architecture", help=f"{', '.join(ARCHITECTURES)}.")] = "small-cnn",
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", help="NAME=VALUE of the network; repeat it.")
     ] = None,

@@ -26,9 +26,9 @@ from ..lineage import queries
 from ..lineage.index import LineageIndex
 from ..lineage.records import StatementLine
 from ..ports import LedgerUnavailable
-from ..settings import Network, address_of, keystore_password
+from ..settings import DEFAULT_HOME, Network, address_of, keystore_password
 from .console import out, show, show_json
-from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
+from .keys import HomeOption, JsonOption, PasswordFileOption
 from .lineage import REQUEST_SECONDS, ModelOption
 from .node import NetworkOption
 from .reading import model_of, reading

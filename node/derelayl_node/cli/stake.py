@@ -26,9 +26,9 @@ from ..keys import load_key_file
 from ..peer import open_network_ledger
 from ..roles.duties import seat_of
 from ..roles.purse import send_paid
-from ..settings import Network, keystore_password
+from ..settings import DEFAULT_HOME, Network, keystore_password
 from .console import show, show_json
-from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
+from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
 from .reading import model_of
 
