@@ -68,6 +68,11 @@ def test_training_knows_no_network_and_no_chain():
     assert offenders("node/derelayl_training", lambda name: within(name, *forbidden)) == []
 
 
+def test_what_finds_plugins_needs_nothing_but_the_errors_and_the_standard_library():
+    allowed = (*sys.stdlib_module_names, "derelayl_protocol.errors")
+    assert offenders("node/derelayl_plugins", lambda name: not within(name, *allowed)) == []
+
+
 def test_roles_import_no_adapter():
     adapters = [f"derelayl_node.{adapter}" for adapter in (*ADAPTERS, "lineage", "api")]
     assert offenders("node/derelayl_node/roles", lambda name: within(name, *adapters)) == []

@@ -82,10 +82,11 @@ def _offered(distribution: metadata.Distribution, group: str) -> tuple[Plugin, .
     text = distribution.read_text("entry_points.txt") or ""
     if group not in text:
         return ()  # the metadata of most packages never have to be read
+    label = "a package without a name"
     try:
         label = f"{distribution.name} {distribution.version}"
         entries = [entry for entry in distribution.entry_points if entry.group == group]
     except (KeyError, TypeError, ValueError) as error:
-        log.warning("the entry points of a package are left out, for they cannot be read (%s): %s", error, text)
+        log.warning("the entry points of %s cannot be read (%s) and are left out: %s", label, error, text)
         return ()
     return tuple(Plugin(group, entry.name, entry.value.partition("[")[0].strip(), label) for entry in entries)

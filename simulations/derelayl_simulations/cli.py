@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -60,6 +60,28 @@ def list_scenarios(as_json: Json = False) -> None:
     width = max((len(each.name) for each in scenarios), default=0) + 2
     for each in scenarios:
         typer.echo(f"{each.name:<{width}}{' '.join(each.question.split())}")
+
+
+@app.command("strategies")
+def list_strategies(as_json: Json = False) -> None:
+    """List what people can do: the strategies of a scenario's groups, those of installed plug-ins last."""
+    from .world.strategies import listed
+
+    _print_rows(("role", "name", "summary"), listed(), as_json)
+
+
+@app.command("figures")
+def list_figures(as_json: Json = False) -> None:
+    """List the figures of a report; those of installed plug-ins come last and are drawn with `report --figure NAME`."""
+    from derelayl_plugins import FIGURES as GROUP
+    from derelayl_plugins import plugins
+
+    from .show.figures import FIGURES, PEOPLE, SEARCHED
+
+    own = {**FIGURES, PEOPLE: {**FIGURES[PEOPLE], **SEARCHED}}
+    rows = [(chapter, name, "") for chapter, names in own.items() for name in names]
+    rows += [("plug-in", each.name, f"of {each.distribution}") for some in plugins(GROUP).values() for each in some]
+    _print_rows(("chapter", "name", "summary"), rows, as_json)
 
 
 @app.command("run")
@@ -192,6 +214,9 @@ def calibrate(
 @app.command("report")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
+    figure: Annotated[
+        list[str] | None, typer.Option("--figure", metavar="NAME", help="Also a plug-in's figure; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw every figure that a folder of results has the data for, and write one page with all of them."""
@@ -201,7 +226,7 @@ def report(
 
     with _one_sentence():
         results = open_results(folder)
-        page, figures = build(results)
+        page, figures = build(results, figure or ())
         verdict = verdict_document(verdict_of(results))
     if as_json:
         _print_json({"report": str(page), "figures": [str(path) for path in figures], "verdict": verdict})
@@ -310,6 +335,15 @@ def _one_sentence() -> Iterator[None]:
         yield
     except (ProtocolError, OSError) as error:
         _fail(error.strerror or str(error) if isinstance(error, OSError) else str(error), cause=error)
+
+
+def _print_rows(heads: Sequence[str], rows: Sequence[tuple[str, ...]], as_json: bool) -> None:
+    if as_json:
+        _print_json([dict(zip(heads, row, strict=True)) for row in rows])
+        return
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _print_json(document: Any) -> None:

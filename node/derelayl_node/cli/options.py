@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +40,9 @@ def takes_settings(command: Command) -> Command:
 def page(text: str) -> str:
     """The text of the page with its tables as they are now, each between two comments."""
     for name, table in (("settings", settings_table()), ("dials", dials_table())):
-        begin, end = f"<!-- {name}: generated -->\n", f"<!-- end of {name} -->"
-        text = re.sub(f"(?<={re.escape(begin)}).*(?={re.escape(end)})", lambda _found, new=table: new, text, flags=re.S)
+        before, begin, rest = text.partition(f"<!-- {name}: generated -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->\n")
+        text = before + begin + table + end + after
     return text
 
 

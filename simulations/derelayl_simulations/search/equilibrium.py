@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..world.people import Bools, Floats
-from ..world.strategies import NAMES, code_of
+from ..world.strategies import code_of, name_of
 from .arena import Arena, Change, arena, chosen, mean_of
 
 if TYPE_CHECKING:
@@ -234,7 +234,8 @@ def _mix(field: Arena, blocks: Mapping[str, Bools], current: Mapping[str, str]) 
     for role in ROLES:
         played, counts = np.unique(codes[field.role(role)], return_counts=True)
         mix |= {
-            "/".join(NAMES[code]): count / counts.sum() for code, count in zip(played, counts.tolist(), strict=True)
+            f"{role}/{name_of(code)}": count / counts.sum()
+            for code, count in zip(played.tolist(), counts.tolist(), strict=True)
         }
     return mix
 

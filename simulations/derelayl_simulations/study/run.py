@@ -24,7 +24,7 @@ from ..world.observe import observe, people_coins, profits, strategies_of
 from ..world.opening import open_world
 from ..world.play import play_round
 from ..world.state import World
-from ..world.strategies import NAMES
+from ..world.strategies import name_of
 
 if TYPE_CHECKING:
     from ..scenarios.load import Scenario
@@ -160,8 +160,8 @@ def _people_at_the_end(world: World) -> dict[str, NDArray[Any]]:
     return {
         "coins": people_coins(world).ravel(),
         "profit": profits(world).ravel(),
-        "role": np.array([role for role, _ in NAMES])[codes],
-        "strategy": np.array([name for _, name in NAMES])[codes],
+        "role": np.where(np.broadcast_to(world.trainers, world.present.shape), "trainer", "validator").ravel(),
+        "strategy": np.array([name_of(code) for code in range(world.strategies[-1] + 1)])[codes],
         "relay": np.repeat(np.arange(world.people.relays), world.people.places.people),
         "present": world.present.ravel().copy(),
     }

@@ -12,7 +12,7 @@ from ..ledger import NOBODY, Bids
 from .luck import Luck
 from .people import Bools, Floats, Ints
 from .state import World
-from .strategies import NAMES, trainer_of
+from .strategies import role_of, trainer_of
 from .strategies.port import Market
 
 RELIEF = 0.25  # how much slower bids fall than they rise while legs pay
@@ -63,7 +63,7 @@ def offers(world: World) -> Bools:
     lines = np.arange(len(owners))[:, None]
     codes = world.people.strategy[lines, np.maximum(owners, 0)]
     there = (owners != NOBODY) & world.present[lines, np.maximum(owners, 0)]
-    made: Bools = there & allowed("offers")[codes]
+    made: Bools = there & allowed("offers", world.strategies)[codes]
     return made
 
 
@@ -73,7 +73,7 @@ def serving(world: World) -> Bools:
     lines = np.arange(len(owners))[:, None]
     codes = world.people.strategy[lines, np.maximum(owners, 0)]
     up = (world.present & ~world.crashed)[lines, np.maximum(owners, 0)]
-    serves: Bools = (owners != NOBODY) & up & allowed("serves")[codes]
+    serves: Bools = (owners != NOBODY) & up & allowed("serves", world.strategies)[codes]
     return serves
 
 
@@ -85,10 +85,13 @@ def owner_people(world: World) -> Ints:
 
 
 @cache
-def allowed(attribute: str) -> Bools:
-    """Return a trainers' attribute by strategy code, not to be changed; judges, who own nothing, are honest."""
-    return np.array([getattr(trainer_of(code), attribute) if role == "trainer" else attribute in ("offers", "serves")
-                     for code, (role, _) in enumerate(NAMES)])  # fmt: skip
+def allowed(attribute: str, strategies: tuple[int, ...]) -> Bools:
+    """Return a trainers' attribute by code, of these codes, not to be changed; judges, who own nothing, are honest."""
+    found = np.zeros(strategies[-1] + 1, np.bool_)
+    for code in strategies:
+        honest = attribute in ("offers", "serves")
+        found[code] = getattr(trainer_of(code), attribute) if role_of(code) == "trainer" else honest
+    return found
 
 
 # --- Inside -----------------------------------------------------------------------------------------------------------
@@ -122,5 +125,5 @@ def _amounts(world: World, wants: Bools, luck: Luck) -> Ints:
 
 def _without_late(world: World, bids: Floats, codes: Ints) -> Floats:
     """Leave out the bids of those who wait for the others'."""
-    waiting = allowed("late")
+    waiting = allowed("late", world.strategies)
     return np.where(waiting[codes], 0.0, bids) if waiting[world.codes("trainer")].any() else bids

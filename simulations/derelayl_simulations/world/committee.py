@@ -66,7 +66,7 @@ def _bench(world: World, training: Training, person: Ints, luck: Luck) -> Bench:
         quality=traits.quality[lines, person],
         luck=own_luck,
     )
-    ring = training.mask(allowed("ring")[legs.strategy])
+    ring = training.mask(allowed("ring", world.strategies)[legs.strategy])
     return Bench(
         measured=measured,
         ring=np.broadcast_to(ring[:, None, :], measured.shape),

@@ -13,14 +13,14 @@ from .income import OWNER, TRAINER, VALIDATOR
 from .people import Bools, Floats
 from .play import Round, circulating
 from .state import NO_MODEL, World
-from .strategies import NAMES
+from .strategies import name_of
 
 Row = dict[str, float]
 
 
 def strategies_of(world: World) -> list[str]:
     """Return the names of the strategies in the world, trainers' first, a name that both roles have once."""
-    return list(dict.fromkeys(NAMES[code][1] for code in world.strategies))
+    return list(dict.fromkeys(name_of(code) for code in world.strategies))
 
 
 def observe(world: World, happened: Round, strategies: Sequence[str]) -> Row:
@@ -159,7 +159,8 @@ def _incomes(world: World, strategies: Sequence[str]) -> Row:
     row["participation_owner"] = _percent(owning, world.present)
     row["participation_validator"] = _percent(world.present & ~trainers, ~trainers)
     earned = profits(world)
-    names = np.array([name for _, name in NAMES])[world.people.strategy] if len(strategies) > 1 else None
+    known = [name_of(code) for code in range(world.strategies[-1] + 1)]
+    names = np.array(known)[world.people.strategy] if len(strategies) > 1 else None
     for name in strategies:
         who = world.present if names is None else world.present & (names == name)
         row[profit_column(name)] = _mean(earned[who])

@@ -152,7 +152,9 @@ def _wash(world: World, earned: Ledgered) -> None:
     """Let owners who make their tips look wanted buy access to them."""
     people = bidding.owner_people(world)
     lines = np.arange(len(people))[:, None]
-    washes = bidding.allowed("buys_own")[world.people.strategy[lines, np.maximum(people, 0)]] & (people != NOBODY)
+    washes = bidding.allowed("buys_own", world.strategies)[world.people.strategy[lines, np.maximum(people, 0)]] & (
+        people != NOBODY
+    )
     relay, column = np.nonzero(washes)
     if not len(relay):
         return
@@ -183,7 +185,7 @@ def _use(world: World, earned: Ledgered, luck: Luck) -> None:
         earned.cost[TRAINER] += np.where(world.trainers, paid, 0.0)
         earned.cost[VALIDATOR] += np.where(world.trainers, 0.0, paid)
     best = np.where(book.tips == NOBODY, 0.0, book.checkpoints.note[book.tips]).max(axis=1)[:, None]
-    leeches = bidding.allowed("leeches")[world.people.strategy] & (luck.decide < settings.demand.leak)
+    leeches = bidding.allowed("leeches", world.strategies)[world.people.strategy] & (luck.decide < settings.demand.leak)
     reached = world.present & (leeches | (book.rules.access_fee == 0))
     level = np.where(reached, np.maximum(best, world.held_level), world.held_level)
     if leeches.any():

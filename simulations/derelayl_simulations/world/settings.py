@@ -7,13 +7,14 @@ coin. Gains are nats, ln(parent's loss / child's loss), as the ledger scores the
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from derelayl_protocol.ledger.scoring import CAUTION
 
 from .section import Section, Varying, each
+from .strategies import ALONE_IN_VAIN, JUDGES, TRAINERS, check_strategy
 
 MAX_PARTICIPANTS = 100_000  # people in all relays; a round keeps some dozens of arrays of this length
 MAX_RELAYS = 10_000
@@ -21,18 +22,16 @@ MAX_ACCOUNTS = 4_096  # accounts of one relay: a round looks at all of them to f
 MAX_GROUPS = 32
 MAX_IDENTITIES = 64
 
-TrainerStrategy = Literal[
-    "honest", "lazy", "copier", "hopper", "poisoner", "sybil", "ring", "nudging-ring", "withholder", "free-rider",
-    "sniper", "wash", "whale",
-]  # fmt: skip
-JudgeStrategy = Literal["honest", "guesser", "constant", "exaggerator", "silent", "ring", "nudging-ring"]
-StrategyName = TrainerStrategy | JudgeStrategy
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+
+StrategyName = Annotated[str, Field(pattern=NAME, max_length=64)]
+"""One of `strategies` or of a plug-in."""
 
 
 class Group(Section):
     """People who are alike: how many, what they do, and what they bring."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=32)
+    name: str = Field(pattern=NAME, max_length=32)
     role: Literal["trainer", "validator"] = "trainer"  # trainers bid and become owners; validators stake and judge
     strategy: StrategyName = "honest"
     share: float = Field(default=0.0, ge=0, le=1)  # weight among groups without `count`; with `of`, share of that group
@@ -159,11 +158,10 @@ class WorldSettings(Section):
         return self
 
     def _check_group(self, group: Group) -> None:
-        allowed = get_args(TrainerStrategy if group.role == "trainer" else JudgeStrategy)
-        if group.strategy not in allowed:
-            raise ValueError(
-                f"group {group.name} has the strategy {group.strategy}, a {group.role}'s are {', '.join(allowed)}"
-            )
+        try:
+            check_strategy(group.role, group.strategy)
+        except ValueError as error:
+            raise ValueError(f"group {group.name}: {error}") from None
         if group.of is None:
             return
         whole = next((each for each in self.group if each.name == group.of and each.of is None), None)
@@ -195,10 +193,8 @@ class Event(Section):
 class SearchSettings(Section):
     """Which deviations are tried, and how equilibria are looked for."""
 
-    trainer: tuple[TrainerStrategy, ...] = (
-        "lazy", "copier", "hopper", "poisoner", "sybil", "withholder", "free-rider", "sniper", "wash",
-    )  # fmt: skip
-    validator: tuple[JudgeStrategy, ...] = ("guesser", "constant", "exaggerator", "silent")
+    trainer: tuple[StrategyName, ...] = tuple(name for name in TRAINERS if name not in ALONE_IN_VAIN)
+    validator: tuple[StrategyName, ...] = tuple(name for name in JUDGES if name not in ALONE_IN_VAIN)
     rings: tuple[Literal["ring", "nudging-ring"], ...] = ("ring", "nudging-ring")  # trainers and validators together
     share: float = Field(default=0.1, gt=0, le=1)  # of the people of a role that deviate, at least one
     rounds: int = Field(default=60, ge=1, le=100_000)  # of each tried world
@@ -208,3 +204,10 @@ class SearchSettings(Section):
     steps: int = Field(default=40, ge=1, le=10_000)  # of best response, and of the replicator
     speed: float = Field(default=0.2, gt=0, le=1)  # of the replicator: most by which a share grows in a step
     floor: float = Field(default=0.02, ge=0, le=0.2)  # share that never dies out in the replicator, so it can return
+
+    @field_validator("trainer", "validator")
+    @classmethod
+    def _strategies_are_known(cls, names: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
+        for name in names:
+            check_strategy(str(field.field_name), name)
+        return names

@@ -13,7 +13,7 @@ from ..ledger import MAX_MONEY_WEI, NOBODY, ROUND_SECONDS, Book, LedgerSettings
 from .income import Averages
 from .people import Bools, Floats, Ints, People
 from .settings import WorldSettings
-from .strategies import NAMES
+from .strategies import role_of
 
 NO_MODEL = -1  # the version of somebody who never held a model
 NEVER = -1  # the round of what has not happened yet
@@ -91,7 +91,7 @@ class World:
 
     def codes(self, role: str) -> list[int]:
         """Return the codes of a role's strategies that anybody in the world follows, in ascending order."""
-        return [code for code in self.strategies if NAMES[code][0] == role]
+        return [code for code in self.strategies if role_of(code) == role]
 
     @property
     def trainers(self) -> Bools:

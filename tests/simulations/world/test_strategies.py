@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from derelayl_protocol.types import UNAVAILABLE
-from derelayl_simulations.world.settings import JudgeStrategy, TrainerStrategy
-from derelayl_simulations.world.strategies import JUDGES, NAMES, TRAINERS, code_of
+from derelayl_simulations.world.settings import SearchSettings
+from derelayl_simulations.world.strategies import (
+    JUDGES,
+    NAMES,
+    TRAINERS,
+    code_of,
+    judge_of,
+    listed,
+    name_of,
+    role_of,
+    trainer_of,
+)
 from derelayl_simulations.world.strategies.port import Bench, Deeds, Legs, Market
 
 PARENT = np.array([1.0, 1.0, 2.0, 2.0])
@@ -35,7 +45,9 @@ def legs(persons: list[int] | None = None) -> Legs:
 def trained(name: str, mine: list[int], persons: list[int] | None = None) -> Deeds:
     """Let the strategy act on some of the legs, all of which were trained honestly, late and at the usual cost."""
     deeds = Deeds(level=TRAINED.copy(), submitted=np.zeros(4, bool), still=np.zeros(4, bool), effort=np.ones(4))
-    TRAINERS[name].train(legs(persons), np.array(mine), deeds, lambda _mine, parents: parents + GAIN)
+    trainer_of(code_of("trainer", name)).train(
+        legs(persons), np.array(mine), deeds, lambda _mine, parents: parents + GAIN
+    )
     return deeds
 
 
@@ -43,7 +55,7 @@ def bids(name: str, placed: list[float], usual: list[float], mine: list[int], pu
     """Return what these accounts of one relay bid; two legs a tip, 1 wei at least."""
     row = np.array([placed])
     market = Market(usual=np.array([usual]), purse=np.full_like(row, purse), placed=row, floor=1.0, places=2)
-    return TRAINERS[name].bid(market, (np.zeros(len(mine), np.int64), np.array(mine))).tolist()
+    return trainer_of(code_of("trainer", name)).bid(market, (np.zeros(len(mine), np.int64), np.array(mine))).tolist()
 
 
 def said(name: str) -> np.ndarray:
@@ -54,14 +66,19 @@ def said(name: str) -> np.ndarray:
         luck=np.array([[1.0, -1.0, 0.5, 0.0]]),
         usual=np.array([[0.1]]),
     )
-    return JUDGES[name].score(bench, np.array([0]))[0]
+    return judge_of(code_of("validator", name)).score(bench, np.array([0]))[0]
 
 
-def test_every_strategy_of_the_settings_has_a_code_of_its_own() -> None:
-    wanted = [("trainer", name) for name in TrainerStrategy.__args__]
-    wanted += [("validator", name) for name in JudgeStrategy.__args__]
-    assert list(NAMES) == wanted
-    assert len({code_of(*each) for each in NAMES}) == len(NAMES)
+def test_every_strategy_has_a_code_of_its_own_and_a_line_that_says_what_it_does() -> None:
+    assert [(role_of(code), name_of(code)) for code in range(len(NAMES))] == list(NAMES)
+    assert [code_of(*each) for each in NAMES] == list(range(len(NAMES)))
+    assert all(summary for _, _, summary in listed())
+
+
+def test_a_search_tries_what_one_can_do_alone_by_default() -> None:
+    tried = ("lazy", "copier", "hopper", "poisoner", "sybil", "withholder", "free-rider", "sniper", "wash")
+    assert SearchSettings().trainer == tried
+    assert SearchSettings().validator == ("guesser", "constant", "exaggerator", "silent")
 
 
 @pytest.mark.parametrize("name", TRAINERS)
@@ -148,5 +165,9 @@ def test_what_each_judge_says() -> None:
 
 
 def test_only_those_who_measure_pay_for_it_and_only_the_silent_keep_back_their_scores() -> None:
-    assert [name for name, judge in JUDGES.items() if judge.effort] == ["honest", "exaggerator", "nudging-ring"]
-    assert [name for name, judge in JUDGES.items() if not judge.reveals] == ["silent"]
+    assert [name for name in JUDGES if judge_of(code_of("validator", name)).effort] == [
+        "honest",
+        "exaggerator",
+        "nudging-ring",
+    ]
+    assert [name for name in JUDGES if not judge_of(code_of("validator", name)).reveals] == ["silent"]
