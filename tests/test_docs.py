@@ -52,9 +52,9 @@ def test_reasons_named_in_the_protocol_exist() -> None:
 
 
 def test_the_settings_page_lists_what_the_fields_say() -> None:
-    updated = page(DOCS["SETTINGS.md"])
+    updated = page(DOCS["docs/SETTINGS.md"])
     assert f"`{variable_of('steps')}`" in updated
-    assert DOCS["SETTINGS.md"] == updated, "run: python -m derelayl_node.cli.options docs/SETTINGS.md"
+    assert DOCS["docs/SETTINGS.md"] == updated, "run: python -m derelayl_node.cli.options docs/SETTINGS.md"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
