@@ -14,7 +14,8 @@ from json.encoder import encode_basestring
 from typing import NoReturn, TypeAlias
 
 from .errors import LocalFault, PeerFault
-from .types import Address
+from .spelling import is_address, shown
+from .types import ADDRESS_BYTES, HASH_BYTES, Address
 
 Value: TypeAlias = "bool | int | str | Sequence[Value] | Mapping[str, Value] | None"
 """What has a canonical form; decoding gives lists and dicts."""
@@ -24,9 +25,6 @@ MAX_INTEGER = 2**53 - 1
 
 MAX_NESTING = 8
 """Lists and objects inside one another; keeps every reader's recursion shallow."""
-
-MAX_SHOWN = 80
-"""Characters of a stranger's value that an error message repeats."""
 
 _SHOWN_BYTES = 20
 _INTEGER_DIGITS = len(str(-MAX_INTEGER))
@@ -79,12 +77,6 @@ def decode(data: bytes, max_bytes: int) -> Value:
     return value
 
 
-def shown(value: object) -> str:
-    """Quote a stranger's value for an error message, cut to MAX_SHOWN characters."""
-    quoted = repr(value)
-    return quoted if len(quoted) <= MAX_SHOWN else quoted[: MAX_SHOWN - 1] + "…"
-
-
 # --- Readers: each gives the value its type or says what it found and what it expected --------------------------------
 
 
@@ -135,9 +127,9 @@ def read_hex(value: Value, size: int, what: str) -> bytes:
 
 def read_address(value: Value, what: str) -> Address:
     """Return the ledger account. Raises EncodingError."""
-    if not isinstance(value, str) or re.fullmatch(r"0x[0-9a-f]{40}", value) is None:
-        raise EncodingError(f"{what} is {shown(value)}, expected are 0x and 40 lower-case hex digits")
-    return Address(value)
+    if not is_address(value):
+        raise EncodingError(f"{what} is {shown(value)}, expected are 0x and {2 * ADDRESS_BYTES} lower-case hex digits")
+    return value
 
 
 # --- Inside -----------------------------------------------------------------------------------------------------------
@@ -203,4 +195,4 @@ def _not_an_integer(text: str) -> NoReturn:
 
 def word(value: int) -> bytes:
     """One 32-byte big-endian word; negative numbers in two's complement, as the EVM has them."""
-    return (value % 2**256).to_bytes(32, "big")
+    return (value % 2**256).to_bytes(HASH_BYTES, "big")

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NewType
 
+HASH_BYTES = 32
+"""SHA-256, BLAKE3-256, Keccak-256 and a word of the contract all have as many."""
+
+ADDRESS_BYTES = 20
+"""The end of the Keccak-256 of a public key."""
+
 Address = NewType("Address", str)
 """A ledger account: ``0x`` and 40 lower-case hex digits (no checksum case inside the protocol)."""
 
@@ -29,13 +35,16 @@ ModelId = NewType("ModelId", bytes)
 Wei = NewType("Wei", int)
 """The smallest unit of the ledger's token; 10**18 wei are one token."""
 
+TOKEN = Wei(10**18)
+"""One token."""
+
 Ppm = NewType("Ppm", int)
 """Millionths of ln(parent's loss / child's loss): a score or a gain; gains add up along a lineage."""
 
 Timestamp = NewType("Timestamp", int)
 """Unix seconds of a block."""
 
-NO_ROOT = Root(bytes(32))
+NO_ROOT = Root(bytes(HASH_BYTES))
 """The parent of a genesis checkpoint."""
 
 WHOLE_MODEL = 255

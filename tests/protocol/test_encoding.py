@@ -171,7 +171,3 @@ def test_readers_return_what_is_right():
     assert encoding.read_text(" ~", 0, 2, "it") == " ~"
     assert encoding.read_hex("00ff", 2, "it") == b"\x00\xff"
     assert encoding.read_address("0x" + "ab" * 20, "it") == "0x" + "ab" * 20
-
-
-def test_a_strangers_long_value_is_cut_in_messages():
-    assert len(encoding.shown("x" * 1000)) == encoding.MAX_SHOWN

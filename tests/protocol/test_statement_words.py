@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derelayl_protocol.statement.words import WEI_PER_TOKEN, count, percent, ppm, short, tokens
-from derelayl_protocol.types import UNAVAILABLE, Ppm, Wei
+from derelayl_protocol.statement.words import count, percent, ppm, segment_name, short, tokens
+from derelayl_protocol.types import TOKEN, UNAVAILABLE, WHOLE_MODEL, Ppm, Wei
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def test_an_amount_has_six_significant_decimals_and_is_never_rounded_up(wei: int
 @given(st.integers(10**9, 2**96))
 def test_what_is_shown_is_at_most_a_millionth_less(wei: int) -> None:
     whole, decimals = tokens(Wei(wei)).replace(",", "").split(".")
-    shown = int(whole) * WEI_PER_TOKEN + int(decimals.ljust(18, "0"))
-    assert 0 <= wei - shown < max(WEI_PER_TOKEN, wei) / 10**5 / 10
+    shown = int(whole) * TOKEN + int(decimals.ljust(18, "0"))
+    assert 0 <= wei - shown < max(TOKEN, wei) / 10**5 / 10
     assert tokens(Wei(-wei)) == "-" + tokens(Wei(wei))
 
 
@@ -42,4 +42,5 @@ def test_scores_shares_names_and_numbers_of_things() -> None:
     assert (ppm(Ppm(1_204)), ppm(Ppm(-4_000)), ppm(UNAVAILABLE)) == ("1,204 ppm", "-4,000 ppm", "unavailable")
     assert (percent(6_000), percent(25), percent(10_000), percent(0)) == ("60 %", "0.25 %", "100 %", "0 %")
     assert (short(bytes.fromhex("ab" * 32)), short("0x" + "cd" * 20)) == ("0xabababab…", "0xcdcdcdcd…")
+    assert (segment_name(0), segment_name(WHOLE_MODEL)) == ("0", "whole")
     assert (count(1, "leg"), count(0, "leg")) == ("1 leg", "0 legs")

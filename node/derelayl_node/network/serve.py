@@ -11,7 +11,6 @@ from libp2p.abc import INetStream
 
 from derelayl_protocol.checkpoint.messages import (
     COUNT_BYTES,
-    HASH_BYTES,
     encode_answer_length,
     encode_refusal,
     parse_chunks_count,
@@ -20,7 +19,7 @@ from derelayl_protocol.checkpoint.messages import (
 )
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
-from derelayl_protocol.types import Address, Digest
+from derelayl_protocol.types import HASH_BYTES, Address, Digest
 
 from ..ports import CheckpointStore, LedgerUnavailable, PeerId, StoreDamaged
 from .identity import address_of

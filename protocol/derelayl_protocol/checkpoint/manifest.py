@@ -18,7 +18,8 @@ from blake3 import blake3
 from .. import encoding, limits
 from ..encoding import word
 from ..errors import LocalFault, PeerFault
-from ..types import NO_ROOT, WHOLE_MODEL, Address, Digest, LedgerId, ModelId, Root
+from ..spelling import from_hex, shown
+from ..types import HASH_BYTES, NO_ROOT, WHOLE_MODEL, Address, Digest, LedgerId, ModelId, Root
 from . import merkle
 from .merkle import MembershipProof
 
@@ -36,7 +37,6 @@ DTYPE_BYTES: Mapping[str, int] = {
 RESERVED_NAME = "__metadata__"
 """What a safetensors file calls the part that is no tensor."""
 
-HASH_BYTES = 32
 SIGNATURE_BYTES = 65
 """r [32] ‖ s [32] ‖ v [1]."""
 
@@ -156,7 +156,7 @@ def chunk_proof(manifest: Manifest, index: int) -> MembershipProof:
 
 def leg_digest(ledger: LedgerId, model: ModelId, round: int, parent: Root, child: Root) -> bytes:
     """Return the 32 bytes that the trainer signs; for a genesis, model, round and parent are zero."""
-    place = word(ledger.chain_id) + bytes.fromhex(ledger.address[2:]) + model + round.to_bytes(8, "big")
+    place = word(ledger.chain_id) + from_hex(ledger.address) + model + round.to_bytes(8, "big")
     return hashlib.sha256(b"derelayl/leg/1\x00" + place + parent + child).digest()
 
 
@@ -234,7 +234,7 @@ def _check_untouched(child: Manifest, parent: Manifest, segment: int) -> None:
 
 def _agree(what: str, found: object, expected: object) -> None:
     if found != expected:
-        raise ManifestRejected(f"{what} is {encoding.shown(found)}, expected is {encoding.shown(expected)}")
+        raise ManifestRejected(f"{what} is {shown(found)}, expected is {shown(expected)}")
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -327,7 +327,7 @@ def _read_settings(value: encoding.Value, what: str) -> Mapping[str, Setting]:
             encoding.read_text(setting, 0, limits.MAX_TEXT, f"{what}: {name}")
         elif not isinstance(setting, int):
             raise encoding.EncodingError(
-                f"{what}: {name} is {encoding.shown(setting)}, expected is an integer, a string or a boolean"
+                f"{what}: {name} is {shown(setting)}, expected is an integer, a string or a boolean"
             )
         settings[name] = setting
     return settings
@@ -338,9 +338,7 @@ def _read_tensor(value: encoding.Value) -> TensorSpec:
     name = encoding.read_text(found["name"], 1, limits.MAX_TEXT, "tensor's name")
     dtype, shape = found["dtype"], encoding.read_list(found["shape"], limits.MAX_TENSOR_DIMENSIONS, f"shape of {name}")
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise encoding.EncodingError(
-            f"type of {name} is {encoding.shown(dtype)}, expected is one of {', '.join(DTYPE_BYTES)}"
-        )
+        raise encoding.EncodingError(f"type of {name} is {shown(dtype)}, expected is one of {', '.join(DTYPE_BYTES)}")
     return TensorSpec(
         name=name,
         dtype=dtype,
@@ -352,7 +350,7 @@ def _read_tensor(value: encoding.Value) -> TensorSpec:
 def _read_chunk(value: encoding.Value) -> Chunk:
     entry = encoding.read_list(value, 2, "chunk")
     if len(entry) != 2:
-        raise encoding.EncodingError(f"chunk is {encoding.shown(entry)}, expected are a length and a digest")
+        raise encoding.EncodingError(f"chunk is {shown(entry)}, expected are a length and a digest")
     length = encoding.read_integer(entry[0], 1, limits.MAX_CHUNK_BYTES, "length of a chunk")
     return Chunk(length, Digest(encoding.read_hex(entry[1], HASH_BYTES, "digest of a chunk")))
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import LocalFault
-
-HASH_BYTES = 32
+from ..types import HASH_BYTES
 
 EMPTY_ROOT = hashlib.sha256().digest()
 """The root of no leaves."""

@@ -18,13 +18,10 @@ from dataclasses import dataclass
 from .. import limits
 from ..encoding import MAX_INTEGER, decode, encode, read_address, read_hex, read_integer, read_object
 from ..errors import LocalFault, PeerFault
-from ..types import Address, Digest, ModelId, Root
+from ..types import HASH_BYTES, Address, Digest, ModelId, Root
 
 MANIFEST_PROTOCOL = "/derelayl/manifest/1"
 CHUNKS_PROTOCOL = "/derelayl/chunks/1"
-
-HASH_BYTES = 32
-"""A root or a digest on the wire."""
 
 COUNT_BYTES = 2
 """The number of digests in front of a chunk request."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
 from ..limits import BPS
+from ..spelling import to_hex
 from ..types import Address, Root, Wei
 from .commands import BuyAccess
 from .draft import Draft
@@ -17,7 +18,7 @@ def buy_access(draft: Draft, command: BuyAccess) -> None:
     """Share the fee between the carry and the royalty that waits at the checkpoint."""
     model, sender = draft.model(command.model), draft.sender
     if command.root not in model.checkpoints:
-        raise RuleViolation(Reason.UNKNOWN_CHECKPOINT, f"0x{command.root.hex()}")
+        raise RuleViolation(Reason.UNKNOWN_CHECKPOINT, to_hex(command.root))
     fee = model.rules.access_fee
     if fee == 0:
         raise RuleViolation(Reason.NOT_FOR_SALE, "the model is open")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ..errors import LocalFault
-from ..types import Address, Timestamp
+from ..spelling import is_address
+from ..types import ADDRESS_BYTES, HASH_BYTES, Address, Timestamp
 from . import access, accounts, bidding, endings, judging, models, reports
 from .commands import (
     Advance,
@@ -67,9 +67,6 @@ HANDLERS: Mapping[type[Command], Callable[[Draft, Any], None]] = {
 }
 """The handler of each command; it changes a draft, and what it raises discards that."""
 
-WORD_BYTES = 32
-"""Length of every byte string in a command that is no signature: ids, roots, commitments, salts."""
-
 
 def apply(
     state: LedgerState, command: Command, sender: Address, now: Timestamp, recover: Recover = no_signatures
@@ -94,11 +91,14 @@ def apply(
 
 
 def _check_form(name: str, value: object) -> None:
-    """Raise LocalFault for what no contract could be sent. All text in a command is an address."""
-    if isinstance(value, str) and re.fullmatch(r"0x[0-9a-f]{40}", value) is None:
-        raise LocalFault(f"{name} {value!r} is not 0x and 40 lower-case hex digits")
+    """Raise LocalFault for what no contract could be sent.
+
+    All text in a command is an address; all bytes are a signature, or a word: ids, roots, commitments, salts.
+    """
+    if isinstance(value, str) and not is_address(value):
+        raise LocalFault(f"{name} {value!r} is not 0x and {2 * ADDRESS_BYTES} lower-case hex digits")
     if isinstance(value, bytes):
-        length = COMPACT_SIGNATURE_BYTES if name.startswith("signature") else WORD_BYTES
+        length = COMPACT_SIGNATURE_BYTES if name.startswith("signature") else HASH_BYTES
         if len(value) != length:
             raise LocalFault(f"{name} has {len(value)} bytes, the ledger takes {length}")
     elif isinstance(value, tuple):

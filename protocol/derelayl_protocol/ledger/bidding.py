@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
 from ..limits import MAX_BIDS
+from ..spelling import to_hex
 from ..types import WHOLE_MODEL, ModelId, Wei
 from .commands import BidBySig, MatchRound, OfferTip, PlaceBid
 from .draft import Draft, check_amount
@@ -56,7 +57,7 @@ def offer_tip(draft: Draft, command: OfferTip) -> None:
     round, rules = model.current, model.rules
     offered = next((tip for tip in round.tips if tip.root == command.tip), None)
     if offered is None:
-        raise RuleViolation(Reason.NOT_A_TIP, f"0x{command.tip.hex()}")
+        raise RuleViolation(Reason.NOT_A_TIP, to_hex(command.tip))
     if offered.owner != draft.sender:
         raise RuleViolation(Reason.NOT_THE_OWNER, f"the owner is {offered.owner}")
     if offered.offered:

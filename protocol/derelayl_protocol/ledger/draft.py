@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
 from ..limits import MAX_AMOUNT_WEI
+from ..spelling import to_hex
 from ..types import Address, ModelId, Timestamp, Wei
 from .events import Event, PhaseChanged
 from .phases import Phase
@@ -50,7 +51,7 @@ class Draft:
     def model(self, model: ModelId) -> ModelState:
         """Look up a model. Raises RuleViolation(UNKNOWN_MODEL)."""
         if model not in self.models:
-            raise RuleViolation(Reason.UNKNOWN_MODEL, f"0x{model.hex()}")
+            raise RuleViolation(Reason.UNKNOWN_MODEL, to_hex(model))
         return self.models[model]
 
     def put_round(self, model: ModelId, round: RoundView) -> None:

@@ -22,16 +22,11 @@ from ..encoding import (
     read_integer,
     read_list,
     read_object,
-    shown,
 )
-from ..types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Timestamp, Wei
+from ..spelling import AMOUNT_DIGITS, shown
+from ..types import HASH_BYTES, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Timestamp, Wei
 from .commands import SignedBid, SignedCommit, SignedReveal
 from .signed import COMPACT_SIGNATURE_BYTES, BidMessage, CommitMessage, RevealMessage
-
-HASH_BYTES = 32
-"""A model id, a commitment or a salt."""
-
-AMOUNT_DIGITS = len(str(limits.MAX_AMOUNT_WEI))
 
 _PLACE = ("kind", "model", "round", "account", "signature")
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
+from ..spelling import to_hex
 from ..types import NO_ROOT, Address, ModelId, Ppm
 from .commands import Advance, CommitBySig, CommitScores, RevealBySig, RevealScores, SubmitLeg
 from .draft import Draft
@@ -30,11 +31,11 @@ def submit_leg(draft: Draft, command: SubmitLeg) -> None:
     if lease.trainer != draft.sender:
         raise RuleViolation(Reason.NOT_YOUR_LEASE, f"the lease is {lease.trainer}'s")
     if lease.submitted:
-        raise RuleViolation(Reason.ALREADY_SUBMITTED, f"0x{lease.child.hex()}")
+        raise RuleViolation(Reason.ALREADY_SUBMITTED, to_hex(lease.child))
     if command.child == NO_ROOT:
         raise RuleViolation(Reason.ZERO_ROOT)
     if command.child in model.checkpoints:
-        raise RuleViolation(Reason.CHECKPOINT_EXISTS, f"0x{command.child.hex()}")
+        raise RuleViolation(Reason.CHECKPOINT_EXISTS, to_hex(command.child))
     legs = _with_leg(round, command.leg, replace(lease, child=command.child))
     draft.put_round(command.model, replace(round, legs=legs))
     draft.emit(LegSubmitted(command.model, command.round, command.leg, lease.trainer, lease.parent, command.child))

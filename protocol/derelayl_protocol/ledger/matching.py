@@ -13,6 +13,7 @@ from itertools import pairwise
 from ..encoding import word
 from ..errors import Reason, RuleViolation
 from ..limits import MAX_COMMITTEE_DRAWS
+from ..spelling import from_hex
 from ..types import Address, Wei
 from .rules import Rules
 from .state import BidEntry, LegEntry, SeatEntry, TipEntry
@@ -108,7 +109,7 @@ def seat_committee(
 
 
 def _bid_key(seed: bytes, bid: BidEntry) -> _BidKey:
-    return (-bid.amount, hashlib.sha256(seed + bytes.fromhex(bid.trainer[2:])).digest())
+    return (-bid.amount, hashlib.sha256(seed + from_hex(bid.trainer)).digest())
 
 
 def _tip_key(seed: bytes, tip: TipEntry) -> _TipKey:

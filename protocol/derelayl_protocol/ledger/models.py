@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
 from ..limits import BPS, MAX_COLLECT_STEPS
+from ..spelling import to_hex
 from ..types import NO_ROOT, ModelId, Ppm, Root, Timestamp, Wei
 from .commands import CollectRoyalty, CreateModel, Fund
 from .draft import Draft, check_amount, check_size
@@ -22,7 +23,7 @@ def create_model(draft: Draft, command: CreateModel) -> None:
         raise RuleViolation(Reason.ZERO_ROOT)
     model = model_id(draft.sender, command.genesis, command.rules)
     if model in draft.models:
-        raise RuleViolation(Reason.MODEL_EXISTS, f"0x{model.hex()}")
+        raise RuleViolation(Reason.MODEL_EXISTS, to_hex(model))
     check_size(command.budget)
     draft.spend(draft.sender, command.budget)
     draft.models[model] = _new_model(draft, command, model)
@@ -47,7 +48,7 @@ def collect_royalty(draft: Draft, command: CollectRoyalty) -> None:
     if not 1 <= command.steps <= MAX_COLLECT_STEPS:
         raise RuleViolation(Reason.BAD_STEPS, f"{command.steps} steps, allowed are 1 … {MAX_COLLECT_STEPS}")
     if command.root not in model.checkpoints:
-        raise RuleViolation(Reason.UNKNOWN_CHECKPOINT, f"0x{command.root.hex()}")
+        raise RuleViolation(Reason.UNKNOWN_CHECKPOINT, to_hex(command.root))
     checkpoints = dict(model.checkpoints)
     root = command.root
     for _ in range(command.steps):

@@ -8,7 +8,8 @@ from dataclasses import astuple, dataclass, fields
 from .. import limits
 from ..encoding import word
 from ..errors import Reason, RuleViolation
-from ..types import Address, ModelId, Ppm, Root, Wei
+from ..spelling import from_hex
+from ..types import HASH_BYTES, Address, ModelId, Ppm, Root, Wei
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,5 +87,5 @@ assert list(BOUNDS) == [field.name for field in fields(Rules)], "every rule has 
 
 def model_id(creator: Address, genesis: Root, rules: Rules) -> ModelId:
     """SHA-256 over 32-byte words: creator, genesis root, then the rules in field order (Solidity's abi.encode)."""
-    words = [bytes.fromhex(creator[2:]).rjust(32, b"\0"), genesis, *(word(value) for value in astuple(rules))]
+    words = [from_hex(creator).rjust(HASH_BYTES, b"\0"), genesis, *(word(value) for value in astuple(rules))]
     return ModelId(hashlib.sha256(b"".join(words)).digest())

@@ -13,14 +13,11 @@ from typing import TypeGuard
 from ..encoding import word
 from ..errors import LocalFault, Reason, RuleViolation
 from ..limits import MAX_SCORE_PPM
-from ..types import UNAVAILABLE, Address, ModelId, Ppm, Wei
+from ..types import HASH_BYTES, UNAVAILABLE, Address, ModelId, Ppm, Wei
 from .state import LegEntry, SeatEntry
 
 PPM = 1_000_000
 """Millionths in one."""
-
-SALT_BYTES = 32
-"""One word of the contract; 256 bits that nobody can guess while the scores are sealed."""
 
 
 CAUTION = 0.5
@@ -56,10 +53,10 @@ def commitment(model: ModelId, round: int, validator: Address, salt: bytes, scor
     """Seal one score per leg: SHA-256(model ‖ round word ‖ validator word ‖ salt ‖ score words), 32 bytes.
 
     Bound to the validator, so that a copied commitment cannot be revealed. Raises LocalFault for a salt of another
-    length than SALT_BYTES.
+    length than HASH_BYTES.
     """
-    if len(salt) != SALT_BYTES:
-        raise LocalFault(f"the salt has {len(salt)} bytes, a commitment takes {SALT_BYTES}")
+    if len(salt) != HASH_BYTES:
+        raise LocalFault(f"the salt has {len(salt)} bytes, a commitment takes {HASH_BYTES}")
     words = [model, word(round), word(int(validator, 16)), salt, *(word(score) for score in scores)]
     return hashlib.sha256(b"".join(words)).digest()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..ledger import events as ev
 from ..ledger.rules import Rules
+from ..spelling import to_hex
 from ..types import Address, ModelId, Root, Timestamp, Wei
 from . import places
 from .places import Place, Pocket
@@ -76,13 +77,13 @@ class Books:
     def rules(self, model: ModelId) -> Rules:
         """The rules of a model. Raises LogContradiction for one that was never created."""
         if model not in self._rules:
-            raise LogContradiction(f"an event of model 0x{model.hex()}, which was never created")
+            raise LogContradiction(f"an event of model {to_hex(model)}, which was never created")
         return self._rules[model]
 
     def owner(self, model: ModelId, root: Root) -> Address:
         """Who owns an accepted checkpoint. Raises LogContradiction for one that was never accepted."""
         if (model, root) not in self._owners:
-            raise LogContradiction(f"money at the checkpoint 0x{root.hex()}, which was never accepted")
+            raise LogContradiction(f"money at the checkpoint {to_hex(root)}, which was never accepted")
         return self._owners[model, root]
 
     def amount(self, place: Place) -> Wei:
@@ -93,7 +94,7 @@ class Books:
         """The running round. Raises LogContradiction for another one."""
         story = self._stories.get(model)
         if story is None or story.number != round:
-            raise LogContradiction(f"an event of round {round} of model 0x{model.hex()}, which is not running")
+            raise LogContradiction(f"an event of round {round} of model {to_hex(model)}, which is not running")
         return story
 
     def move(self, transfer: Transfer) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..ledger.phases import Phase
 from ..ledger.state import LedgerState, ModelState
+from ..spelling import to_hex
 from ..types import Address, ModelId, Root, Wei
 
 
@@ -81,8 +82,8 @@ def carry(model: ModelId) -> Place:
 
 def holder(place: Place) -> str:
     """Whose place it is, in full."""
-    parts = [f"model 0x{place.model.hex()}"] if place.model is not None else []
-    parts += [f"checkpoint 0x{place.root.hex()}"] if place.root is not None else []
+    parts = [f"model {to_hex(place.model)}"] if place.model is not None else []
+    parts += [f"checkpoint {to_hex(place.root)}"] if place.root is not None else []
     return ", ".join([*([place.account] if place.account is not None else []), *parts])
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..types import UNAVAILABLE, Ppm, Wei
+from ..spelling import TOKEN_DECIMALS, first_digits
+from ..types import TOKEN, UNAVAILABLE, WHOLE_MODEL, Ppm, Wei
 
-WEI_PER_TOKEN = 10**18
 DECIMALS = 6
 """Digits shown after the point, from the first that is not zero where nothing stands before the point."""
 
@@ -17,8 +17,8 @@ def tokens(amount: Wei) -> str:
     sign, size = ("-" if amount < 0 else ""), abs(amount)
     if 0 < size < FEW_WEI:
         return f"{sign}{size:,} wei"
-    whole, rest = divmod(size, WEI_PER_TOKEN)
-    digits = f"{rest:018d}"
+    whole, rest = divmod(size, TOKEN)
+    digits = f"{rest:0{TOKEN_DECIMALS}d}"
     leading = len(digits) - len(digits.lstrip("0")) if whole == 0 and rest else 0
     decimals = digits[: leading + DECIMALS].rstrip("0") or "0"
     return f"{sign}{whole:,}.{decimals}"
@@ -36,8 +36,12 @@ def percent(bps: int) -> str:
 
 def short(name: bytes | str) -> str:
     """A root, model or address by its first eight digits."""
-    digits = name.hex() if isinstance(name, bytes) else name.removeprefix("0x")
-    return f"0x{digits[:8]}…"
+    return f"0x{first_digits(name)}…"
+
+
+def segment_name(number: int) -> str:
+    """A segment in a table's cell; a sentence says more, see `reasons.segment`."""
+    return "whole" if number == WHOLE_MODEL else str(number)
 
 
 def count(number: int, noun: str) -> str:
