@@ -15,7 +15,8 @@ from eth_utils.crypto import keccak
 
 from derelayl_protocol.checkpoint.manifest import CURVE_ORDER, SIGNATURE_BYTES
 from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.types import Address
+from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Address
 
 from .recursion import restrain_recursion
 
@@ -77,8 +78,8 @@ class NodeKey:
 
 def sign_digest(key: NodeKey, digest: bytes) -> bytes:
     """Sign 32 bytes: `r ‖ s ‖ v`, 65 bytes, v 0 or 1, low s, deterministic (RFC 6979)."""
-    if len(digest) != 32:
-        raise ValueError(f"a digest has 32 bytes, not {len(digest)}")
+    if len(digest) != HASH_BYTES:
+        raise ValueError(f"a digest has {HASH_BYTES} bytes, not {len(digest)}")
     return PrivateKey(key.secret).sign_recoverable(digest, hasher=None)
 
 
@@ -184,4 +185,4 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _address(public: PublicKey) -> Address:
-    return Address("0x" + keccak(public.format(compressed=False)[1:])[-20:].hex())
+    return Address(to_hex(keccak(public.format(compressed=False)[1:])[-ADDRESS_BYTES:]))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -19,11 +19,14 @@ from pydantic_settings import (
 )
 
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.types import Address, LedgerId, ModelId
+from derelayl_protocol.spelling import from_hex
+from derelayl_protocol.types import TOKEN, Address, LedgerId, ModelId
 from derelayl_training.compute import Compute, Precision
 from derelayl_training.dials import METHODS
 from derelayl_training.recipe import DEFAULT, Recipe, make_recipe, parse_pairs
 from derelayl_training.registry import LOADERS
+
+from .fields import Hex32, HexAddress
 
 MAX_NETWORK_FILE_BYTES = 64 * 1024
 """A network file is a handful of lines."""
@@ -41,8 +44,6 @@ PASSWORD = f"{PREFIX}PASSWORD"
 PRIVATE_FOLDER = "private"
 """Folder of a peer's home for what training keeps and never sends."""
 
-HexAddress = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{40}$")]
-HexId = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
 Role = Literal["trainer", "validator", "seeder", "relayer"]
 
 
@@ -58,7 +59,7 @@ class Network(BaseModel):
     ledger: HexAddress
     start_block: int = Field(default=0, ge=0, lt=2**53)
     bootstrap: tuple[str, ...] = Field(default=(), max_length=64)
-    model: HexId | None = None
+    model: Hex32 | None = None
 
     @field_validator("bootstrap")
     @classmethod
@@ -134,7 +135,7 @@ class NodeSettings(BaseSettings):
         default=("trainer",), description=f"{', '.join(get_args(Role))}; separate several by commas."
     )
     data: str = Field(default="", description=f"{', '.join(LOADERS)}; `derelayl data list` tells how.")
-    model: HexId | None = Field(default=None, description="Model id; default: the network file's.")
+    model: Hex32 | None = Field(default=None, description="Model id; default: the network file's.")
     password_file: Path | None = Field(
         default=None, description=f"File with the keystore's password (or set {PASSWORD})."
     )
@@ -146,7 +147,7 @@ class NodeSettings(BaseSettings):
     api_host: str = Field(default="127.0.0.1", description="Address of the REST API.")
     api_port: int = Field(default=0, ge=0, le=65535, description="Its port; 0 takes a free one.")
     bid_wei: Annotated[int, Flag("bid")] = Field(
-        default=10**18, gt=0, le=2**96 - 1, description="Bid for a lease, in wei."
+        default=TOKEN, gt=0, le=2**96 - 1, description="Bid for a lease, in wei."
     )
     segment: str = Field(
         default="rotate", pattern=r"^(rotate|whole|[0-9]{1,2})$", description="rotate, whole, or a segment's number."
@@ -229,7 +230,7 @@ class NodeSettings(BaseSettings):
 
     @property
     def model_id(self) -> ModelId | None:
-        return ModelId(bytes.fromhex(self.model[2:])) if self.model else None
+        return ModelId(from_hex(self.model)) if self.model else None
 
 
 def option_of(setting: str) -> str:
@@ -273,11 +274,3 @@ def node_settings(values: Mapping[str, object]) -> NodeSettings:
     settings.leg_recipe()
     settings.compute()
     return settings
-
-
-def address_of(text: str) -> Address:
-    """Parse an account address as people write it. Raises LocalFault."""
-    lowered = text.lower()
-    if len(lowered) != 42 or not lowered.startswith("0x") or set(lowered[2:]) - set("0123456789abcdef"):
-        raise LocalFault(f"{text!r} is not an account address (0x and 40 hex digits)")
-    return Address(lowered)

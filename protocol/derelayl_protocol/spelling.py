@@ -81,11 +81,11 @@ def parse_hash(text: str, what: str) -> bytes:
     return bytes.fromhex(digits)
 
 
-def exact_tokens(amount: Wei) -> str:
-    """Write an amount in tokens, every digit, without trailing zeros: `50`, `0.000000000000000001`."""
-    whole, rest = divmod(abs(amount), TOKEN)
+def exact_tokens(wei: int) -> str:
+    """Write an amount of wei in tokens, every digit, without trailing zeros: `50`, `0.000000000000000001`."""
+    whole, rest = divmod(abs(wei), TOKEN)
     digits = f"{whole}.{rest:0{TOKEN_DECIMALS}d}".rstrip("0").rstrip(".")
-    return f"-{digits}" if amount < 0 else digits
+    return f"-{digits}" if wei < 0 else digits
 
 
 def parse_tokens(text: str) -> Wei:
@@ -95,6 +95,6 @@ def parse_tokens(text: str) -> Wei:
     if not 0 < amount <= MAX_AMOUNT_WEI:
         raise Misspelled(
             f"{shown(text)} is not an amount of tokens (such as 2 or 0.5: above 0, at most {TOKEN_DECIMALS} digits "
-            f"after the point, no more than {exact_tokens(Wei(MAX_AMOUNT_WEI))})"
+            f"after the point, no more than {exact_tokens(MAX_AMOUNT_WEI)})"
         )
     return Wei(amount)

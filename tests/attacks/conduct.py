@@ -8,9 +8,9 @@ from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.limits import MAX_SCORE_PPM
-from derelayl_protocol.types import UNAVAILABLE, Address, Ppm, Wei
+from derelayl_protocol.types import TOKEN, UNAVAILABLE, Address, Ppm, Wei
 
-from .world import ERROR_PPM, TOKEN, TRAINERS, Child, World, name
+from .world import ERROR_PPM, TRAINERS, Child, World, name
 
 Scores = tuple[Ppm, ...]
 

@@ -8,11 +8,11 @@ from math import comb
 
 from derelayl_protocol.ledger.events import RoundSettled, ValidatorCharged, ValidatorPaid
 from derelayl_protocol.ledger.scoring import PPM
-from derelayl_protocol.types import Ppm
+from derelayl_protocol.types import TOKEN, Ppm
 
 from .conduct import Conduct
 from .measuring import SEEDS
-from .world import ERROR_PPM, RULES, TOKEN, World
+from .world import ERROR_PPM, RULES, World
 
 CASES = (
     (0, RULES.agreement_ppm),

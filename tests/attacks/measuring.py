@@ -9,10 +9,10 @@ from functools import cache
 from statistics import fmean, stdev
 
 from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.types import Address
+from derelayl_protocol.types import TOKEN, Address
 
 from .conduct import Conduct
-from .world import ROUNDS, RULES, TOKEN, TRAINERS, World
+from .world import ROUNDS, RULES, TRAINERS, World
 
 SEEDS = 20
 """Pairs of histories for each attack."""

@@ -14,13 +14,13 @@ from derelayl_protocol.ledger.events import (
     ValidatorPaid,
     ValidatorSlashed,
 )
-from derelayl_protocol.types import UNAVAILABLE
+from derelayl_protocol.types import TOKEN, UNAVAILABLE
 
 from . import others, rings, trainers, validators
 from .income import CASES, capture, income
 from .measuring import Attack, Verdict, honest_history, measured, verdict_of
 from .table import SECTIONS
-from .world import RULES, TOKEN, TRAINERS, VALIDATORS, World
+from .world import RULES, TRAINERS, VALIDATORS, World
 
 ALL = [attack for _, attacks in SECTIONS for attack in attacks]
 LOSING = [attack for attack in ALL if attack.verdict is Verdict.LOSES]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from derelayl_protocol.ledger.state import LegEntry
-from derelayl_protocol.types import NO_ROOT, Address, Wei
+from derelayl_protocol.types import NO_ROOT, TOKEN, Address, Wei
 
 from .measuring import Attack, Verdict
-from .world import IDLE, RULES, STILL_ERROR_PPM, TOKEN, TRAINERS, VALIDATORS, Child, World, submitted
+from .world import IDLE, RULES, STILL_ERROR_PPM, TRAINERS, VALIDATORS, Child, World, submitted
 
 ATTACKER = TRAINERS[0]
 OTHERS = TRAINERS[1:]

@@ -26,13 +26,10 @@ from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, LegEntry, ModelState, RoundView
 from derelayl_protocol.ledger.totals import conserved
-from derelayl_protocol.types import NO_ROOT, Address, ModelId, Ppm, Root, Timestamp, Wei
+from derelayl_protocol.types import NO_ROOT, TOKEN, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 if TYPE_CHECKING:
     from .conduct import Conduct
-
-TOKEN = 10**18
-"""Wei in one token."""
 
 START = Timestamp(1_800_000_000)
 WALLET = Wei(2_000 * TOKEN)

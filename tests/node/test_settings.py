@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from derelayl_node.settings import MAX_NETWORK_FILE_BYTES, Network, address_of, keystore_password, node_settings
+from derelayl_node.settings import MAX_NETWORK_FILE_BYTES, Network, keystore_password, node_settings
 from derelayl_protocol.errors import LocalFault
 
 NETWORK = Network(
@@ -151,12 +151,6 @@ def test_a_password_file_wins_over_the_environment(tmp_path: Path, monkeypatch: 
     assert keystore_password(tmp_path / "password") == "from the file"
     with pytest.raises(LocalFault, match="cannot read the password file"):
         keystore_password(tmp_path / "none")
-
-
-def test_an_address_is_read_in_any_case_and_nothing_else_is() -> None:
-    assert address_of("0x" + "Ab" * 20) == "0x" + "ab" * 20
-    with pytest.raises(LocalFault, match="not an account address"):
-        address_of("0x12")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from derelayl_protocol.spelling import (
     shown,
     to_hex,
 )
-from derelayl_protocol.types import TOKEN, Address, Wei
+from derelayl_protocol.types import TOKEN, Address
 
 DIGEST, ACCOUNT = "ab" * 32, "0x" + "cd" * 20
 
@@ -99,9 +99,9 @@ def test_bytes_are_read_back(value: bytes) -> None:
     [(0, "0"), (1, "0.000000000000000001"), (TOKEN // 2, "0.5"), (-TOKEN // 4, "-0.25"), (1_500 * TOKEN, "1500")],
 )
 def test_an_amount_is_written_to_the_wei_without_trailing_zeros(wei: int, text: str) -> None:
-    assert exact_tokens(Wei(wei)) == text
+    assert exact_tokens(wei) == text
 
 
 @given(st.integers(1, MAX_AMOUNT_WEI))
 def test_amounts_are_read_back_to_the_wei(wei: int) -> None:
-    assert parse_tokens(exact_tokens(Wei(wei))) == wei
+    assert parse_tokens(exact_tokens(wei)) == wei

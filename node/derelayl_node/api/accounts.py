@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 
-from derelayl_protocol.types import Address
+from derelayl_protocol.spelling import ANY_CASE_ADDRESS_PATTERN, parse_address
 
 from ..lineage import queries, records
 from .lineage import Context, Pages
@@ -18,7 +18,7 @@ from .schemas import AccountView, CheckpointView, LegView, MovementView, Royalty
 
 router = APIRouter(prefix="/v1/accounts/{address}", tags=["accounts"])
 
-AddressPath = Annotated[str, Path(alias="address", pattern=r"^0x[0-9a-fA-F]{40}$", description="Ledger account")]
+AddressPath = Annotated[str, Path(alias="address", pattern=ANY_CASE_ADDRESS_PATTERN, description="Ledger account")]
 
 _AMOUNTS = (
     "free",
@@ -86,7 +86,7 @@ def list_movements(context: Context, address: AddressPath, pages: Pages) -> Page
 
 
 def _account(connection: Connection, text: str) -> records.Account:
-    found = queries.account(connection, Address(text.lower()))
+    found = queries.account(connection, parse_address(text))
     if found is None:
         raise not_found("account", text.lower())
     return found

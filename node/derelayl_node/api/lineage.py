@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import Connection
 
+from derelayl_protocol.spelling import ANY_CASE_HASH_PATTERN, from_hex, to_hex
 from derelayl_protocol.types import ModelId, Root
 
 from ..lineage import proof as proofs
@@ -26,12 +27,16 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 router = APIRouter(prefix="/v1", tags=["lineage"])
 
-HEX_32 = r"^0x[0-9a-fA-F]{64}$"
 Context = Annotated[ApiContext, Depends(context_of)]
-ModelPath = Annotated[str, Path(alias="model", pattern=HEX_32, description="Id of a model, 0x and 64 hex digits")]
-RootPath = Annotated[str, Path(alias="root", pattern=HEX_32, description="Root of a checkpoint, 0x and 64 hex digits")]
+ModelPath = Annotated[
+    str, Path(alias="model", pattern=ANY_CASE_HASH_PATTERN, description="Id of a model, 0x and 64 hex digits")
+]
+RootPath = Annotated[
+    str, Path(alias="root", pattern=ANY_CASE_HASH_PATTERN, description="Root of a checkpoint, 0x and 64 hex digits")
+]
 WhichModel = Annotated[
-    str | None, Query(alias="model", pattern=HEX_32, description="Needed where several models share the root")
+    str | None,
+    Query(alias="model", pattern=ANY_CASE_HASH_PATTERN, description="Needed where several models share the root"),
 ]
 Pages = Annotated[Paging, Depends(list_paging)]
 
@@ -138,7 +143,7 @@ def show_proof(
     shown = line[: pages.limit]
     following = pages.link(_seq(shown[-1])) if len(line) > pages.limit else None
     steps = tuple(proofs.proof_step(context.chain, one, context.manifests(one.root)) for one in shown)
-    name = "0x" + first.model.hex()
+    name = to_hex(first.model)
     return Proof(network=context.chain.network, model=name, steps=steps, next=following)
 
 
@@ -162,11 +167,11 @@ def _seq(checkpoint: Checkpoint) -> tuple[int, ...]:
 
 
 def _root(text: str) -> Root:
-    return Root(bytes.fromhex(text[2:]))
+    return Root(from_hex(text))
 
 
 def _model(connection: Connection, text: str) -> ModelRecord:
-    found = queries.model(connection, ModelId(bytes.fromhex(text[2:])))
+    found = queries.model(connection, ModelId(from_hex(text)))
     if found is None:
         raise not_found("model", text.lower())
     return found
@@ -176,9 +181,9 @@ def _checkpoint(connection: Connection, text: str, model: str | None) -> Checkpo
     """Find a checkpoint by its root; a genesis root may belong to several models, then `model` must tell which."""
     models = queries.models_of(connection, _root(text))
     if model is not None:
-        models = [one for one in models if one == bytes.fromhex(model[2:])]
+        models = [one for one in models if one == from_hex(model)]
     if len(models) > 1:
-        names = ["0x" + one.hex() for one in models]
+        names = [to_hex(one) for one in models]
         detail = "Several models begin with this root: add ?model= and one of the ids."
         raise Problem(409, "ambiguous-root", "Ambiguous root", detail, models=names)
     found = queries.checkpoint(connection, models[0], _root(text)) if models else None

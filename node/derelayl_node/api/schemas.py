@@ -12,17 +12,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from derelayl_protocol.types import NO_ROOT
+from derelayl_protocol.types import NO_ROOT, TOKEN
 
+from ..fields import Hex32, HexAddress, spelled
 from ..lineage.records import CheckpointStatus, LegStatus, RoundOutcome
 
 
-def _hex(value: Any) -> Any:
-    return "0x" + value.hex() if isinstance(value, bytes) else value
-
-
 def _parent(value: Any) -> Any:
-    return None if value == NO_ROOT else _hex(value)
+    return None if value == NO_ROOT else spelled(value)
 
 
 def _word(value: Any) -> Any:
@@ -37,9 +34,7 @@ def _object(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-Hex32 = Annotated[str, BeforeValidator(_hex), Field(examples=["0x" + "ab" * 32])]
-HexAddress = Annotated[str, Field(examples=["0x" + "cd" * 20])]
-Wei = Annotated[str, BeforeValidator(_decimal), Field(examples=["1000000000000000000"])]
+Wei = Annotated[str, BeforeValidator(_decimal), Field(examples=[str(TOKEN)])]
 Word = Annotated[str, BeforeValidator(_word)]
 
 
@@ -154,9 +149,7 @@ class LegView(View):
     trainer: HexAddress
     parent: Hex32
     segment: int = Field(description="255 is the whole model")
-    child: Annotated[str | None, BeforeValidator(_hex)] = Field(
-        description="Root of the child; null if none was submitted"
-    )
+    child: Hex32 | None = Field(description="Root of the child; null if none was submitted")
     status: LegStatus = Field(description="expired: nothing was submitted before the deadline")
     score_ppm: int | None = Field(validation_alias="score", description="null if no validator could judge it")
     bid_wei: Wei = Field(validation_alias="bid")
@@ -247,7 +240,7 @@ class MovementView(View):
 
     amount_wei: Wei = Field(validation_alias="amount", description="Signed; negative leaves the free balance")
     reason: str = Field(examples=["trainer reward"])
-    model: Annotated[str | None, BeforeValidator(_hex)] = Field(description="null for deposits and withdrawals")
+    model: Hex32 | None = Field(description="null for deposits and withdrawals")
     event: EventPlace = Field(validation_alias="reference")
 
 

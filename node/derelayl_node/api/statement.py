@@ -7,21 +7,25 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from derelayl_protocol.types import Address, ModelId
+from derelayl_protocol.spelling import ANY_CASE_HASH_PATTERN, from_hex, parse_address
+from derelayl_protocol.types import ModelId
 
+from ..fields import Hex32
 from ..lineage import queries
 from ..lineage.records import StatementLine
 from .accounts import AddressPath
-from .lineage import HEX_32, Context, ModelPath, Pages
+from .lineage import Context, ModelPath, Pages
 from .pagination import Page
 from .problems import not_found
-from .schemas import EventPlace, Hex32, View, Wei
+from .schemas import EventPlace, View, Wei
 
 router = APIRouter(prefix="/v1", tags=["statements"])
 
 MAX_ROUND = 2**63 - 1
 RoundPath = Annotated[int, Path(alias="round", ge=1, le=MAX_ROUND, description="Number of a round, from 1")]
-OfModel = Annotated[str | None, Query(alias="model", pattern=HEX_32, description="Only lines about this model")]
+OfModel = Annotated[
+    str | None, Query(alias="model", pattern=ANY_CASE_HASH_PATTERN, description="Only lines about this model")
+]
 OfRound = Annotated[int | None, Query(alias="round", ge=1, le=MAX_ROUND, description="Only lines about this round")]
 
 
@@ -45,8 +49,8 @@ def show_statement(
     context: Context, address: AddressPath, pages: Pages, model: OfModel = None, round: OfRound = None
 ) -> Page[StatementLineView]:
     """Where every wei of the account's free balance came from or went, and why nothing came, oldest first."""
-    account = Address(address.lower())
-    only = None if model is None else ModelId(bytes.fromhex(model[2:]))
+    account = parse_address(address)
+    only = None if model is None else ModelId(from_hex(model))
     with context.index.reading() as connection:
         if queries.account(connection, account) is None:
             raise not_found("account", account)
@@ -57,7 +61,7 @@ def show_statement(
 @router.get("/models/{model}/rounds/{round}/statement")
 def show_round_statement(context: Context, model: ModelPath, round: RoundPath, pages: Pages) -> Page[StatementLineView]:
     """What a round brought and cost everybody who took part, and why, in the order of the events."""
-    wanted = ModelId(bytes.fromhex(model[2:]))
+    wanted = ModelId(from_hex(model))
     with context.index.reading() as connection:
         known = queries.model(connection, wanted)
         if known is None:

@@ -13,9 +13,11 @@ from typing import Annotated
 import trio
 import typer
 
+from derelayl_protocol.spelling import exact_tokens
+
 from ..demo.course import run_demo
 from ..demo.options import DemoOptions
-from ..demo.report import Report, tokens
+from ..demo.report import Report
 from ..signals import stop_on_signal
 from .console import INTERRUPTED, out, show
 
@@ -83,10 +85,10 @@ def _print(report: Report, options: DemoOptions, as_json: bool) -> None:
         f"centralised for the same {report.optimiser_steps} steps {accuracy.centralised:.1%}"
     )
     parts = {"balances": wei.balances, "locked": wei.locked, "pending": wei.pending, "burned": wei.burned}
-    sum_of_parts = " + ".join(f"{name} {tokens(amount)}" for name, amount in parts.items())
-    show(f"tokens: {sum_of_parts} {'=' if wei.conserved else '≠'} minted {tokens(wei.minted)}, to the wei")
+    sum_of_parts = " + ".join(f"{name} {exact_tokens(amount)}" for name, amount in parts.items())
+    show(f"tokens: {sum_of_parts} {'=' if wei.conserved else '≠'} minted {exact_tokens(wei.minted)}, to the wei")
     if report.killed is not None:
-        killed, lost = report.killed, tokens(report.killed.forfeited_wei)
+        killed, lost = report.killed, exact_tokens(report.killed.forfeited_wei)
         show(f"{killed.peer} was killed in round {killed.round}, forfeited its bid of {lost} tokens,")
         show(f"and completed a leg again in round {killed.rejoined_round}")
     show(f"every peer's lineage equals the ledger's: {'yes' if report.lineage_equals_ledger else 'NO'}")

@@ -8,19 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import trio
 import typer
 from rich.tree import Tree
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.spelling import first_digits, from_hex, to_hex
+from derelayl_protocol.statement.words import segment_name, short
 from derelayl_protocol.types import Address, LedgerId, ModelId, Root
 
 from ..api.app import create_app
+from ..api.client import NodeClient
 from ..api.server import serve
 from ..api.status import NodeStatus
-from ..demo.report import segment_name, short
 from ..lineage import queries
 from ..lineage.follower import Progress, follow
 from ..lineage.index import LineageIndex
@@ -33,15 +34,12 @@ from ..signals import stop_on_signal
 from .console import log_to_stderr, out, show, show_json
 from .keys import JsonOption
 from .node import NetworkOption
-from .reading import chain_of, model_of, reading, reading_ledger, root_of
+from .reading import ModelOption, chain_of, model_of, reading, reading_ledger, root_of
 
 app = typer.Typer(no_args_is_help=True)
 
-ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
 MAX_SHOWN = 100_000
-REQUEST_SECONDS = 30.0
 FOLLOW_SECONDS = 1.0
-MAX_PROOF_PAGES = 1_000
 
 
 @app.command("show")
@@ -87,7 +85,7 @@ def proof(
     as_json: JsonOption = False,
 ) -> None:
     """Ask a node where a checkpoint came from and, with --network, check every claim against the chain itself."""
-    pages = _proof_pages(api_url, "0x" + root_of(root).hex())
+    pages = trio.run(NodeClient(api_url).pages, f"/v1/checkpoints/{to_hex(root_of(root))}/proof")
     document = join_pages(pages)
     if network is None:
         show_json(document.model_dump(mode="json"))
@@ -119,7 +117,7 @@ async def _checkpoints(shared: Network, model: ModelId) -> list[Checkpoint]:
         with index.reading() as connection:
             found = queries.all_checkpoints(connection, model, 0, MAX_SHOWN)
     if not found:
-        raise LocalFault(f"the ledger has no model 0x{model.hex()}: check --model and the network file")
+        raise LocalFault(f"the ledger has no model {to_hex(model)}: check --model and the network file")
     return found
 
 
@@ -134,27 +132,10 @@ def _fetch_from(index: LineageIndex, shared: Network) -> Callable[[LedgerReferen
     def fetch(place: LedgerReference) -> Event | None:
         if LedgerId(place.chain_id, Address(place.ledger)) != shared.ledger_id:
             return None
-        block, transaction = bytes.fromhex(place.block_hash[2:]), bytes.fromhex(place.transaction_hash[2:])
+        block, transaction = from_hex(place.block_hash), from_hex(place.transaction_hash)
         return index.event(block, transaction, place.log_index)
 
     return fetch
-
-
-def _proof_pages(api_url: str, root: str) -> list[dict[str, Any]]:
-    pages: list[dict[str, Any]] = []
-    path: str | None = f"/v1/checkpoints/{root}/proof"
-    try:
-        with httpx.Client(base_url=api_url, timeout=REQUEST_SECONDS) as client:
-            while path is not None and len(pages) < MAX_PROOF_PAGES:
-                response = client.get(path)
-                document = response.json()
-                if response.is_error:
-                    raise LocalFault(f"{api_url}: {document.get('detail') or document.get('title')}")
-                pages.append(document)
-                path = document["next"]
-    except (httpx.HTTPError, ValueError, KeyError, AttributeError) as error:
-        raise LocalFault(f"{api_url} gave no proof ({error}): is it the URL of a derelayl node?") from error
-    return pages
 
 
 async def _serve(shared: Network, host: str, port: int, index_path: Path) -> None:
@@ -179,13 +160,13 @@ async def _serve(shared: Network, host: str, port: int, index_path: Path) -> Non
 def _label(checkpoint: Checkpoint) -> str:
     gain = "" if checkpoint.gain is None else f" {checkpoint.gain / 1e6:+.3f}"
     where = "" if checkpoint.leg is None else f"round {checkpoint.round}, segment {segment_name(checkpoint.segment)}, "
-    return f"{checkpoint.root.hex()[:8]} {checkpoint.status}{gain} ({where}{checkpoint.owner[:10]})"
+    return f"{first_digits(checkpoint.root)} {checkpoint.status}{gain} ({where}{checkpoint.owner[:10]})"
 
 
 def _edge(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
-        "root": "0x" + checkpoint.root.hex(),
-        "parent": None if checkpoint.leg is None else "0x" + checkpoint.parent.hex(),
+        "root": to_hex(checkpoint.root),
+        "parent": None if checkpoint.leg is None else to_hex(checkpoint.parent),
         "status": checkpoint.status,
         "trainer": checkpoint.owner,
         "round": checkpoint.round,
@@ -194,5 +175,5 @@ def _edge(checkpoint: Checkpoint) -> dict[str, Any]:
         "gain_ppm": checkpoint.gain,
         "reward_wei": str(checkpoint.reward),
         "block": checkpoint.submitted.block_number,
-        "transaction": "0x" + checkpoint.submitted.transaction.hex(),
+        "transaction": to_hex(checkpoint.submitted.transaction),
     }

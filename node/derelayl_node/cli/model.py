@@ -19,12 +19,13 @@ from derelayl_protocol.ledger.commands import BuyAccess, CreateModel
 from derelayl_protocol.ledger.events import ModelCreated
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import ModelState
-from derelayl_protocol.types import ModelId, Root, Wei
+from derelayl_protocol.spelling import exact_tokens, to_hex
+from derelayl_protocol.statement.words import short
+from derelayl_protocol.types import TOKEN, ModelId, Root, Wei
 from derelayl_training.exits.pulled import description_file, keep_pulled, pull_target
 from derelayl_training.jobs import Architecture
 from derelayl_training.registry import ARCHITECTURES
 
-from ..demo.report import WEI_PER_TOKEN, short
 from ..devnet.founding import devnet_rules
 from ..evm.client import EvmLedger
 from ..handoff import Handoff, keep_genesis
@@ -40,7 +41,7 @@ from .console import out, show, show_json
 from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
 from .predict import predict
-from .reading import model_of, reading, reading_ledger, root_of
+from .reading import ModelOption, model_of, reading, reading_ledger, root_of
 
 app = typer.Typer(no_args_is_help=True)
 app.command("predict")(predict)
@@ -70,8 +71,8 @@ def create(
     key = load_key_file(home / "key.json", keystore_password(password_file))
     rules = devnet_rules() if rules_file is None else _read_rules(rules_file)
     wanted = Architecture(architecture, dict(_parameter(text) for text in parameter or MNIST_PARAMETERS))
-    created = trio.run(partial(_create, shared, home, key, wanted, rules, Wei(budget * WEI_PER_TOKEN), seed))
-    document = {"model": "0x" + created.model.hex(), "genesis": "0x" + created.genesis.hex()}
+    created = trio.run(partial(_create, shared, home, key, wanted, rules, Wei(budget * TOKEN), seed))
+    document = {"model": to_hex(created.model), "genesis": to_hex(created.genesis)}
     if as_json:
         show_json(document)
     else:
@@ -91,7 +92,7 @@ def list_models(network: NetworkOption, as_json: JsonOption = False) -> None:
             with index.reading() as connection:
                 return [
                     {
-                        "model": "0x" + model.model.hex(),
+                        "model": to_hex(model.model),
                         "creator": model.creator,
                         "round": model.round,
                         "phase": model.phase.name.lower(),
@@ -116,7 +117,7 @@ def list_models(network: NetworkOption, as_json: JsonOption = False) -> None:
 @app.command("show")
 def show_model(
     network: NetworkOption,
-    model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a relay: its rules, its running round, its tips."""
@@ -127,13 +128,13 @@ def show_model(
         async with reading(shared) as (ledger, _):
             state = await ledger.model(model_id)
             return {
-                "model": "0x" + model_id.hex(),
+                "model": to_hex(model_id),
                 "creator": state.creator,
-                "genesis": "0x" + state.genesis.hex(),
+                "genesis": to_hex(state.genesis),
                 "budget_wei": str(state.budget),
                 "round": state.current.number,
                 "phase": state.current.phase.name.lower(),
-                "tips": [{"root": "0x" + tip.root.hex(), "score_ppm": tip.score} for tip in state.current.tips],
+                "tips": [{"root": to_hex(tip.root), "score_ppm": tip.score} for tip in state.current.tips],
                 "validators": {account: str(stake) for account, stake in state.stakes.items()},
                 "rules": asdict(state.rules),
             }
@@ -152,7 +153,7 @@ def buy(
     network: NetworkOption,
     home: HomeOption = DEFAULT_HOME,
     password_file: PasswordFileOption = None,
-    model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Pay the model's fee for HOME's account to fetch one checkpoint; buying twice pays once."""
@@ -164,8 +165,8 @@ def buy(
     elif document["fee_wei"] == "0":
         show(f"{document['root']} is open to {key.address} already")
     else:
-        paid = int(document["fee_wei"]) / WEI_PER_TOKEN
-        show(f"{key.address} may fetch {document['root']}, paid {paid:g} tokens; next: derelayl model pull")
+        paid = exact_tokens(int(document["fee_wei"]))
+        show(f"{key.address} may fetch {document['root']}, paid {paid} tokens; next: derelayl model pull")
 
 
 @app.command("pull")
@@ -175,7 +176,7 @@ def pull(
     target: Annotated[
         Path, typer.Option("--out", help="The folder to write weights.safetensors into, or the .safetensors file.")
     ],
-    model: Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")] = None,
+    model: ModelOption = None,
     cache: Annotated[Path, typer.Option("--cache", help="Chunks already fetched; a second try resumes.")] = Path(
         ".derelayl/pull"
     ),
@@ -220,7 +221,7 @@ async def _buy(shared: Network, home: Path, key: NodeKey, model_id: ModelId, wan
         paid = 0 if await ledger.access(model_id, root, key.address) else await _pay(ledger, model_id, root, state)
     finally:
         ledger.close()
-    return {"model": "0x" + model_id.hex(), "root": "0x" + root.hex(), "fee_wei": str(paid)}
+    return {"model": to_hex(model_id), "root": to_hex(root), "fee_wei": str(paid)}
 
 
 async def _pay(ledger: EvmLedger, model_id: ModelId, root: Root, state: ModelState) -> int:
@@ -229,7 +230,7 @@ async def _pay(ledger: EvmLedger, model_id: ModelId, root: Root, state: ModelSta
         await send_paid(ledger, BuyAccess(model_id, root), fee)
     except RuleViolation as refusal:
         if refusal.reason is Reason.INSUFFICIENT_BALANCE:
-            raise LocalFault(f"the fee is {fee / WEI_PER_TOKEN:g} tokens, more than {ledger.account} holds") from None
+            raise LocalFault(f"the fee is {exact_tokens(fee)} tokens, more than {ledger.account} holds") from None
         raise
     return fee
 
@@ -254,7 +255,7 @@ def _accepted(state: ModelState, model_id: ModelId, wanted: str) -> Root:
     """The accepted checkpoint that the command line names. Raises LocalFault."""
     root = max(state.current.tips, key=lambda tip: tip.score).root if wanted == "best" else root_of(wanted)
     if root not in state.checkpoints:
-        raise LocalFault(f"0x{root.hex()} is not an accepted checkpoint of model 0x{short(model_id.hex())}")
+        raise LocalFault(f"{to_hex(root)} is not an accepted checkpoint of model {short(model_id)}")
     return root
 
 

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import trio
+import typer
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.spelling import parse_hash
 from derelayl_protocol.types import ModelId, Root
 
 from ..evm.client import EvmLedger
@@ -18,6 +21,8 @@ from ..lineage.index import LineageIndex
 from ..lineage.proof import Chain
 from ..peer import open_network_ledger
 from ..settings import Network
+
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
 
 
 @asynccontextmanager
@@ -60,22 +65,11 @@ def chain_of(network: Network) -> Chain:
 
 def root_of(text: str) -> Root:
     """Parse a checkpoint's root. Raises LocalFault."""
-    return Root(_hash(text, "a checkpoint's root"))
+    return Root(parse_hash(text, "a checkpoint's root"))
 
 
 def model_of(text: str | None, network: Network) -> ModelId:
     """The model asked for, else the network's own. Raises LocalFault."""
     if text is None and network.model is None:
         raise LocalFault("the network file names no model: pass --model 0x…")
-    return ModelId(_hash(text or str(network.model), "a model's id"))
-
-
-def _hash(text: str, what: str) -> bytes:
-    digits = text.removeprefix("0x")
-    try:
-        value = bytes.fromhex(digits)
-    except ValueError:
-        value = b""
-    if len(value) != 32 or len(digits) != 64:
-        raise LocalFault(f"{text!r} is not {what} (0x and 64 hex digits)")
-    return value
+    return ModelId(parse_hash(text or str(network.model), "a model's id"))

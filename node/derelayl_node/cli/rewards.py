@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import trio
 import typer
 from rich.table import Table
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.spelling import parse_address
 from derelayl_protocol.statement.books import Books
 from derelayl_protocol.statement.reconciliation import Reconciliation, reconcile
 from derelayl_protocol.statement.transfers import LogContradiction
 from derelayl_protocol.statement.words import tokens
 from derelayl_protocol.types import Address, ModelId, Wei
 
+from ..api.client import Document, NodeClient
 from ..api.statement import StatementLineView
 from ..evm.balances import held_at
 from ..keys import load_key_file
@@ -26,21 +27,18 @@ from ..lineage import queries
 from ..lineage.index import LineageIndex
 from ..lineage.records import StatementLine
 from ..ports import LedgerUnavailable
-from ..settings import DEFAULT_HOME, Network, address_of, keystore_password
+from ..settings import DEFAULT_HOME, Network, keystore_password
 from .console import out, show, show_json
-from .keys import HomeOption, JsonOption, PasswordFileOption
-from .lineage import REQUEST_SECONDS, ModelOption
+from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
+from .lineage import ModelOption
 from .node import NetworkOption
-from .reading import model_of, reading
+from .reading import ModelOption, model_of, reading
 
 app = typer.Typer(no_args_is_help=True)
 
 LINES_AT_ONCE = 200
 MAX_LINES = 100_000
 """Lines of one explanation: more than anybody reads."""
-
-Document = dict[str, Any]
-"""A line as the REST API gives it."""
 
 
 @app.callback()
@@ -65,14 +63,15 @@ def explain(
     if network is None and api_url is None:
         raise LocalFault("pass --network FILE to read the chain, or --api URL to ask a node")
     shared = None if network is None else Network.read(network)
-    whose = address_of(account) if account is not None else None
+    whose = parse_address(account) if account is not None else None
     if whose is None and number is None:
         whose = load_key_file(home / "key.json", keystore_password(password_file)).address
     if api_url is not None:
-        lines, free = _ask_api(api_url, whose, _asked_model(model, shared, api_url, number), number)
+        asked = shared.model if model is None and shared is not None and number is not None else model
+        lines, free = trio.run(_ask_api, NodeClient(api_url), whose, asked, number)
     elif shared is not None:
-        asked = model_of(model, shared) if number is not None or model is not None else None
-        lines, free = trio.run(partial(_read_chain, shared, whose, asked, number))
+        model_id = model_of(model, shared) if number is not None or model is not None else None
+        lines, free = trio.run(_read_chain, shared, whose, model_id, number)
     if as_json:
         show_json({"account": whose, "round": number, "free_wei": None if free is None else str(free), "lines": lines})
         return
@@ -212,41 +211,22 @@ async def _reconcile(shared: Network) -> tuple[int, Reconciliation]:
 # --- From a node ------------------------------------------------------------------------------------------------------
 
 
-def _asked_model(model: str | None, shared: Network | None, api_url: str, number: int | None) -> str | None:
-    if model is None and shared is not None and shared.model is not None and number is not None:
-        return shared.model
-    if model is not None or number is None:
-        return model
-    found = _pages(api_url, "/v1/models")
-    if len(found) != 1:
-        raise LocalFault(f"{api_url} knows {len(found)} models: pass --model 0x…")
-    return str(found[0]["model"])
-
-
-def _ask_api(
-    api_url: str, account: Address | None, model: str | None, number: int | None
+async def _ask_api(
+    node: NodeClient, account: Address | None, model: str | None, number: int | None
 ) -> tuple[list[Document], Wei | None]:
+    if model is None and number is not None:
+        model = await _only_model(node)
     if account is None:
-        return _pages(api_url, f"/v1/models/{model}/rounds/{number}/statement?limit={LINES_AT_ONCE}"), None
+        return await node.items(f"/v1/models/{model}/rounds/{number}/statement?limit={LINES_AT_ONCE}"), None
     filters = {"limit": LINES_AT_ONCE, "model": model, "round": number}
     query = "&".join(f"{name}={value}" for name, value in filters.items() if value is not None)
-    lines = _pages(api_url, f"/v1/accounts/{account}/statement?{query}")
+    lines = await node.items(f"/v1/accounts/{account}/statement?{query}")
     whole = model is None and number is None
     return lines, Wei(sum(int(line["amount_wei"]) for line in lines)) if whole else None
 
 
-def _pages(api_url: str, path: str | None) -> list[Document]:
-    """Every item of a paged list."""
-    items: list[Document] = []
-    try:
-        with httpx.Client(base_url=api_url, timeout=REQUEST_SECONDS) as client:
-            while path is not None and len(items) < MAX_LINES:
-                response = client.get(path)
-                document = response.json()
-                if response.is_error:
-                    raise LocalFault(f"{api_url}: {document.get('detail') or document.get('title')}")
-                items += document["items"]
-                path = document["next"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LocalFault(f"{api_url} gave no statement ({error}): is it the URL of a derelayl node?") from error
-    return items
+async def _only_model(node: NodeClient) -> str:
+    found = await node.items("/v1/models")
+    if len(found) != 1:
+        raise LocalFault(f"{node.url} knows {len(found)} models: pass --model 0x…")
+    return str(found[0]["model"])

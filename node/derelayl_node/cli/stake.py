@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +12,12 @@ from typing import Annotated, Any
 import trio
 import typer
 
-from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
+from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import Release, Stake, Unstake
 from derelayl_protocol.ledger.events import Staked, StakeReleased, Unstaked
-from derelayl_protocol.limits import MAX_AMOUNT_WEI
+from derelayl_protocol.spelling import exact_tokens, parse_tokens
 from derelayl_protocol.types import ModelId, Wei
 
-from ..demo.report import WEI_PER_TOKEN
 from ..evm.client import EvmLedger
 from ..failures import Failure
 from ..keys import load_key_file
@@ -30,32 +28,16 @@ from ..settings import DEFAULT_HOME, Network, keystore_password
 from .console import show, show_json
 from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
-from .reading import model_of
+from .reading import ModelOption, model_of
 
 app = typer.Typer(no_args_is_help=True)
-
-ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
 
 
 class StakeRefused(Failure):
     """The ledger refuses; the message says why and what to do."""
 
 
-@app.command("show")
-def show_stake(
-    network: NetworkOption,
-    home: HomeOption = DEFAULT_HOME,
-    password_file: PasswordFileOption = None,
-    model: ModelOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what HOME's account has at stake and what is unbonding."""
-    document = _with_ledger(network, home, password_file, model, _standing)
-    if as_json:
-        show_json(document)
-        return
-    for name, value in document.items():
-        show(f"{name:<18} {value}")
+Work = Callable[[EvmLedger, ModelId], Awaitable[dict[str, Any]]]
 
 
 @app.command("add")
@@ -69,46 +51,24 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add to the stake; what the free balance lacks comes out of the wallet."""
-    amount = None if tokens is None else wei_of(tokens)
-    _tell(_with_ledger(network, home, password_file, model, partial(_add, amount=amount)), as_json)
+    amount = None if tokens is None else parse_tokens(tokens)
+    document = _with_ledger(network, home, password_file, model, partial(_add, amount=amount))
+    _answer(document, as_json, _say_done)
 
 
-@app.command("unstake")
-def unstake(
-    network: NetworkOption,
-    home: HomeOption = DEFAULT_HOME,
-    password_file: PasswordFileOption = None,
-    model: ModelOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Stop being a validator; the whole stake can be released when it has unbonded."""
-    _tell(_with_ledger(network, home, password_file, model, _unstake), as_json)
+def _command(name: str, work: Work, say: Callable[[dict[str, Any]], None]) -> None:
+    """Add a command that has no argument; its help is what `work` says of itself."""
 
-
-@app.command("release")
-def release(
-    network: NetworkOption,
-    home: HomeOption = DEFAULT_HOME,
-    password_file: PasswordFileOption = None,
-    model: ModelOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take what has unbonded into the free balance."""
-    _tell(_with_ledger(network, home, password_file, model, _release), as_json)
-
-
-def wei_of(tokens: str) -> Wei:
-    """Wei in an amount of tokens as people write it. Raises LocalFault."""
-    try:
-        amount = Decimal(tokens) * WEI_PER_TOKEN
-    except InvalidOperation:
-        raise LocalFault(f"{tokens!r} is not an amount of tokens") from None
-    if not amount.is_finite() or amount != amount.to_integral_value() or not 0 < amount <= MAX_AMOUNT_WEI:
-        raise LocalFault(f"{tokens!r} is not an amount of tokens that the ledger takes")
-    return Wei(int(amount))
-
-
-Work = Callable[[EvmLedger, ModelId], Awaitable[dict[str, Any]]]
+    @app.command(name, help=work.__doc__)
+    def command(
+        network: NetworkOption,
+        home: HomeOption = DEFAULT_HOME,
+        password_file: PasswordFileOption = None,
+        model: ModelOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        document = _with_ledger(network, home, password_file, model, work)
+        _answer(document, as_json, say)
 
 
 def _with_ledger(
@@ -131,6 +91,7 @@ def _with_ledger(
 
 
 async def _standing(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
+    """Show what HOME's account has at stake and what is unbonding."""
     state = await ledger.model(model)
     unbonding = state.unbonding.get(ledger.account)
     return {
@@ -157,11 +118,13 @@ async def _add(ledger: EvmLedger, model: ModelId, amount: Wei | None) -> dict[st
 
 
 async def _unstake(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
+    """Stop being a validator; the whole stake can be released when it has unbonded."""
     left = next(event for event in await ledger.send(Unstake(model)) if isinstance(event, Unstaked))
     return {"done": "unbonding", "amount_wei": str(left.amount), "release_time": left.release_time}
 
 
 async def _release(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
+    """Take what has unbonded into the free balance."""
     released = next(event for event in await ledger.send(Release(model)) if isinstance(event, StakeReleased))
     return {"done": "released", "amount_wei": str(released.amount)}
 
@@ -178,10 +141,24 @@ def _remedy(refusal: RuleViolation) -> str:
     return remedies.get(refusal.reason, str(refusal))
 
 
-def _tell(document: dict[str, Any], as_json: bool) -> None:
+def _answer(document: dict[str, Any], as_json: bool, say: Callable[[dict[str, Any]], None]) -> None:
     if as_json:
         show_json(document)
-        return
+    else:
+        say(document)
+
+
+def _say_done(document: dict[str, Any]) -> None:
     release_time = document.get("release_time")
     when = "" if release_time is None else f"; release it from {datetime.fromtimestamp(release_time, UTC):%F %T} UTC on"
-    show(f"{document['done']}: {int(document['amount_wei']) / WEI_PER_TOKEN:g} tokens{when}")
+    show(f"{document['done']}: {exact_tokens(int(document['amount_wei']))} tokens{when}")
+
+
+def _say_all(document: dict[str, Any]) -> None:
+    for name, value in document.items():
+        show(f"{name:<18} {value}")
+
+
+_command("show", _standing, _say_all)
+_command("unstake", _unstake, _say_done)
+_command("release", _release, _say_done)

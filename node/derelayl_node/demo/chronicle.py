@@ -21,9 +21,8 @@ from derelayl_protocol.ledger.events import (
     ValidatorPaid,
     ValidatorSlashed,
 )
-from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, Ppm, Root, Wei
-
-from .report import WEI_PER_TOKEN, segment_name
+from derelayl_protocol.statement.words import segment_name
+from derelayl_protocol.types import NO_ROOT, TOKEN, UNAVAILABLE, Address, Ppm, Root, Wei
 
 NOTHING = Wei(0)
 
@@ -104,7 +103,7 @@ class Chronicle:
 
     @_take.register
     def _(self, event: BidPlaced) -> str:
-        tokens, segment = f"{event.amount / WEI_PER_TOKEN:g}", segment_name(event.segment)
+        tokens, segment = f"{event.amount / TOKEN:g}", segment_name(event.segment)
         return f"round {event.round}: {self._name(event.trainer)} bids {tokens} for segment {segment}"
 
     @_take.register
@@ -140,13 +139,13 @@ class Chronicle:
 
     @_take.register
     def _(self, event: ValidatorPaid) -> str:
-        tokens = f"{event.amount / WEI_PER_TOKEN:.2f}"
+        tokens = f"{event.amount / TOKEN:.2f}"
         agreed = f"agrees at {event.agreement / 10_000:.0f} % of the most possible"
         return f"round {event.round}: {self._name(event.validator)} {agreed} and earns {tokens}"
 
     @_take.register
     def _(self, event: ValidatorCharged) -> str:
-        tokens = f"{event.amount / WEI_PER_TOKEN:.2f}"
+        tokens = f"{event.amount / TOKEN:.2f}"
         return f"round {event.round}: {self._name(event.validator)} contradicts the others and is charged {tokens}"
 
     @_take.register
@@ -156,7 +155,7 @@ class Chronicle:
     @_take.register
     def _(self, event: RoundSettled) -> str:
         self.closed_rounds += 1
-        return f"round {event.round}: settled, {event.selected} selected, pot {event.pot / WEI_PER_TOKEN:.2f}"
+        return f"round {event.round}: settled, {event.selected} selected, pot {event.pot / TOKEN:.2f}"
 
     @_take.register
     def _(self, event: RoundVoided) -> str:
@@ -166,17 +165,17 @@ class Chronicle:
     @_take.register
     def _(self, event: RoyaltyCollected) -> str:
         self.collected = Wei(self.collected + event.kept)
-        kept, passed = event.kept / WEI_PER_TOKEN, event.passed / WEI_PER_TOKEN
+        kept, passed = event.kept / TOKEN, event.passed / TOKEN
         onward = f", {passed:.2f} climb to the parent" if event.parent != NO_ROOT else ""
         return f"royalties: {self._name(event.owner)} keeps {kept:.2f} at {_root(event.root)}{onward}"
 
     def _verdict(self, event: LegSettled) -> str:
         if event.child == NO_ROOT:
-            return f"was not delivered; its bid of {event.forfeited / WEI_PER_TOKEN:g} is forfeited"
+            return f"was not delivered; its bid of {event.forfeited / TOKEN:g} is forfeited"
         gain = "could not be judged" if event.score == UNAVAILABLE else f"gained {event.score / 1e6:+.3f}"
         if event.selected:
-            return f"{gain} and is selected; reward {event.reward / WEI_PER_TOKEN:.2f}"
-        return f"{gain} and is not selected; forfeited {event.forfeited / WEI_PER_TOKEN:g}"
+            return f"{gain} and is selected; reward {event.reward / TOKEN:.2f}"
+        return f"{gain} and is not selected; forfeited {event.forfeited / TOKEN:g}"
 
     def _name(self, account: Address) -> str:
         return self.names.get(account, account[:10])

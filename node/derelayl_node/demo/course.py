@@ -15,6 +15,7 @@ from derelayl_protocol.checkpoint.ancestry import lineage_digest
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import UNAVAILABLE, Address, Root
 
 from ..devnet.founding import Founded, devnet_rules, found
@@ -299,7 +300,7 @@ class Demo:
             api_url=self._apis[world.members[0].name].url,
         )
         report.write(options.out / "report.json")
-        draw_lineage(report, "0x" + founded.genesis.hex(), options.out / "lineage.png")
+        draw_lineage(report, to_hex(founded.genesis), options.out / "lineage.png")
         draw_accuracy(report, options.out / "accuracy.png")
         return report
 
@@ -312,8 +313,8 @@ class Demo:
             round=leg.round,
             leg=leg.leg,
             trainer=self._world.named(leg.trainer),
-            parent="0x" + leg.parent.hex(),
-            child=None if leg.child is None else "0x" + leg.child.hex(),
+            parent=to_hex(leg.parent),
+            child=None if leg.child is None else to_hex(leg.child),
             segment=leg.segment,
             score_ppm=None if leg.score == UNAVAILABLE else leg.score,
             selected=leg.selected,

@@ -8,7 +8,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .report import LegLine, Report, segment_name, short
+from derelayl_protocol.spelling import first_digits
+from derelayl_protocol.statement.words import segment_name
+
+from .report import LegLine, Report
 
 SELECTED, REJECTED, LOST, GENESIS = "#0072b2", "#b0b0b0", "#d55e00", "#009e73"
 """Colours that people with colour-blindness tell apart (Okabe and Ito)."""
@@ -24,7 +27,7 @@ def draw_lineage(report: Report, genesis: str, path: Path) -> None:
     axes = figure.add_subplot()
     for leg in report.legs:
         _draw_leg(axes, leg, positions)
-    _draw_box(axes, positions[genesis], f"genesis\n{short(genesis)}", GENESIS)
+    _draw_box(axes, positions[genesis], f"genesis\n{first_digits(genesis)}", GENESIS)
     axes.set_xticks(range(report.rounds + 1), ["genesis", *(f"round {r}" for r in range(1, report.rounds + 1))])
     axes.set_yticks([])
     axes.set_xlim(-0.35, report.rounds + 0.35)
@@ -88,8 +91,8 @@ def _draw_leg(axes: Axes, leg: LegLine, positions: dict[str, Position]) -> None:
         arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 2 if leg.selected else 1},
     )
     gain = "not delivered" if leg.child is None else "" if leg.score_ppm is None else f"{leg.score_ppm / 1e6:+.3f}"
-    name = f"{leg.trainer} ({segment_name(leg.segment)})"
-    _draw_box(axes, (x1, y1), "\n".join(filter(None, (name, short(leg.child) if leg.child else "", gain))), colour)
+    lines = (f"{leg.trainer} ({segment_name(leg.segment)})", first_digits(leg.child or ""), gain)
+    _draw_box(axes, (x1, y1), "\n".join(filter(None, lines)), colour)
 
 
 def _draw_box(axes: Axes, position: Position, text: str, colour: str) -> None:

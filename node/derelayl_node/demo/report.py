@@ -8,13 +8,13 @@ from typing import Literal
 
 from rich.table import Table
 
-from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_protocol.spelling import first_digits
+from derelayl_protocol.statement.words import segment_name
+from derelayl_protocol.types import TOKEN
 from derelayl_training.files import write_json
 
 MIN_SELECTED_LEGS = 6
 """A demo with fewer accepted legs has not shown a relay."""
-
-WEI_PER_TOKEN = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +135,10 @@ def _cells(leg: LegLine) -> list[str]:
     return [
         str(leg.round),
         leg.trainer,
-        f"{short(leg.parent)} → {short(leg.child) if leg.child else '—'}",
+        f"{first_digits(leg.parent)} → {first_digits(leg.child) if leg.child else '—'}",
         segment_name(leg.segment),
         "—" if leg.score_ppm is None else f"{leg.score_ppm / 1e6:+.3f}",
         "—" if leg.accuracy is None else f"{leg.accuracy:.1%}",
-        f"{leg.reward_wei / WEI_PER_TOKEN:.2f}" if leg.reward_wei else "—",
+        f"{leg.reward_wei / TOKEN:.2f}" if leg.reward_wei else "—",
         outcome,
     ]
-
-
-def tokens(wei: int) -> str:
-    """An amount in tokens, exactly, without trailing zeros."""
-    whole, rest = divmod(wei, WEI_PER_TOKEN)
-    return f"{whole}.{rest:018d}".rstrip("0").rstrip(".")
-
-
-def short(root: str) -> str:
-    """The first eight hex digits of a root."""
-    return root.removeprefix("0x")[:8]
-
-
-def segment_name(segment: int) -> str:
-    """A segment as people say it."""
-    return "whole" if segment == WHOLE_MODEL else str(segment)

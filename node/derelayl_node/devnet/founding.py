@@ -10,7 +10,8 @@ import trio
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
 from derelayl_protocol.ledger.events import ModelCreated
 from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.types import Address, ModelId, Ppm, Root, Wei
+from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.types import TOKEN, Address, ModelId, Ppm, Root, Wei
 
 from ..evm.deploy import NetworkAddresses, deploy
 from ..evm.provider import open_chain
@@ -21,7 +22,7 @@ from ..peer import open_network_ledger
 from ..settings import Network
 from ..store.chunks import FileStore
 from ..training.process import open_trainer
-from .world import CHAIN_ID, GRANT, MODEL_BUDGET, TOKEN, TOKEN_SUPPLY, World
+from .world import CHAIN_ID, GRANT, MODEL_BUDGET, TOKEN_SUPPLY, World
 
 
 def devnet_rules(train_seconds: int = 30) -> Rules:
@@ -85,7 +86,7 @@ async def found(world: World, chain_url: str, rules: Rules, bootstrap_host: str 
     events = await ledger.send(CreateModel(rules, genesis, Wei(MODEL_BUDGET)))
     ledger.close()
     model = next(event.model for event in events if isinstance(event, ModelCreated))
-    network = network.model_copy(update={"model": "0x" + model.hex()})
+    network = network.model_copy(update={"model": to_hex(model)})
     network.write(world.network_file)
     return Founded(network, model, genesis)
 

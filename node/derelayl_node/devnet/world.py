@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.types import TOKEN
 from derelayl_training.data import load
 from derelayl_training.dealing import parse_partition
 from derelayl_training.files import write_json, write_private
@@ -25,12 +26,11 @@ from derelayl_training.split import Inputs, Labels
 
 from ..keys import NodeKey, create_key_file, load_key_file
 
-TOKEN = 10**18
 TOKEN_SUPPLY = 1_000_000 * TOKEN
 GRANT = 1_000 * TOKEN
 """Tokens that each peer of a new devnet gets."""
 
-GAS_GRANT = 100 * 10**18
+GAS_GRANT = 100 * TOKEN
 """Native wei for gas that each account of a new devnet's chain starts with."""
 
 MODEL_BUDGET = 10_000 * TOKEN

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.statement.places import Place, Pocket
 from derelayl_protocol.statement.story import Story, round_of
 from derelayl_protocol.statement.teller import Line, Teller
@@ -68,7 +69,7 @@ class Accounting:
         """The rules of a model. Raises LogContradiction."""
         row = self._rows.get(tables.models, model)
         if row is None:
-            raise LogContradiction(f"an event of model 0x{model.hex()}, which was never created")
+            raise LogContradiction(f"an event of model {to_hex(model)}, which was never created")
         values: dict[str, Any] = {name: int(value) for name, value in json.loads(row["rules"]).items()}
         return Rules(**values)
 
@@ -144,7 +145,7 @@ class Accounting:
     def _checkpoint(self, model: ModelId, root: Root) -> Row:
         row = self._rows.get(tables.checkpoints, model, root)
         if row is None:
-            raise LogContradiction(f"money at the checkpoint 0x{root.hex()}, which nobody has submitted")
+            raise LogContradiction(f"money at the checkpoint {to_hex(root)}, which nobody has submitted")
         return row
 
     def _validator(self, model: ModelId, account: Address) -> Row:

@@ -14,6 +14,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from derelayl_protocol.ledger import events
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.spelling import from_hex, to_hex
 
 EVENTS: Final[dict[str, type[Any]]] = {kind.__name__: kind for kind in get_args(events.Event)}
 """Every event of the ledger by its name."""
@@ -34,7 +35,7 @@ def event_from_json(name: str, text: str) -> Event:
 
 def _plain(value: object) -> object:
     if isinstance(value, bytes):
-        return "0x" + value.hex()
+        return to_hex(value)
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -48,8 +49,8 @@ def _plain(value: object) -> object:
 
 def _typed(kind: Any, value: Any) -> Any:
     kind = _without_new_type(kind)
-    if kind is bytes and isinstance(value, str) and value.startswith("0x"):
-        return bytes.fromhex(value[2:])
+    if kind is bytes and isinstance(value, str):
+        return from_hex(value)
     if kind is bool and isinstance(value, bool):
         return value
     if kind is str and isinstance(value, str):

@@ -19,6 +19,7 @@ from derelayl_protocol.encoding import EncodingError, decode, read_mapping
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
+from derelayl_protocol.spelling import from_hex, to_hex
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, LedgerId
 
 from ..failures import Failure
@@ -53,8 +54,8 @@ class Statement:
 def proof_step(chain: Chain, checkpoint: Checkpoint, manifest: bytes | None) -> ProofStep:
     """Describe one checkpoint; `manifest` are its wire bytes, if at hand. Raises ManifestRejected if damaged."""
     return ProofStep(
-        root=_hex(checkpoint.root),
-        parent=_hex(checkpoint.parent),
+        root=to_hex(checkpoint.root),
+        parent=to_hex(checkpoint.parent),
         owner=checkpoint.owner,
         round=checkpoint.round,
         leg=checkpoint.leg,
@@ -130,7 +131,7 @@ def _one_ledger(steps: Sequence[ProofStep]) -> Statement:
 
 def _reaches_genesis(steps: Sequence[ProofStep]) -> Statement:
     last = steps[-1]
-    if last.status == "genesis" and last.parent == _hex(NO_ROOT):
+    if last.status == "genesis" and last.parent == to_hex(NO_ROOT):
         return Statement(True, last.root, "the line ends at the model's genesis")
     return Statement(False, last.root, "the line stops before a genesis; add the following pages of the proof")
 
@@ -143,7 +144,7 @@ def _recorded(model: str, step: ProofStep, fetch_event: FetchEvent) -> Statement
         return _created(model, step, event)
     if not isinstance(event, ev.LegSubmitted):
         return Statement(False, step.root, f"the chain records {type(event).__name__} there, not LegSubmitted")
-    said = (_hex(event.model), _hex(event.child), _hex(event.parent), event.trainer, event.round, event.leg)
+    said = (to_hex(event.model), to_hex(event.child), to_hex(event.parent), event.trainer, event.round, event.leg)
     if said != (model, step.root, step.parent, step.owner, step.round, step.leg):
         return Statement(False, step.root, "the chain's LegSubmitted says something else than the proof")
     return Statement(True, step.root, f"the chain records that {step.owner} made it from {step.parent}")
@@ -152,10 +153,10 @@ def _recorded(model: str, step: ProofStep, fetch_event: FetchEvent) -> Statement
 def _created(model: str, step: ProofStep, event: ev.Event) -> Statement:
     if not isinstance(event, ev.ModelCreated):
         return Statement(False, step.root, f"the chain records {type(event).__name__} there, not ModelCreated")
-    said = (_hex(event.model), _hex(event.genesis), event.creator, _hex(NO_ROOT))
+    said = (to_hex(event.model), to_hex(event.genesis), event.creator, to_hex(NO_ROOT))
     if said != (model, step.root, step.owner, step.parent):
         return Statement(False, step.root, "the chain's ModelCreated says something else than the proof")
-    if _hex(model_id(event.creator, event.genesis, event.rules)) != model:
+    if to_hex(model_id(event.creator, event.genesis, event.rules)) != model:
         return Statement(False, step.root, "the model's id is not the hash of its creator, genesis and rules")
     return Statement(True, step.root, f"the chain records that {step.owner} began the model with it")
 
@@ -165,7 +166,7 @@ def _settled(model: str, step: ProofStep, place: LedgerReference, fetch_event: F
     if not isinstance(event, ev.LegSettled):
         return Statement(False, step.root, "the chain has no LegSettled event at the place the proof names")
     gain = None if event.score == UNAVAILABLE else int(event.score)
-    said = (_hex(event.model), _hex(event.child), event.round, event.leg, event.selected, gain)
+    said = (to_hex(event.model), to_hex(event.child), event.round, event.leg, event.selected, gain)
     if said != (model, step.root, step.round, step.leg, step.status == "selected", step.gain_ppm):
         return Statement(False, step.root, "the chain's LegSettled says something else than the proof")
     return Statement(True, step.root, f"the chain records that it was {step.status} with a gain of {gain} ppm")
@@ -173,9 +174,9 @@ def _settled(model: str, step: ProofStep, place: LedgerReference, fetch_event: F
 
 def _header(model: str, step: ProofStep, membership: HeaderMembership) -> Statement:
     data = membership.header.encode()
-    path = [bytes.fromhex(sibling[2:]) for sibling in membership.path]
+    path = [from_hex(sibling) for sibling in membership.path]
     leaf = merkle.leaf_hash(HEADER_LEAF + data)
-    if not merkle.verify(bytes.fromhex(step.root[2:]), leaf, 0, membership.leaf_count, path):
+    if not merkle.verify(from_hex(step.root), leaf, 0, membership.leaf_count, path):
         return Statement(False, step.root, "the header does not hash to the root")
     try:
         header = read_mapping(decode(data, MAX_MANIFEST_BYTES), "header")
@@ -197,7 +198,7 @@ def _header(model: str, step: ProofStep, membership: HeaderMembership) -> Statem
 def _membership(wire: bytes) -> HeaderMembership:
     proof = header_proof(parse_manifest(wire))
     text = proof.leaf[len(HEADER_LEAF) :].decode()
-    return HeaderMembership(header=text, leaf_count=proof.count, path=tuple(_hex(sibling) for sibling in proof.path))
+    return HeaderMembership(header=text, leaf_count=proof.count, path=tuple(to_hex(sibling) for sibling in proof.path))
 
 
 def _place(chain: Chain, reference: Reference) -> LedgerReference:
@@ -205,15 +206,11 @@ def _place(chain: Chain, reference: Reference) -> LedgerReference:
         chain_id=chain.ledger.chain_id,
         ledger=chain.ledger.address,
         block_number=reference.block_number,
-        block_hash=_hex(reference.block_hash),
-        transaction_hash=_hex(reference.transaction),
+        block_hash=to_hex(reference.block_hash),
+        transaction_hash=to_hex(reference.transaction),
         log_index=reference.log_index,
         event=reference.event,
     )
-
-
-def _hex(value: bytes) -> str:
-    return "0x" + value.hex()
 
 
 __all__ = ["Chain", "ManifestRejected", "ProofMalformed", "Statement", "join_pages", "proof_step", "verify_proof"]

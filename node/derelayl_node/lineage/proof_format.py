@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
 
+from ..fields import Hex32, HexAddress
 from .records import CheckpointStatus
 
 FORMAT: Literal["derelayl-proof/1"] = "derelayl-proof/1"
@@ -15,8 +16,6 @@ FORMAT: Literal["derelayl-proof/1"] = "derelayl-proof/1"
 MAX_STEPS = 100_000
 """Steps of one proof: the longest lineage anyone is willing to check in one go."""
 
-Hex32 = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", description="32 bytes as 0x and 64 lower-case hex digits")]
-HexAddress = Annotated[str, Field(pattern=r"^0x[0-9a-f]{40}$", description="Ledger account, lower case")]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 

@@ -11,6 +11,9 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
+from derelayl_protocol.spelling import from_hex, to_hex
+from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES
+
 SCHEMA_VERSION: Final = 2
 """Raise it with every change of a table or of a projection's meaning: an index of another version is dropped and read
 again from the chain. A projection therefore needs no migrations."""
@@ -29,10 +32,10 @@ class HexBytes(TypeDecorator[bytes]):
     cache_ok = True
 
     def process_bind_param(self, value: bytes | None, dialect: Dialect) -> str | None:
-        return None if value is None else "0x" + value.hex()
+        return None if value is None else to_hex(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> bytes | None:
-        return None if value is None else bytes.fromhex(value[2:])
+        return None if value is None else from_hex(value)
 
 
 class WeiText(TypeDecorator[int]):
@@ -50,12 +53,12 @@ class WeiText(TypeDecorator[int]):
 
 def root(name: str, **options: Any) -> Column[bytes]:
     """Declare a column of 32 bytes."""
-    return Column(name, HexBytes(66), **{"nullable": False} | options)
+    return Column(name, HexBytes(2 + 2 * HASH_BYTES), **{"nullable": False} | options)
 
 
 def account(name: str, **options: Any) -> Column[str]:
     """Declare a column for a ledger account."""
-    return Column(name, String(42), **{"nullable": False} | options)
+    return Column(name, String(2 + 2 * ADDRESS_BYTES), **{"nullable": False} | options)
 
 
 def wei(name: str) -> Column[int]:

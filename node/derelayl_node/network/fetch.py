@@ -17,6 +17,7 @@ from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.fetching import FetchPlan
 from derelayl_protocol.checkpoint.manifest import Manifest, ManifestRejected, parse_manifest, root_of
 from derelayl_protocol.errors import Ignored, PeerFault
+from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Digest, Root
 
 from ..failures import Failure
@@ -154,7 +155,7 @@ class _Fetch:
             f"; and {len(asked) - MAX_NAMED} more" if len(asked) > MAX_NAMED else ""
         )
         tried = f"asked: {named}" if asked else "no peer was connected" if not self._candidates() else "nobody refused"
-        hint = f"; buy access with `derelayl model buy 0x{self._root.hex()}`" if self._refusals else ""
+        hint = f"; buy access with `derelayl model buy {to_hex(self._root)}`" if self._refusals else ""
         return f"checkpoint {self._root.hex()} is not complete, {missing} is missing: {why}; {tried}{hint}"
 
     # --- manifest -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from libp2p.crypto.secp256k1 import Secp256k1PublicKey, create_new_key_pair
 from libp2p.peer.id import ID
 
 from derelayl_protocol.errors import LocalFault, PeerFault
-from derelayl_protocol.types import Address
+from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.types import ADDRESS_BYTES, Address
 
 from ..ports import PeerId
 
@@ -39,7 +40,7 @@ def address_of(peer: PeerId) -> Address:
     key = parse_peer_id(peer).extract_public_key()
     if not isinstance(key, Secp256k1PublicKey):
         raise PeerFault(f"peer id {peer} holds no secp256k1 key")
-    return Address("0x" + keccak(key.impl.format(compressed=False)[1:])[-20:].hex())
+    return Address(to_hex(keccak(key.impl.format(compressed=False)[1:])[-ADDRESS_BYTES:]))
 
 
 def parse_peer_id(peer: PeerId) -> ID:

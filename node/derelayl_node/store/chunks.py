@@ -29,12 +29,9 @@ from blake3 import blake3
 from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
-from derelayl_protocol.types import Digest, Root
+from derelayl_protocol.types import HASH_BYTES, Digest, Root
 
 from ..ports import StoreDamaged, StoreFull
-
-NAME_BYTES = 32
-"""A digest or a root."""
 
 TEMPORARY_SUFFIX = ".partial"
 
@@ -100,17 +97,17 @@ class FileStore:
         if not 1 <= len(wire) <= MAX_MANIFEST_BYTES:
             raise LocalFault(f"a manifest has 1 to {MAX_MANIFEST_BYTES} bytes, not {len(wire)}")
         place, content = self._place(self._manifests, root), blake3(wire).digest() + wire
-        if self._read(place, NAME_BYTES + MAX_MANIFEST_BYTES) != content:
+        if self._read(place, HASH_BYTES + MAX_MANIFEST_BYTES) != content:
             self._write(place, content)
 
     def manifest(self, root: Root) -> bytes | None:
         """The manifest's wire bytes, None if absent. Raises StoreDamaged."""
         place = self._place(self._manifests, root)
-        content = self._read(place, NAME_BYTES + MAX_MANIFEST_BYTES)
+        content = self._read(place, HASH_BYTES + MAX_MANIFEST_BYTES)
         if content is None:
             return None
-        wire = content[NAME_BYTES:]
-        if blake3(wire).digest() != content[:NAME_BYTES]:
+        wire = content[HASH_BYTES:]
+        if blake3(wire).digest() != content[:HASH_BYTES]:
             raise self._set_aside(place, 0)
         return wire
 
@@ -127,8 +124,8 @@ class FileStore:
     # --- files --------------------------------------------------------------------------------------------------------
 
     def _place(self, folder: Path, name: bytes) -> Path:
-        if len(name) != NAME_BYTES:
-            raise LocalFault(f"a name in the store has {NAME_BYTES} bytes, not {len(name)}")
+        if len(name) != HASH_BYTES:
+            raise LocalFault(f"a name in the store has {HASH_BYTES} bytes, not {len(name)}")
         return folder / name.hex()[:2] / name.hex()
 
     def _read(self, place: Path, most: int) -> bytes | None:
@@ -221,7 +218,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _is_name(name: str) -> bool:
-    return len(name) == 2 * NAME_BYTES and all(digit in "0123456789abcdef" for digit in name)
+    return len(name) == 2 * HASH_BYTES and all(digit in "0123456789abcdef" for digit in name)
 
 
 def _size(place: Path) -> int | None:

@@ -13,13 +13,25 @@ from dataclasses import dataclass, field
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.phases import Phase, VoidReason
 from derelayl_protocol.ledger.rules import Rules, model_id
-from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
+from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.types import (
+    ADDRESS_BYTES,
+    NO_ROOT,
+    TOKEN,
+    UNAVAILABLE,
+    WHOLE_MODEL,
+    Address,
+    ModelId,
+    Ppm,
+    Root,
+    Timestamp,
+    Wei,
+)
 
 from ..ports import BlockRef, LogBatch, LogEntry
 
 BLOCK_SECONDS = 12
 FIRST_BLOCK_TIME = 1_700_000_000
-TOKEN = 10**18
 
 RULES = Rules(
     legs_per_tip=2,
@@ -57,7 +69,7 @@ def named(text: str) -> bytes:
 
 def person(text: str) -> Address:
     """Return an address that stands for `text`."""
-    return Address("0x" + named(text)[:20].hex())
+    return Address(to_hex(named(text)[:ADDRESS_BYTES]))
 
 
 @dataclass(slots=True)

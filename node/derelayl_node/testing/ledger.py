@@ -16,6 +16,7 @@ from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import Recover, no_signatures
 from derelayl_protocol.ledger.state import CheckpointRecord, LedgerState, ModelState, RoundView
+from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 from ..ports import BlockRef, Clock, LedgerUnavailable, LogBatch, LogEntry
@@ -187,7 +188,7 @@ class FakeLedger:
         await self._reach()
         found = self._chain.state.models.get(model)
         if found is None:
-            raise RuleViolation(Reason.UNKNOWN_MODEL, f"0x{model.hex()}")
+            raise RuleViolation(Reason.UNKNOWN_MODEL, to_hex(model))
         return found
 
     async def _reach(self) -> None:

@@ -8,11 +8,9 @@ from typing import TypeVar
 from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
-from derelayl_protocol.types import Digest, Root
+from derelayl_protocol.types import HASH_BYTES, Digest, Root
 
 from ..ports import StoreDamaged, StoreFull
-
-NAME_BYTES = 32
 
 _Name = TypeVar("_Name", Digest, Root)
 
@@ -47,8 +45,8 @@ class MemoryStore:
         """Keep a manifest. Raises LocalFault for what cannot be one."""
         if not 1 <= len(wire) <= MAX_MANIFEST_BYTES:
             raise LocalFault(f"a manifest has 1 to {MAX_MANIFEST_BYTES} bytes, not {len(wire)}")
-        if len(root) != NAME_BYTES:
-            raise LocalFault(f"a name in the store has {NAME_BYTES} bytes, not {len(root)}")
+        if len(root) != HASH_BYTES:
+            raise LocalFault(f"a name in the store has {HASH_BYTES} bytes, not {len(root)}")
         with self._lock:
             self._manifests[root] = wire
 
@@ -66,8 +64,8 @@ class MemoryStore:
         self._damaged.add(name)
 
     def _take(self, held: dict[_Name, bytes], name: _Name) -> bytes | None:
-        if len(name) != NAME_BYTES:
-            raise LocalFault(f"a name in the store has {NAME_BYTES} bytes, not {len(name)}")
+        if len(name) != HASH_BYTES:
+            raise LocalFault(f"a name in the store has {HASH_BYTES} bytes, not {len(name)}")
         with self._lock:
             if name in self._damaged:
                 self._damaged.discard(name)

@@ -14,8 +14,9 @@ from fastapi import FastAPI
 from derelayl_node.api.lineage import FINAL_BLOCKS
 from derelayl_node.api.status import NodeStatus, Work
 from derelayl_node.lineage.proof import verify_proof
-from derelayl_node.testing.history import BLOCK_SECONDS, FIRST_BLOCK_TIME, RULES, TOKEN, person
+from derelayl_node.testing.history import BLOCK_SECONDS, FIRST_BLOCK_TIME, RULES, person
 from derelayl_protocol.checkpoint.manifest import parse_manifest, root_of
+from derelayl_protocol.types import TOKEN
 
 from .conftest import CHAIN, LEGS, World, name
 

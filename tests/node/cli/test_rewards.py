@@ -14,6 +14,7 @@ import trio
 from typer.testing import CliRunner, Result
 
 from derelayl_node.api.app import create_app
+from derelayl_node.api.client import NodeSilent
 from derelayl_node.api.status import NodeStatus
 from derelayl_node.cli import rewards
 from derelayl_node.evm.client import EvmLedger, open_ledger
@@ -103,15 +104,8 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
     chain = Chain("test", LedgerId(CHAIN_ID, person("ledger")))
     web = create_app(index, chain=chain, manifests=lambda root: None, status=lambda: NodeStatus(True, 0.0))
 
-    async def ask(request: httpx.Request) -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(web)) as client:
-            return await client.get(request.url)
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        found = trio.run(ask, request)
-        return httpx.Response(found.status_code, json=found.json())
-
-    monkeypatch.setattr(rewards.httpx, "Client", partial(httpx.Client, transport=httpx.MockTransport(answer)))
+    connected = partial(httpx.AsyncClient, transport=httpx.ASGITransport(web))
+    monkeypatch.setattr("derelayl_node.api.client.httpx.AsyncClient", connected)
     monkeypatch.setattr(rewards, "LINES_AT_ONCE", 3)
     yield relay
     index.close()
@@ -129,7 +123,7 @@ def told(*arguments: str | Path) -> str:
 
 def refused(*arguments: str | Path) -> str:
     result = run(*arguments)
-    assert isinstance(result.exception, LocalFault)
+    assert isinstance(result.exception, LocalFault | NodeSilent)
     return str(result.exception)
 
 
@@ -146,7 +140,7 @@ def test_an_account_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_a_node_that_does_not_answer_is_named() -> None:
     text = refused("explain", "--api", "http://127.0.0.1:1", "--account", ALICE.address)
-    assert text.startswith("http://127.0.0.1:1 gave no statement")
+    assert text.startswith("http://127.0.0.1:1/v1/accounts/")
 
 
 # --- from the chain ---------------------------------------------------------------------------------------------------

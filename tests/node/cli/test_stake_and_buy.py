@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from derelayl_node.cli import model, stake
-from derelayl_node.cli.stake import StakeRefused, wei_of
+from derelayl_node.cli.stake import StakeRefused
 from derelayl_node.evm.client import open_ledger
 from derelayl_node.keys import create_key_file
 from derelayl_protocol.errors import LocalFault
@@ -68,17 +68,8 @@ def refused(app: typer.Typer, *arguments: str) -> str:
     return str(result.exception)
 
 
-@pytest.mark.parametrize("tokens", ["", "many", "0", "-1", "nan", "inf", "1e-19", "1e12"])
-def test_what_is_no_amount_of_tokens_is_refused(tokens: str) -> None:
-    with pytest.raises(LocalFault, match="not an amount of tokens"):
-        wei_of(tokens)
-
-
-def test_tokens_are_read_to_the_wei() -> None:
-    assert wei_of("50000.000000000000000001") == 50_000 * 10**18 + 1
-
-
 def test_a_stake_s_way_in_and_out_is_told_and_each_refusal_names_the_remedy(world: World, bob: list[str]) -> None:
+    assert "is not an amount of tokens" in refused(stake.app, "add", "many", *bob)
     assert "nothing is unbonding: unstake first" in refused(stake.app, "release", *bob)
     assert "is no validator" in refused(stake.app, "unstake", *bob)
     assert "add more" in refused(stake.app, "add", "1", *bob)

@@ -21,10 +21,10 @@ from derelayl_node.evm.deploy import NetworkAddresses, deploy
 from derelayl_node.evm.provider import Rpc, open_chain
 from derelayl_node.keys import NodeKey
 from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.types import Ppm, Wei
+from derelayl_protocol.types import TOKEN, Ppm, Wei
 
 CHAIN_ID = 31337
-COIN = 10**18
+COIN = TOKEN  # the chain's own coin has as many wei
 ALICE, BOB, CAROL = (NodeKey(bytes([number]) * 32) for number in (1, 2, 3))
 BALANCES = {key.address: 1_000 * COIN for key in (ALICE, BOB)}
 SINK = "0x" + "ee" * 20
