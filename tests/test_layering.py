@@ -63,6 +63,14 @@ def test_the_node_imports_the_simulations_in_one_line():
     assert len(found) <= 1
 
 
+def test_nothing_needs_the_demo_or_the_devnet_but_their_own_commands():
+    own = ("node/derelayl_node/demo/", "node/derelayl_node/devnet/", "node/derelayl_node/cli/demo.py")
+    found = offenders("node/derelayl_node", lambda name: within(name, "derelayl_node.demo", "derelayl_node.devnet"))
+    others = {path for path, _ in found if not path.startswith((*own, "node/derelayl_node/cli/devnet.py"))}
+    assert others <= {"node/derelayl_node/cli/model.py"}  # the rules of a devnet, until they are a preset
+    assert offenders("node/derelayl_node/devnet", lambda name: within(name, "derelayl_node.demo")) == []
+
+
 def test_training_knows_no_network_and_no_chain():
     forbidden = ["derelayl_node", "derelayl_simulations", "trio", "anyio", "web3", "libp2p", "fastapi", "starlette"]
     assert offenders("node/derelayl_training", lambda name: within(name, *forbidden)) == []

@@ -17,6 +17,7 @@ from derelayl_protocol.checkpoint.manifest import CURVE_ORDER, SIGNATURE_BYTES
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Address
+from derelayl_training.files import flush, write_private
 
 from .recursion import restrain_recursion
 
@@ -112,12 +113,12 @@ def create_key_file(
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_private(temporary, content.encode())
+        write_private(temporary, content)
         try:
             os.link(temporary, path)
         finally:
             temporary.unlink()
-        _sync_folder(path.parent)
+        flush(path.parent)
     except FileExistsError as error:
         raise KeyFault(f"{path} exists already: use it, or choose another file for the new key.") from error
     except OSError as error:
@@ -166,22 +167,6 @@ def _check_mode(path: Path, mode: int) -> None:
 
 def _unreadable(path: Path) -> KeyFault:
     return KeyFault(f"{path} is no encrypted key file: restore it from a copy or create a new one.")
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _address(public: PublicKey) -> Address:

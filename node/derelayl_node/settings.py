@@ -23,6 +23,7 @@ from derelayl_protocol.spelling import from_hex
 from derelayl_protocol.types import TOKEN, Address, LedgerId, ModelId
 from derelayl_training.compute import Compute, Precision
 from derelayl_training.dials import METHODS
+from derelayl_training.files import write_text
 from derelayl_training.recipe import DEFAULT, Recipe, make_recipe, parse_pairs
 from derelayl_training.registry import LOADERS
 
@@ -93,9 +94,7 @@ class Network(BaseModel):
     def write(self, path: Path) -> None:
         """Write the file atomically."""
         lines = [f"{key} = {_toml(value)}" for key, value in self.model_dump(exclude_none=True).items()]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, "\n".join(lines) + "\n")
 
 
 def _toml(value: object) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from derelayl_protocol.errors import LocalFault
 
+from .files import replacing
 from .inputs import to_inputs
 from .leg import Leg
 
@@ -70,9 +71,8 @@ class Rehearsal:
                 y.append(data.train_y[index])
             elif place < size:
                 x[place], y[place] = data.train_x[index], data.train_y[index]
-        part = self._path.with_suffix(".part")
         try:
-            save_file({"x": np.stack(x[:size]), "y": np.stack(y[:size]), SEEN: np.array(seen)}, part)
-            part.replace(self._path)
+            with replacing(self._path) as part:
+                save_file({"x": np.stack(x[:size]), "y": np.stack(y[:size]), SEEN: np.array(seen)}, part)
         except (OSError, SafetensorError) as error:
             raise LocalFault(f"{self._path} cannot be written: {error}") from error

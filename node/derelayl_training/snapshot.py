@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from derelayl_protocol.errors import LocalFault
 
 from .architectures import SegmentedModel
+from .files import replacing
 from .jobs import LegJob
 from .methods.port import Method
-from .weights import PART_SUFFIX
 
 SUFFIX = ".snapshot"
 """Appended to the child's name."""
@@ -69,17 +69,12 @@ class Snapshots:
         tensors = {f"{MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"{METHOD}{name}": tensor for name, tensor in method.state().items()}
         tensors["steps"] = torch.tensor(steps)
-        part = self._path.with_name(self._path.name + PART_SUFFIX)
+        here = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+        }
         try:
-            save_file(
-                {
-                    name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-                    for name, tensor in tensors.items()
-                },
-                part,
-                {"leg": self._leg},
-            )
-            part.replace(self._path)
+            with replacing(self._path) as part:
+                save_file(here, part, {"leg": self._leg})
         except (OSError, SafetensorError) as error:
             log.warning("no snapshot after step %d: %s", steps, error)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,12 +14,10 @@ from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.limits import MIB
 
 from .architectures import SegmentedModel
+from .files import replacing
 
 MAX_HEADER_BYTES = 8 * MIB
 """What a weights file may hold beside its tensors: the table of MAX_TENSORS names."""
-
-PART_SUFFIX = ".part"
-"""Appended to a file's name while it is being written; fixed, so that a killed worker leaves at most one such file."""
 
 _DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
 
@@ -50,15 +46,10 @@ def load_weights(model: SegmentedModel, path: Path) -> None:
 
 def save_weights(model: SegmentedModel, path: Path) -> None:
     """Write the network's state so that `path` holds all of it or is untouched. Raises LocalFault: the disk refused."""
-    part = path.with_name(path.name + PART_SUFFIX)
     try:
-        save_file({name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}, part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with replacing(path) as part:
+            save_file({name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}, part)
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):  # the first error is the one to report; the next write overwrites the rest
-            part.unlink()
         raise LocalFault(f"{path} cannot be written: {error}") from error
 
 

@@ -69,5 +69,5 @@ def test_an_interrupted_leg_gives_the_bytes_of_one_that_was_not(
 
 def test_a_disk_that_refuses_a_snapshot_does_not_end_the_leg(tmp_path: Path, parent: Path, split: Split) -> None:
     job = tiny_leg(parent, tmp_path / "child")
-    (tmp_path / f"child{snapshot.SUFFIX}.part").mkdir()
+    (tmp_path / f"child{snapshot.SUFFIX}.partial").mkdir()
     assert run_leg(job, split, silent, Resources(pause=Pause())).steps == 20

@@ -176,7 +176,7 @@ def test_the_label_shift_is_the_logarithm_of_the_shares() -> None:
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, parent: Path) -> None:
     old = parent.read_bytes()
-    (tmp_path / "parent.safetensors.part").mkdir()
+    (tmp_path / "parent.safetensors.partial").mkdir()
     with pytest.raises(LocalFault, match="cannot be written"):
         save_weights(build(ARCHITECTURE, seed=9), parent)
     assert parent.read_bytes() == old

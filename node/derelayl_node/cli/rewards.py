@@ -29,8 +29,7 @@ from ..lineage.records import StatementLine
 from ..ports import LedgerUnavailable
 from ..settings import DEFAULT_HOME, Network, keystore_password
 from .console import out, show, show_json
-from .keys import DEFAULT_HOME, HomeOption, JsonOption, PasswordFileOption
-from .lineage import ModelOption
+from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
 from .reading import ModelOption, model_of, reading
 

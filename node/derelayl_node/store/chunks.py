@@ -30,10 +30,9 @@ from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import HASH_BYTES, Digest, Root
+from derelayl_training.files import TEMPORARY_SUFFIX, replacing
 
 from ..ports import StoreDamaged, StoreFull
-
-TEMPORARY_SUFFIX = ".partial"
 
 STALE_SECONDS = 3600.0
 """A temporary file this old belongs to a process that was killed; a younger one may be another process at work."""
@@ -141,20 +140,10 @@ class FileStore:
 
     def _write(self, place: Path, content: bytes) -> None:
         """Put `content` at `place`, which then has all of it or is as it was. Raises StoreFull, LocalFault."""
-        temporary = place.with_name(f"{place.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
         try:
             place.parent.mkdir(exist_ok=True)
-            try:
-                with temporary.open("xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, place)
-            except BaseException:
-                with suppress(OSError):  # the first error is the one to tell
-                    temporary.unlink(missing_ok=True)
-                raise
-            _flush_folder(place.parent)
+            with replacing(place, shared=True) as part:
+                part.write_bytes(content)
         except OSError as error:
             if error.errno in DISK_IS_FULL:
                 raise StoreFull(
@@ -228,12 +217,3 @@ def _size(place: Path) -> int | None:
     except OSError:
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +19,7 @@ from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import DTYPE_BYTES, Chunk, Manifest, TensorSpec, chunks_of
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_SEGMENTS, MAX_TENSOR_DIMENSIONS, MAX_TENSORS, MAX_TEXT, MIB
+from derelayl_training.files import replacing
 from derelayl_training.jobs import WeightsFile
 
 from ..ports import CheckpointStore, StoreDamaged, StoreFull
@@ -83,20 +82,11 @@ def assemble_weights(manifest: Manifest, store: CheckpointStore, out: Path) -> N
 
     Raises StoreDamaged when a chunk is absent or altered, StoreFull, LocalFault when `out` cannot be written.
     """
-    temporary = out.with_name(f"{out.name}.{secrets.token_hex(4)}.partial")
     try:
-        try:
-            with temporary.open("xb") as target:
-                target.write(_write_header(manifest.header.tensors))
-                for _, _, chunk in chunks_of(manifest):
-                    target.write(_chunk(store, chunk))
-                target.flush()
-                os.fsync(target.fileno())
-            os.replace(temporary, out)
-        except BaseException:
-            with suppress(OSError):  # the first error is the one to tell
-                temporary.unlink(missing_ok=True)
-            raise
+        with replacing(out, shared=True) as part, part.open("xb") as target:
+            target.write(_write_header(manifest.header.tensors))
+            for _, _, chunk in chunks_of(manifest):
+                target.write(_chunk(store, chunk))
     except OSError as error:
         if error.errno in DISK_IS_FULL:
             raise StoreFull(f"no room for the weights file {out}: {error.strerror}; free some space") from error

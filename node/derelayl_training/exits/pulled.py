@@ -8,7 +8,6 @@ Needs no torch, no ledger and no network: whoever has the files can use the mode
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
@@ -20,6 +19,7 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_SEGMENTS, MAX_TEXT, MIB
 from derelayl_protocol.types import Root
 
+from ..files import replacing, write_text
 from ..jobs import Architecture
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -141,11 +141,10 @@ def pull_target(path: Path) -> Path:
 
 def keep_pulled(assembled: Path, weights: Path, root: Root, header: Header) -> None:
     """Move assembled weights to where the user wants them, and describe them there. Raises LocalFault: the disk."""
-    part = weights.with_name(weights.name + ".part")
     try:
         weights.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(assembled, part)  # a copy where the cache is on another disk
-        os.replace(part, weights)
+        with replacing(weights) as part:
+            shutil.move(assembled, part)  # a copy where the cache is on another disk
     except OSError as error:
         raise LocalFault(f"{weights} cannot be written: {error.strerror}") from error
     write_document(description_file(weights), Description.of(root, header))
@@ -175,10 +174,8 @@ def read_calibration(weights: Path) -> Calibration | None:
 
 def write_document(path: Path, document: Document) -> None:
     """Write a description or a calibration atomically. Raises LocalFault: the disk refused."""
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(json.dumps(document.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        write_text(path, json.dumps(document.model_dump(mode="json"), indent=1) + "\n")
     except OSError as error:
         raise LocalFault(f"{path} cannot be written: {error.strerror}") from error
 
