@@ -16,6 +16,7 @@ import trio
 from derelayl_protocol.checkpoint.manifest import parse_manifest
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Address, Digest, ModelId, Root
 
 from .ports import CheckpointStore, Clock, Ledger, Registry, StoreDamaged
@@ -61,7 +62,7 @@ class Holdings:
                 return
             manifest = parse_manifest(wire)
         except (StoreDamaged, PeerFault) as error:
-            log.warning("the chunks of 0x%s are not served: %s", root.hex()[:8], error)
+            log.warning("the chunks of %s are not served: %s", short(root), error)
             return
         self._known.add(root)
         for chunk in manifest.chunks:

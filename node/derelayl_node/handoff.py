@@ -27,6 +27,7 @@ from derelayl_protocol.checkpoint.manifest import (
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.state import LegEntry
+from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, LedgerId, ModelId, Root
 from derelayl_training.jobs import Architecture, Record, WeightsFile
 
@@ -216,7 +217,7 @@ class Handoff:
             return None
         manifest = await trio.to_thread.run_sync(parse_manifest, wire)
         if root_of(manifest) != root:
-            raise PeerFault(f"the manifest has another root than 0x{root.hex()}")
+            raise PeerFault(f"the manifest has another root than {to_hex(root)}")
         return compact_signature(manifest.signature)
 
     def _header(
@@ -277,7 +278,7 @@ class Handoff:
     async def _assemble(self, root: Root, path: Path) -> None:
         wire = await trio.to_thread.run_sync(self._store.manifest, root)
         if wire is None:
-            raise StoreDamaged(f"checkpoint 0x{root.hex()} is not in the store any more")
+            raise StoreDamaged(f"checkpoint {to_hex(root)} is not in the store any more")
         await trio.to_thread.run_sync(assemble_weights, parse_manifest(wire), self._store, path)
 
     def _remember(self, root: Root, bytes_fetched: int) -> None:

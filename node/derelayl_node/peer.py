@@ -17,6 +17,8 @@ from fastapi import FastAPI
 from derelayl_protocol.errors import Ignored, LocalFault
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.spelling import from_hex
+from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 from derelayl_training.files import write_json
 
@@ -113,7 +115,7 @@ async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, sa
 
     Raises LocalFault, LedgerUnavailable, CannotListen and the store's errors when the peer cannot start.
     """
-    model = settings.model_id or (ModelId(bytes.fromhex(network.model[2:])) if network.model else None)
+    model = settings.model_id or (ModelId(from_hex(network.model)) if network.model else None)
     if model is None:
         raise LocalFault("the network file names no model: pass --model 0x…")
     if settings.works_with_data and not settings.data:
@@ -335,7 +337,7 @@ class Peer:
         """Log announcements; the seeder fetches what the ledger confirms, so that nobody can make us fetch anything."""
         while True:
             peer, announcement = await self.network.next_announcement()
-            log.info("%s announces 0x%s of round %d", peer, announcement.root.hex()[:8], announcement.round)
+            log.info("%s announces %s of round %d", peer, short(announcement.root), announcement.round)
             self.roles.watcher.hear_announcement(peer, announcement)
 
     async def _hear_entries(self) -> None:

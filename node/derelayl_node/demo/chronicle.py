@@ -21,6 +21,7 @@ from derelayl_protocol.ledger.events import (
     ValidatorPaid,
     ValidatorSlashed,
 )
+from derelayl_protocol.spelling import first_digits
 from derelayl_protocol.statement.words import segment_name
 from derelayl_protocol.types import NO_ROOT, TOKEN, UNAVAILABLE, Address, Ppm, Root, Wei
 
@@ -110,7 +111,8 @@ class Chronicle:
     def _(self, event: LegLeased) -> str:
         leg = LegStory(event.round, event.leg, event.trainer, event.parent, event.segment)
         self.legs[event.round, event.leg] = leg
-        return f"round {event.round}: lease {event.leg} for {self._name(event.trainer)}: continue {_root(event.parent)}"
+        lease = f"lease {event.leg} for {self._name(event.trainer)}"
+        return f"round {event.round}: {lease}: continue {first_digits(event.parent)}"
 
     @_take.register
     def _(self, event: CommitteeSeated) -> str:
@@ -121,7 +123,7 @@ class Chronicle:
     def _(self, event: LegSubmitted) -> str:
         key = (event.round, event.leg)
         self.legs[key] = replace(self.legs[key], child=event.child)
-        return f"round {event.round}: {self._name(event.trainer)} hands on {_root(event.child)}"
+        return f"round {event.round}: {self._name(event.trainer)} hands on {first_digits(event.child)}"
 
     @_take.register
     def _(self, event: LegSettled) -> str:
@@ -167,7 +169,7 @@ class Chronicle:
         self.collected = Wei(self.collected + event.kept)
         kept, passed = event.kept / TOKEN, event.passed / TOKEN
         onward = f", {passed:.2f} climb to the parent" if event.parent != NO_ROOT else ""
-        return f"royalties: {self._name(event.owner)} keeps {kept:.2f} at {_root(event.root)}{onward}"
+        return f"royalties: {self._name(event.owner)} keeps {kept:.2f} at {first_digits(event.root)}{onward}"
 
     def _verdict(self, event: LegSettled) -> str:
         if event.child == NO_ROOT:
@@ -179,7 +181,3 @@ class Chronicle:
 
     def _name(self, account: Address) -> str:
         return self.names.get(account, account[:10])
-
-
-def _root(root: Root) -> str:
-    return root.hex()[:8]

@@ -15,7 +15,7 @@ from derelayl_protocol.checkpoint.ancestry import lineage_digest
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
-from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.spelling import first_digits, to_hex
 from derelayl_protocol.types import UNAVAILABLE, Address, Root
 
 from ..devnet.founding import Founded, devnet_rules, found
@@ -88,7 +88,8 @@ async def _start(world: World, options: DemoOptions, children: list[Child], say:
     url = (await children[0].ready())["url"]
     say(f"the embedded chain answers at {url}")
     founded = await found(world, url, devnet_rules())
-    say(f"ledger {founded.network.ledger} holds the model {founded.network.model}, genesis {founded.genesis.hex()[:8]}")
+    genesis = first_digits(founded.genesis)
+    say(f"ledger {founded.network.ledger} holds the model {founded.network.model}, genesis {genesis}")
     for member in world.members:
         children.append(node_process(world, member, options))
         children[-1].start()

@@ -22,7 +22,8 @@ from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import COMPACT_SIGNATURE_BYTES
-from derelayl_protocol.types import Address
+from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Address
 
 from ..ports import LedgerUnavailable
 
@@ -79,10 +80,7 @@ UNFIT: Mapping[str, Reason] = {
 }
 """The rule that a number breaks which is too large for the contract's type, by the contract's name for it."""
 
-ZERO_ADDRESS = Address("0x" + "00" * 20)
-
-BYTES32 = 32
-"""Length of a root, a commitment or a salt in bytes; eth_abi would pad a shorter one without a word."""
+ZERO_ADDRESS = Address(to_hex(bytes(ADDRESS_BYTES)))
 
 Abi = Sequence[Mapping[str, Any]]
 
@@ -236,7 +234,7 @@ def _members(value: Any) -> list[Any]:
 def _halves(signature: bytes) -> tuple[bytes, bytes]:
     if len(signature) != COMPACT_SIGNATURE_BYTES:
         raise LocalFault(f"a signature has {len(signature)} bytes, the ledger takes {COMPACT_SIGNATURE_BYTES}")
-    return signature[:BYTES32], signature[BYTES32:]
+    return signature[:HASH_BYTES], signature[HASH_BYTES:]
 
 
 def _plain(value: Any) -> Any:
@@ -257,8 +255,8 @@ def _check_fits(part: Mapping[str, Any], value: Any) -> None:
                 _check_fits(component, member)
         return
     for word in value if kind.startswith("bytes32[") else [value] if kind == "bytes32" else []:
-        if len(word) != BYTES32:
-            raise LocalFault(f"{name} has {len(word)} bytes, the ledger takes {BYTES32}")
+        if len(word) != HASH_BYTES:  # eth_abi would pad a shorter one without a word
+            raise LocalFault(f"{name} has {len(word)} bytes, the ledger takes {HASH_BYTES}")
     if not is_encodable(_type(part), value):
         if name not in UNFIT:
             raise LocalFault(f"{name} cannot be sent to the ledger: {value!r:.80}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from derelayl_protocol.types import Address, LedgerId, Wei
+from derelayl_protocol.types import ADDRESS_BYTES, Address, LedgerId, Wei
 
 from ..keys import NodeKey
 from ..ports import LedgerUnavailable
@@ -31,9 +31,6 @@ CANCUN_PROBE = bytes.fromhex("5f5f5d" + "5f5f5f5e" + "00")
 
 LIBRARIES = ("MatchingLib", "SettlementLib")
 """What the ledger is linked to: parts of its code that would not fit into one contract (EIP-170)."""
-
-ADDRESS_BYTES = 20
-"""An address in a contract's code."""
 
 
 class DeployFailed(LedgerUnavailable):

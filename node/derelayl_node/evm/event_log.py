@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from eth_bloom.bloom import BloomFilter
 
+from derelayl_protocol.spelling import from_hex, to_hex
 from derelayl_protocol.types import Address
 
 from ..ports import BlockRef, LogBatch, LogEntry
@@ -70,8 +71,8 @@ def _logs_by_block(rpc: Rpc, ledger: Address, first: int, last: int) -> Mapping[
 def _logs_of(rpc: Rpc, ledger: Address, block: Block, logs: Mapping[bytes, Sequence[RawLog]]) -> Sequence[RawLog]:
     """All logs of one block. Asked for by its hash where the range's answer may have come from another fork."""
     found: Sequence[RawLog] = logs.get(block.ref.hash, ())
-    if not found and bytes.fromhex(ledger[2:]) in BloomFilter(int.from_bytes(block.bloom, "big")):
-        found = rpc.logs({"address": ledger, "blockHash": "0x" + block.ref.hash.hex()})
+    if not found and from_hex(ledger) in BloomFilter(int.from_bytes(block.bloom, "big")):
+        found = rpc.logs({"address": ledger, "blockHash": to_hex(block.ref.hash)})
     return sorted(found, key=lambda log: log.index)
 
 

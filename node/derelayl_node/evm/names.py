@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 
 from derelayl_protocol.ledger import events
+from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import NO_ROOT, Address, ModelId, Root
 
 from .codec import Codec
@@ -41,7 +42,7 @@ class NameIndex:
         """Read the log up to the block `head`. Raises LedgerUnavailable."""
         with self._lock:
             first = max(self._start, self._next - OVERLAP_BLOCKS)
-            topics = ["0x" + self._codec.topic(event).hex() for event in NAMED_IN]
+            topics = [to_hex(self._codec.topic(event)) for event in NAMED_IN]
             while first <= head:
                 last = min(head, first + BLOCKS_PER_QUERY - 1)
                 query = {"address": self._ledger, "fromBlock": hex(first), "toBlock": hex(last), "topics": [topics]}

@@ -13,7 +13,8 @@ from web3.exceptions import Web3Exception
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
 from web3.types import RPCEndpoint
 
-from derelayl_protocol.types import Address, Timestamp
+from derelayl_protocol.spelling import Misspelled, from_hex, to_hex
+from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Address, Timestamp
 
 from ..ports import BlockRef, LedgerUnavailable
 from ..recursion import restrain_recursion
@@ -134,7 +135,7 @@ class Rpc:
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt of a mined transaction, None while there is none."""
-        answer = self._ask("eth_getTransactionReceipt", "0x" + transaction.hex())
+        answer = self._ask("eth_getTransactionReceipt", to_hex(transaction))
         return None if answer is None else self._receipt(answer)
 
     def nonce(self, account: Address) -> int:
@@ -167,7 +168,7 @@ class Rpc:
 
     def send_raw(self, raw: bytes) -> None:
         """Hand over a signed transaction; one that the node knows already counts as handed over. Raises SendRefused."""
-        response = self._response("eth_sendRawTransaction", "0x" + raw.hex())
+        response = self._response("eth_sendRawTransaction", to_hex(raw))
         message = str(_error_of(response).get("message", "")) if "error" in response else ""
         if message and not any(
             text in message.lower() for text in ("already known", "already imported", "known transaction")
@@ -225,17 +226,15 @@ class Rpc:
 
     def _bytes(self, value: Json, length: int | None = None) -> bytes:
         try:
-            if not isinstance(value, str) or not value.startswith("0x"):
-                raise ValueError("no 0x")
-            data = bytes.fromhex(value[2:])
-        except ValueError as error:
+            data = from_hex(value if isinstance(value, str) else "")
+        except Misspelled as error:
             raise self._nonsense("no hex data", value) from error
         if length is not None and len(data) != length:
             raise self._nonsense(f"not {length} bytes", value)
         return data
 
     def _address(self, value: Json) -> Address:
-        return Address("0x" + self._bytes(value, 20).hex())
+        return Address(to_hex(self._bytes(value, ADDRESS_BYTES)))
 
     def _list(self, value: Json) -> Sequence[Json]:
         if not isinstance(value, list):
@@ -250,12 +249,12 @@ class Rpc:
     def _block(self, value: Json) -> Block:
         ref = BlockRef(
             number=self._int(self._field(value, "number")),
-            hash=self._bytes(self._field(value, "hash"), 32),
+            hash=self._bytes(self._field(value, "hash"), HASH_BYTES),
             time=Timestamp(self._int(self._field(value, "timestamp"))),
         )
         return Block(
             ref=ref,
-            parent=self._bytes(self._field(value, "parentHash"), 32),
+            parent=self._bytes(self._field(value, "parentHash"), HASH_BYTES),
             base_fee=self._int(self._field(value, "baseFeePerGas")),
             bloom=self._bytes(self._field(value, "logsBloom"), 256),
         )
@@ -263,11 +262,11 @@ class Rpc:
     def _log(self, value: Json) -> RawLog:
         return RawLog(
             address=self._address(self._field(value, "address")),
-            topics=tuple(self._bytes(topic, 32) for topic in self._list(self._field(value, "topics"))),
+            topics=tuple(self._bytes(topic, HASH_BYTES) for topic in self._list(self._field(value, "topics"))),
             data=self._bytes(self._field(value, "data")),
             block_number=self._int(self._field(value, "blockNumber")),
-            block_hash=self._bytes(self._field(value, "blockHash"), 32),
-            transaction=self._bytes(self._field(value, "transactionHash"), 32),
+            block_hash=self._bytes(self._field(value, "blockHash"), HASH_BYTES),
+            transaction=self._bytes(self._field(value, "transactionHash"), HASH_BYTES),
             index=self._int(self._field(value, "logIndex")),
         )
 
@@ -276,7 +275,7 @@ class Rpc:
         return Receipt(
             succeeded=self._int(self._field(value, "status")) == 1,
             block_number=self._int(self._field(value, "blockNumber")),
-            block_hash=self._bytes(self._field(value, "blockHash"), 32),
+            block_hash=self._bytes(self._field(value, "blockHash"), HASH_BYTES),
             contract=None if contract is None else self._address(contract),
             gas_used=self._int(self._field(value, "gasUsed")),
             logs=tuple(self._log(item) for item in self._list(self._field(value, "logs"))),
@@ -284,7 +283,7 @@ class Rpc:
 
 
 def _request(to: Address | None, data: bytes, sender: Address | None) -> dict[str, Json]:
-    request: dict[str, Json] = {"data": "0x" + data.hex()}
+    request: dict[str, Json] = {"data": to_hex(data)}
     if to is not None:
         request["to"] = to
     if sender is not None:

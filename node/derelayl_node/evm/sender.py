@@ -11,6 +11,7 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
+from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Address
 
 from ..keys import NodeKey
@@ -177,7 +178,7 @@ def _fields_of(raw: bytes) -> dict[str, object]:
     """What a signed transaction does, without its fees and its signature."""
     decoded = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
     fields = {name: decoded[name] for name in ("to", "data", "value", "gas", "nonce")}
-    return {**fields, "to": "0x" + bytes(fields["to"]).hex() if fields["to"] else None}
+    return {**fields, "to": to_hex(bytes(fields["to"])) if fields["to"] else None}
 
 
 def _bumped(fee: int) -> int:

@@ -11,10 +11,8 @@ from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import ADDRESS_BYTES, Address
 
+from ..keys import SECRET_BYTES
 from ..ports import PeerId
-
-SECRET_BYTES = 32
-"""A secp256k1 secret."""
 
 
 def key_pair_of(secret: bytes) -> KeyPair:

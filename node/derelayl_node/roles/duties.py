@@ -13,6 +13,7 @@ from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.state import LegEntry, RoundView, SeatEntry
+from derelayl_protocol.spelling import from_hex
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Root
 
 KEEPER_SPREAD_SECONDS = 3.0
@@ -36,7 +37,7 @@ def overdue(model: ModelId, view: RoundView, now: float) -> Command | None:
 
 def patience(view: RoundView, account: Address) -> float:
     """Seconds this account waits before it does what anyone may do; spread over the accounts."""
-    ticket = hashlib.sha256(view.seed + bytes([view.phase]) + bytes.fromhex(account[2:])).digest()
+    ticket = hashlib.sha256(view.seed + bytes([view.phase]) + from_hex(account)).digest()
     return KEEPER_SPREAD_SECONDS * int.from_bytes(ticket[:8], "big") / 2**64
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import CollectRoyalty
 from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Root
 
 from .kit import Kit
@@ -47,4 +48,4 @@ class OwnerRole:
             try:
                 await self._kit.ledger.send(CollectRoyalty(self._kit.model, root, COLLECT_STEPS))
             except RuleViolation as refusal:
-                log.warning("royalties of 0x%s not collected: %s", root.hex()[:8], refusal)
+                log.warning("royalties of %s not collected: %s", short(root), refusal)

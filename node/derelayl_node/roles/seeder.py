@@ -6,6 +6,7 @@ import logging
 
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.statement.words import short
 
 from ..handoff import FetchFailed
 from .kit import Kit
@@ -28,7 +29,7 @@ class SeederRole:
             try:
                 await self._kit.handoff.take(tip.root, SEED_DEADLINE_SECONDS)
             except FetchFailed as error:
-                log.info("tip 0x%s: %s", tip.root.hex()[:8], error)
+                log.info("tip %s: %s", short(tip.root), error)
         for number, leg in enumerate(view.legs):
             if not leg.submitted:
                 continue

@@ -14,6 +14,8 @@ from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import OfferTip, PlaceBid, SubmitLeg
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import LegEntry, RoundView
+from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Root, Wei
 from derelayl_training.jobs import Architecture, LegJob, LegResult, Record
 from derelayl_training.recipe import DEFAULT, Recipe
@@ -117,7 +119,7 @@ class TrainerRole:
     async def _run(self, view: RoundView, number: int, leg: LegEntry) -> None:
         child = self._kit.journal.child(self._kit.model, view.number, leg.parent)
         if child is not None:
-            log.info("round %d leg %d: going on with the child 0x%s", view.number, number, child.root.hex()[:8])
+            log.info("round %d leg %d: going on with the child %s", view.number, number, short(child.root))
         else:
             child = await self._make_child(view, number, leg)
         if child is None:
@@ -128,7 +130,7 @@ class TrainerRole:
         except RuleViolation as refusal:
             log.warning("round %d leg %d: not submitted: %s", view.number, number, refusal)
             return
-        log.info("round %d leg %d: submitted 0x%s", view.number, number, child.root.hex())
+        log.info("round %d leg %d: submitted %s", view.number, number, to_hex(child.root))
 
     async def _publish(self, view: RoundView) -> None:
         """Give the child to the peers from COMMIT on: until then another trainer could hand it in a little improved."""
@@ -191,7 +193,7 @@ class TrainerRole:
                     self._kit.model, view.number, leg, parent.manifest, root, record
                 )
                 self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
-                log.info("round %d: composed of 0x%s and 0x%s", view.number, leg.parent.hex()[:8], root.hex()[:8])
+                log.info("round %d: composed of %s and %s", view.number, short(leg.parent), short(root))
                 return child
         return None
 

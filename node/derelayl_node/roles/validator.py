@@ -12,6 +12,7 @@ from derelayl_protocol.ledger.commands import CommitScores, RevealScores, Stake
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.scoring import commitment, score_ppm
 from derelayl_protocol.ledger.state import LegEntry, RoundView
+from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import UNAVAILABLE, Ppm, Root, Wei
 from derelayl_training.jobs import Architecture, HeldOutLoss
 
@@ -116,7 +117,7 @@ class ValidatorRole:
         architecture = Architecture(header.architecture, header.parameters)
         ours, *theirs = await self._kit.trainer.losses(architecture, files)
         if ours is None:
-            log.warning("round %d: parent 0x%s does not load here", view.number, parent_root.hex()[:8])
+            log.warning("round %d: parent %s does not load here", view.number, short(parent_root))
             return {}
         return {number: _score(ours, child) for number, child in zip(numbers, theirs, strict=True)}
 

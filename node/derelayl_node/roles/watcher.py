@@ -12,6 +12,7 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import HandOverMessage
 from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.limits import MAX_COMMITTEE
+from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Address, ModelId, Root
 
 from ..ports import PeerId, PeerUnreachable
@@ -75,7 +76,7 @@ class WatcherRole:
             except PeerUnreachable:
                 continue  # the next look asks again
             except PeerFault as error:
-                log.info("%s announced 0x%s and shows something else: %s", peer, root.hex()[:8], error)
+                log.info("%s announced %s and shows something else: %s", peer, short(root), error)
                 signature = None
             message = HandOverMessage(self._kit.model, round_number, leg.parent, root)
             if signature is None or self._kit.recover(message, signature) != leg.trainer:
