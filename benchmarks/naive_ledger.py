@@ -20,6 +20,7 @@ from derelayl_node.evm.deploy import creation_code
 from derelayl_node.evm.typed_data import domain_separator
 from derelayl_node.keys import sign_digest
 from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.spelling import from_hex, to_hex
 from derelayl_protocol.types import Address, LedgerId
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
@@ -36,7 +37,7 @@ def compiled() -> tuple[bytes, int]:
         raise SystemExit("the rival is compiled by forge: run `make contracts-setup` (needs Node, Linux on x86-64)")
     subprocess.run([str(FORGE), "build", "--quiet", SOURCE], cwd=CONTRACTS, check=True)
     built: dict[str, Any] = json.loads((CONTRACTS / "out" / "NaiveLedger.sol" / "NaiveLedger.json").read_text())
-    code, runtime = (bytes.fromhex(built[part]["object"][2:]) for part in ("bytecode", "deployedBytecode"))
+    code, runtime = (from_hex(built[part]["object"]) for part in ("bytecode", "deployedBytecode"))
     return code, len(runtime)
 
 
@@ -103,7 +104,7 @@ class NaiveGame:
         nonce = int.from_bytes(self.evm.call(self.ledger, _data("nonces(address)", seat)))
         words = ["bytes32", "address", "uint256", "bytes32", "uint256"]
         message = keccak(encode(words, [COMMIT_TYPE, seat, self.number, seal, nonce]))
-        domain = domain_separator(LedgerId(CHAIN_ID, Address("0x" + self.ledger.hex())))
+        domain = domain_separator(LedgerId(CHAIN_ID, Address(to_hex(self.ledger))))
         signature = sign_digest(KEYS[seat], keccak(b"\x19\x01" + domain + message))
         return signature[:64] + bytes([27 + signature[64]])
 
@@ -129,4 +130,4 @@ def _data(signature: str, *arguments: Any) -> bytes:
 
 def _created(sender: Address) -> bytes:
     """The address of a sender's first contract."""
-    return keccak(b"\xd6\x94" + bytes.fromhex(sender[2:]) + b"\x80")[12:]
+    return keccak(b"\xd6\x94" + from_hex(sender) + b"\x80")[12:]

@@ -195,7 +195,7 @@ class Handoff:
         """
         wire = await trio.to_thread.run_sync(self._store.manifest, second)
         if wire is None:
-            raise LocalFault(f"checkpoint 0x{second.hex()} was not taken")
+            raise LocalFault(f"checkpoint {to_hex(second)} was not taken")
         header = self._header(model, round_number, leg, (leg.parent, second), parent, record)
         chunks = compose(parent, parse_manifest(wire))
         return sign_checkpoint(self._key, self._ledger, Manifest(header(tensors=parent.header.tensors), chunks))
