@@ -58,10 +58,10 @@ def judged(*scores: int, rules: Rules = RULES, children: tuple[str, ...] = ()) -
 def test_below_the_cut_off_says_the_score_the_cut_off_and_what_was_lost() -> None:
     relay = judged(1_204, 2_310)
     assert relay.told(TRAINERS[0], Kind.BID_FORFEITED) == [
-        f"{leg(0)} was not selected: score 1,204 ppm, cut-off 2,310 ppm; your bid of 200 wei was forfeited"
+        f"{leg(0)} was not selected (outranked): score 1,204 ppm, cut-off 2,310 ppm; your bid of 200 wei was forfeited"
     ]
     assert relay.told(OWNER, Kind.OFFER_FORFEITED) == [
-        f"{leg(0)} was not selected: score 1,204 ppm, cut-off 2,310 ppm; "
+        f"{leg(0)} was not selected (outranked): score 1,204 ppm, cut-off 2,310 ppm; "
         f"it continues your checkpoint {TIP}, so your deposit of 5 wei was forfeited"
     ]
 
@@ -73,18 +73,21 @@ def test_of_equal_scores_the_rule_that_decides_is_named() -> None:
 
 def test_under_the_margin_names_the_margin() -> None:
     (text,) = judged(3_000, 204).told(TRAINERS[1], Kind.BID_FORFEITED)
-    assert text.startswith(f"{leg(1)} was not selected: score 204 ppm, margin 1,000 ppm; your bid")
+    assert text.startswith(f"{leg(1)} was not selected (insufficient): score 204 ppm, margin 1,000 ppm; your bid")
 
 
 def test_unavailable_to_the_committee() -> None:
     (text,) = judged(3_000, UNAVAILABLE).told(TRAINERS[1], Kind.BID_FORFEITED)
-    assert "the committee could not fetch it, or it did not fit its lease or gave no finite loss" in text
+    assert (
+        "not selected (unavailable): the committee could not fetch it, or it did not fit its lease or gave no finite loss"
+        in text
+    )
 
 
 def test_a_child_that_another_leg_of_the_round_brought_too() -> None:
     relay = judged(3_000, 2_000, rules=OPEN, children=("same", "same"))
     (text,) = relay.told(TRAINERS[1], Kind.BID_FORFEITED)
-    assert "score 2,000 ppm, but leg 0 brought the same child and ranks higher" in text
+    assert "was not selected (duplicate): score 2,000 ppm, but leg 0 brought the same child and ranks higher" in text
 
 
 def test_a_child_that_became_a_checkpoint_while_the_leg_was_judged() -> None:
@@ -97,7 +100,9 @@ def test_a_child_that_became_a_checkpoint_while_the_leg_was_judged() -> None:
     story.note(ev.LegSubmitted(*about, 0, TRAINERS[0], GENESIS, child))
     assert story.legs[0].score == UNAVAILABLE
     story.note(ev.LegSettled(*about, 0, child, 5_000, False, zero, zero, zero, Wei(9)))  # type: ignore[arg-type]
-    assert of_leg(story, 0).endswith("was not selected: score 5,000 ppm, but its child was a checkpoint already")
+    assert of_leg(story, 0).endswith(
+        "was not selected (duplicate): score 5,000 ppm, but its child was a checkpoint already"
+    )
 
 
 def test_a_trainer_caught_signing_two_children_is_told_what_it_lost_and_its_reporter_what_it_earned() -> None:
@@ -112,7 +117,7 @@ def test_a_trainer_caught_signing_two_children_is_told_what_it_lost_and_its_repo
         f"{short(STRANGER)} proved that you had signed {crime}: your bid of 200 wei is lost"
     ]
     assert relay.told(TRAINERS[0], Kind.NOT_SELECTED) == [
-        f"{leg(0)} was not selected: its trainer had signed two children under the lease; "
+        f"{leg(0)} was not selected (equivocated): its trainer had signed two children under the lease; "
         "your bid was lost before, for signing two children"
     ]
     assert relay.told(STRANGER, Kind.REPORTER_REWARD) == [
@@ -139,7 +144,7 @@ def test_nothing_submitted_costs_the_bid_and_frees_the_deposit() -> None:
     relay.train(1)
     relay.judge(*[(3_000, UNAVAILABLE)] * 3)
     relay.settle()
-    late = "nothing was submitted for leg 1 of round 1 in time"
+    late = "leg 1 of round 1 expired: nothing was submitted in time"
     assert relay.told(TRAINERS[1], Kind.BID_FORFEITED) == [f"{late}; your bid of 100 wei was forfeited"]
     assert f"{late}, which is not your doing; your deposit of 5 wei for it returned" in relay.told(OWNER)
 
@@ -205,12 +210,9 @@ def test_a_committee_that_fails_returns_what_was_submitted_and_is_slashed() -> N
     relay.reveal(first, (3_000, UNAVAILABLE))
     relay.advance()
     void = "round 1 was voided: fewer seats revealed than the quorum"
-    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [
-        f"{void}, so {leg(0)} was not judged; your bid of 200 wei returned"
-    ]
-    assert f"{void}, so {leg(0)} was not judged, which is not your doing; your deposit of 5 wei for it returned" in (
-        relay.told(OWNER)
-    )
+    lost = f"{leg(0)} was voided with round 1: fewer seats revealed than the quorum"
+    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [f"{lost}; your bid of 200 wei returned"]
+    assert f"{lost}, which is not your doing; your deposit of 5 wei for it returned" in (relay.told(OWNER))
     assert relay.told(first, Kind.NOT_PAID) == [f"{void}; nobody is paid"]
     (silent,), (absent,) = relay.told(second, Kind.SLASHED), relay.told(third, Kind.SLASHED)
     assert silent.startswith("you did not reveal your scores in round 1: 100 wei of your stake (10 %) were slashed")

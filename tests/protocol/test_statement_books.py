@@ -81,6 +81,15 @@ def test_money_that_is_not_there_is_a_contradiction_that_names_its_place() -> No
         Books([*log, ev.RoyaltyCollected(model, GENESIS, OWNER, Wei(10**9), Wei(0), NO_ROOT)])
 
 
+def test_a_leg_that_its_score_does_not_select_but_its_event_does_is_a_contradiction() -> None:
+    log = settled()
+    place = max(place for place, event in enumerate(log) if isinstance(event, ev.LegSettled))
+    outranked = log[place]
+    assert isinstance(outranked, ev.LegSettled)
+    with pytest.raises(LogContradiction, match="leg 1 of round 1 is settled as selected, but it is outranked"):
+        Books([*log[:place], replace(outranked, selected=True), *log[place + 1 :]])
+
+
 def test_a_carry_that_the_events_do_not_add_up_to_is_a_contradiction() -> None:
     log = settled()
     place = next(place for place, event in enumerate(log) if isinstance(event, ev.RoundSettled))

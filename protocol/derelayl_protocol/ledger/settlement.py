@@ -15,6 +15,7 @@ from ..types import UNAVAILABLE, Address, Ppm, Root, Wei
 from .phases import VoidReason
 from .rules import Rules
 from .scoring import PPM, agreement, medians, most_agreement, revealed_score, seat_order
+from .selection import LegEnding, judged, ranked
 from .state import LegEntry, SeatEntry
 
 __all__ = [
@@ -69,7 +70,7 @@ class Settlement:
 
 def leg_order(legs: Sequence[LegEntry], seats: Sequence[SeatEntry]) -> tuple[int, ...]:
     """Rank the submitted legs: score descending, then leg number ascending."""
-    return _ranked(legs, medians(legs, seats))
+    return ranked(dict(enumerate(legs)), dict(enumerate(medians(legs, seats))))
 
 
 def check_ranking(
@@ -114,7 +115,8 @@ def settle(
     `settled_rounds` counts the rounds settled before this one.
     """
     scores = medians(legs, seats)
-    selected = _select(rules, legs, scores, checkpoints)
+    endings = judged(rules, dict(enumerate(legs)), dict(enumerate(scores)), checkpoints)
+    selected = tuple(number for number, ending in endings.items() if ending is LegEnding.SELECTED)
     slashes = [Wei(0) if seat.scores is not None else _slash(rules, stakes[seat.validator]) for seat in seats]
     emission = _emission(rules, budget, settled_rounds) if selected else Wei(0)
     forfeits = [_forfeit(leg, number in selected) for number, leg in enumerate(legs)]
@@ -160,27 +162,6 @@ def _check_seats(leg: int, ranking: Sequence[int], seats: Sequence[SeatEntry]) -
         if last is not None and not last < (score, seat):
             raise RuleViolation(Reason.WRONG_SEAT_ORDER, f"seat {last[1]} does not rank before {seat} for leg {leg}")
         last = (score, seat)
-
-
-def _ranked(legs: Sequence[LegEntry], scores: Sequence[Ppm]) -> tuple[int, ...]:
-    submitted = [number for number, leg in enumerate(legs) if leg.submitted]
-    return tuple(sorted(submitted, key=lambda number: (-scores[number], number)))
-
-
-def _select(
-    rules: Rules, legs: Sequence[LegEntry], scores: Sequence[Ppm], checkpoints: Container[Root]
-) -> tuple[int, ...]:
-    order = _ranked(legs, scores)
-    most = max(1, len(order) * rules.selection_bps // BPS)
-    chosen: dict[Root, int] = {}
-    for number in order:
-        if scores[number] < rules.margin_ppm or len(chosen) == most:
-            break
-        child = legs[number].child
-        # Two legs may name one child: the better one, or the first of equals, makes it a checkpoint.
-        if child not in checkpoints and child not in chosen and not legs[number].disqualified:
-            chosen[child] = number
-    return tuple(chosen.values())
 
 
 def _emission(rules: Rules, budget: Wei, settled_rounds: int) -> Wei:

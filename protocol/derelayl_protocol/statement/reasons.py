@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..ledger.phases import VoidReason
+from ..ledger.selection import LegEnding
 from ..types import WHOLE_MODEL, Address
-from .story import Story, Verdict
+from .story import Story
 from .words import ppm, short
 
 VOIDED = {
@@ -18,8 +19,7 @@ VOIDED = {
 
 def void_of(story: Story) -> str:
     """What ended a voided round."""
-    why = "" if story.voided is None else f": {VOIDED[story.voided.reason]}"
-    return f"round {story.number} was voided{why}"
+    return f"round {story.number} was voided{_why_void(story)}"
 
 
 def leg_name(story: Story, number: int) -> str:
@@ -34,13 +34,13 @@ def segment(number: int) -> str:
 
 
 def of_leg(story: Story, number: int) -> str:
-    """Why the leg was not selected."""
-    verdict, name = story.verdict(number), leg_name(story, number)
-    if verdict == Verdict.NOT_SUBMITTED:
-        return f"nothing was submitted for {name} in time"
-    if verdict == Verdict.VOIDED:
-        return f"{void_of(story)}, so {name} was not judged"
-    return f"{name} was not selected: {_judgement(story, number, verdict)}"
+    """How a leg that was not selected ended, and why."""
+    ending, name = story.endings()[number], leg_name(story, number)
+    if ending is LegEnding.EXPIRED:
+        return f"{name} {ending}: nothing was submitted in time"
+    if ending is LegEnding.VOIDED:
+        return f"{name} was {ending} with round {story.number}{_why_void(story)}"
+    return f"{name} was not selected ({ending}): {_judgement(story, number, ending)}"
 
 
 def of_seat(story: Story, validator: Address, *, has_stake: bool) -> str:
@@ -65,15 +65,19 @@ def of_seat(story: Story, validator: Address, *, has_stake: bool) -> str:
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
-def _judgement(story: Story, number: int, verdict: Verdict) -> str:
+def _why_void(story: Story) -> str:
+    return "" if story.voided is None else f": {VOIDED[story.voided.reason]}"
+
+
+def _judgement(story: Story, number: int, ending: LegEnding) -> str:
     score = ppm(story.legs[number].score)
-    if verdict == Verdict.EQUIVOCATED:
+    if ending is LegEnding.EQUIVOCATED:
         return "its trainer had signed two children under the lease"
-    if verdict == Verdict.UNAVAILABLE:
+    if ending is LegEnding.UNAVAILABLE:
         return "the committee could not fetch it, or it did not fit its lease or gave no finite loss"
-    if verdict == Verdict.UNDER_MARGIN:
+    if ending is LegEnding.INSUFFICIENT:
         return f"score {score}, margin {ppm(story.rules.margin_ppm)}"
-    if verdict == Verdict.BELOW_CUT_OFF:
+    if ending is LegEnding.OUTRANKED:
         cut_off = story.cut_off()
         tie = ", where of equal scores the lower leg number goes first" if story.legs[number].score == cut_off else ""
         return f"score {score}, cut-off {ppm(cut_off)}{tie}"

@@ -48,7 +48,7 @@ def _seated(event: ev.CommitteeSeated, story: Story, desk: Desk) -> Iterator[Rem
 
 def _leg_settled(event: ev.LegSettled, story: Story, desk: Desk) -> Iterator[Remark]:
     leg = story.legs[event.leg]
-    if leg.equivocated:
+    if leg.disqualified:
         text = f"{reasons.of_leg(story, event.leg)}; your bid was lost before, for signing two children"
         yield Remark(leg.trainer, Kind.NOT_SELECTED, text)
     if event.selected and event.reward == 0:

@@ -10,7 +10,7 @@ from ..limits import BPS
 from ..types import Wei
 from .places import Pocket
 from .reasons import leg_name, of_leg, segment, void_of
-from .story import Story, Verdict
+from .story import Story
 from .transfers import Kind, Transfer
 from .words import count, percent, ppm, short, tokens
 
@@ -95,9 +95,8 @@ def _bid_returned(event: ev.BidDisplaced | ev.BidReturned | ev.LegSettled, story
     if isinstance(event, ev.BidReturned):
         found = void_of(story) if story.voided is not None else f"no tip was left for you in round {story.number}"
         return f"{found}; your bid of {sum_} returned"
-    name, verdict = leg_name(story, event.leg), story.verdict(event.leg)
-    if verdict == Verdict.SELECTED:
-        return f"{name} was selected: score {ppm(event.score)}; your bid of {sum_} returned"
+    if event.selected:
+        return f"{leg_name(story, event.leg)} was selected: score {ppm(event.score)}; your bid of {sum_} returned"
     return f"{of_leg(story, event.leg)}; your bid of {sum_} returned"
 
 
@@ -115,9 +114,8 @@ def _deposit_returned(event: ev.DepositReturned, story: Story, before: ev.Event 
     if not isinstance(before, ev.LegSettled):
         free = void_of(story) if story.voided is not None else f"not all legs that may continue {tip} were leased"
         return f"{free}; {sum_} of your deposit returned"
-    name, verdict = leg_name(story, before.leg), story.verdict(before.leg)
-    if verdict == Verdict.SELECTED:
-        return f"{name}, which continues {tip}, was selected; your deposit of {sum_} returned"
+    if before.selected:
+        return f"{leg_name(story, before.leg)}, which continues {tip}, was selected; your deposit of {sum_} returned"
     return f"{of_leg(story, before.leg)}, which is not your doing; your deposit of {sum_} for it returned"
 
 

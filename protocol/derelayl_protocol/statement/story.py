@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from ..ledger import events as ev
 from ..ledger.rules import Rules
+from ..ledger.selection import LegEnding, judged, unjudged
 from ..limits import BPS
 from ..types import NO_ROOT, UNAVAILABLE, Address, ModelId, Ppm, Root, Wei
 
 NOTHING = Wei(0)
-
-
-class Verdict(StrEnum):
-    """Why a leg was selected or was not."""
-
-    SELECTED = "selected"
-    NOT_SUBMITTED = "nothing was submitted"
-    EQUIVOCATED = "its trainer signed two children"
-    UNAVAILABLE = "the committee could not fetch or check the child"
-    UNDER_MARGIN = "under the margin"
-    BELOW_CUT_OFF = "below the cut-off"
-    KNOWN_CHILD = "the child was a checkpoint already"
-    VOIDED = "the round was voided"
 
 
 @dataclass(slots=True)
@@ -44,12 +31,16 @@ class LegStory:
         return self.child != NO_ROOT
 
     @property
-    def equivocated(self) -> bool:
+    def disqualified(self) -> bool:
         return self.bid == 0
 
     @property
     def score(self) -> Ppm:
         return UNAVAILABLE if self.settled is None else self.settled.score
+
+    @property
+    def selected(self) -> bool:
+        return self.settled is not None and self.settled.selected
 
 
 @dataclass(slots=True)
@@ -84,7 +75,7 @@ class Story:
     @property
     def gained(self) -> int:
         """Sum of the selected scores, which shares are measured by."""
-        return sum(leg.score for leg in self.legs.values() if leg.settled is not None and leg.settled.selected)
+        return sum(leg.score for leg in self.legs.values() if leg.selected)
 
     @property
     def seat_share(self) -> Wei:
@@ -92,45 +83,31 @@ class Story:
         pot = 0 if self.settled is None else self.settled.pot
         return Wei(pot * self.rules.validator_bps // BPS // len(self.seats)) if self.seats else Wei(0)
 
-    def verdict(self, number: int) -> Verdict:
-        """Why the leg was selected or was not, once the round has ended."""
-        leg = self.legs[number]
-        if not leg.submitted:
-            return Verdict.NOT_SUBMITTED
-        if self.voided is not None:
-            return Verdict.EQUIVOCATED if leg.equivocated else Verdict.VOIDED
-        return self._walk()[number]
+    def endings(self) -> dict[int, LegEnding]:
+        """How each leg ended, by number, once the round has."""
+        endings = {number: unjudged(leg) for number, leg in self.legs.items()}
+        if self.voided is None:
+            scores = {number: leg.score for number, leg in self.legs.items()}
+            endings |= judged(self.rules, self.legs, scores, self._known_before())
+        return endings
 
     def cut_off(self) -> Ppm:
         """The score of the last leg that was selected."""
-        selected = [leg.score for leg in self.legs.values() if leg.settled is not None and leg.settled.selected]
-        return min(selected, default=UNAVAILABLE)
+        return min((leg.score for leg in self.legs.values() if leg.selected), default=UNAVAILABLE)
 
     def twin(self, number: int) -> int | None:
         """The selected leg of this round that has the same child, if there is one."""
-        for other, leg in self.legs.items():
-            if leg.settled is not None and leg.settled.selected and leg.child == self.legs[number].child:
-                return other
-        return None
+        same = (other for other, leg in self.legs.items() if leg.selected and leg.child == self.legs[number].child)
+        return next(same, None)
 
-    def _walk(self) -> dict[int, Verdict]:
-        """Go down the ranking as the settlement does: docs/PROTOCOL.md section 4, Settlement."""
-        ranking = sorted((-leg.score, number) for number, leg in self.legs.items() if leg.submitted)
-        most, chosen = max(1, len(ranking) * self.rules.selection_bps // BPS), 0
-        verdicts: dict[int, Verdict] = {}
-        for _, number in ranking:
-            leg = self.legs[number]
-            if leg.settled is not None and leg.settled.selected:
-                verdicts[number], chosen = Verdict.SELECTED, chosen + 1
-            elif leg.equivocated:
-                verdicts[number] = Verdict.EQUIVOCATED
-            elif leg.score == UNAVAILABLE:
-                verdicts[number] = Verdict.UNAVAILABLE
-            elif leg.score < self.rules.margin_ppm:
-                verdicts[number] = Verdict.UNDER_MARGIN
-            else:
-                verdicts[number] = Verdict.BELOW_CUT_OFF if chosen == most else Verdict.KNOWN_CHILD
-        return verdicts
+    def _known_before(self) -> set[Root]:
+        """Children that were checkpoints before this round, as far as the endings depend on it.
+
+        No event of the round says so. But a leg that nothing else rules out and that was not selected can only have
+        brought such a child, and where something else does rule it out, this is never asked.
+        """
+        refused = {leg.child for leg in self.legs.values() if not leg.selected}
+        return refused - {leg.child for leg in self.legs.values() if leg.selected}
 
 
 def round_of(event: ev.Event) -> tuple[ModelId, int] | None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ..ledger import events as ev
 from ..ledger.rules import Rules
+from ..ledger.selection import LegEnding
 from ..types import Address, ModelId, Root, Wei
 from . import places
 from .places import Place
@@ -176,6 +177,10 @@ def _slashed(event: ev.ValidatorSlashed, desk: Desk) -> Iterator[Transfer]:
 
 
 def _round_settled(event: ev.RoundSettled, desk: Desk) -> Iterator[Transfer]:
+    story = desk.story(event.model, event.round)
+    for number, ending in story.endings().items():
+        if story.legs[number].selected and ending is not LegEnding.SELECTED:
+            raise LogContradiction(f"leg {number} of round {event.round} is settled as selected, but it is {ending}")
     yield Transfer(places.budget(event.model), places.carry(event.model), event.emission, Kind.EMISSION, None)
 
 

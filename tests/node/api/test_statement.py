@@ -56,7 +56,7 @@ async def test_a_line_names_its_event_and_its_reason(client: httpx.AsyncClient, 
     lines = (await client.get(f"/v1/models/{model}/rounds/1/statement")).json()["items"]
     (lost,) = [line for line in lines if line["kind"] == "bid forfeited"]
     assert lost["sentence"].endswith(
-        "was not selected: score -4,000 ppm, margin 1,000 ppm; your bid of 1.0 was forfeited"
+        "was not selected (insufficient): score -4,000 ppm, margin 1,000 ppm; your bid of 1.0 was forfeited"
     )
     assert (lost["amount_wei"], lost["model"], lost["round"]) == ("0", model, 1)
     assert lost["event"]["event"] == "LegSettled"

@@ -173,8 +173,11 @@ def test_a_round_tells_everybodys_part_in_it(network: Path) -> None:
     assert text.startswith(f"{void}; 20 wei forfeited and 4 wei slashed go into the next pot")
     for key, moved in ((ALICE, "-20 wei"), (BOB, "0.0"), (CAROL, "0.0")):
         assert f"{key.address}: {moved}" in text
-    assert "nothing was submitted for leg 1 of round 1 in time; your bid of 20 wei was forfeited" in text
-    assert f"{void}, so leg 0x08080808… was not judged; your bid of 30 wei returned" in text
+    assert "leg 1 of round 1 expired: nothing was submitted in time; your bid of 20 wei was forfeited" in text
+    assert (
+        "leg 0x08080808… was voided with round 1: fewer seats committed than the quorum; your bid of 30 wei returned"
+        in text
+    )
 
 
 def test_one_account_in_one_round(network: Path) -> None:
@@ -229,7 +232,7 @@ def test_a_node_gives_the_same_statement_page_by_page(node: Relay) -> None:
     document = json.loads(told("explain", "--api", "http://node", "--account", person("t1"), "--json"))
     assert len(document["lines"]) > 3
     assert document["free_wei"] == str(sum(int(line["amount_wei"]) for line in document["lines"]))
-    assert "was not selected: score -4,000 ppm, margin 1,000 ppm" in told(
+    assert "was not selected (insufficient): score -4,000 ppm, margin 1,000 ppm" in told(
         "explain", "--api", "http://node", "--round", "1"
     )
 
