@@ -78,10 +78,8 @@ def test_under_the_margin_names_the_margin() -> None:
 
 def test_unavailable_to_the_committee() -> None:
     (text,) = judged(3_000, UNAVAILABLE).told(TRAINERS[1], Kind.BID_FORFEITED)
-    assert (
-        "not selected (unavailable): the committee could not fetch it, or it did not fit its lease or gave no finite loss"
-        in text
-    )
+    why = "the committee could not fetch it, or it did not fit its lease or gave no finite loss"
+    assert f"{leg(1)} was not selected (unavailable): {why}" in text
 
 
 def test_a_child_that_another_leg_of_the_round_brought_too() -> None:

@@ -37,12 +37,9 @@ class Accounting:
         self._teller = Teller(self)
         self._stories: dict[ModelId, Story] = {}
 
-    def begin(self, seq: int) -> None:
-        """Name the event that is read now."""
-        self._seq = seq
-
-    def apply(self, event: ev.Event) -> None:
+    def apply(self, seq: int, event: ev.Event) -> None:
         """Book the event, after the projections of rounds and legs have seen it. Raises LedgerUnavailable."""
+        self._seq = seq
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
@@ -67,10 +64,7 @@ class Accounting:
 
     def rules(self, model: ModelId) -> Rules:
         """The rules of a model. Raises LogContradiction."""
-        row = self._rows.get(tables.models, model)
-        if row is None:
-            raise LogContradiction(f"an event of model {to_hex(model)}, which was never created")
-        values: dict[str, Any] = {name: int(value) for name, value in json.loads(row["rules"]).items()}
+        values: dict[str, Any] = {name: int(value) for name, value in json.loads(self._model(model)["rules"]).items()}
         return Rules(**values)
 
     def owner(self, model: ModelId, root: Root) -> Address:
@@ -133,6 +127,9 @@ class Accounting:
             checkpoint = self._checkpoint(place.model, place.root)
             self._rows.put(tables.checkpoints, checkpoint | {"pending": checkpoint["pending"] + amount})
             self._add(checkpoint["owner"], "royalty_pending", amount)
+        elif place.pocket in _OF_MODELS and place.model is not None:
+            column, row = _OF_MODELS[place.pocket], self._model(place.model)
+            self._rows.put(tables.models, row | {column: row[column] + amount})
 
     def _add(self, account: Address, what: str, amount: int) -> None:
         row = self._rows.get(tables.accounts, account) or _account(account)
@@ -141,6 +138,12 @@ class Accounting:
     def _validate(self, model: ModelId, account: Address, what: str, amount: int) -> None:
         row = self._validator(model, account)
         self._rows.put(tables.validators, row | {what: row[what] + amount})
+
+    def _model(self, model: ModelId) -> Row:
+        row = self._rows.get(tables.models, model)
+        if row is None:
+            raise LogContradiction(f"an event of model 0x{model.hex()}, which was never created")
+        return row
 
     def _checkpoint(self, model: ModelId, root: Root) -> Row:
         row = self._rows.get(tables.checkpoints, model, root)
@@ -187,6 +190,9 @@ def _counters(table: Any) -> list[str]:
 
 _STAKES: Final = {Pocket.STAKE: "stake", Pocket.UNBONDING: "unbonding"}
 """Columns of a validator by place."""
+
+_OF_MODELS: Final = {Pocket.BUDGET: "budget", Pocket.CARRY: "carry"}
+"""Columns of a model by place."""
 
 _TOTALS: Final = {
     Kind.DEPOSIT: "deposited",

@@ -32,11 +32,12 @@ class Projector:
 
     def apply(self, seq: int, event: ev.Event) -> None:
         """Update the projections. Raises LedgerUnavailable when the event contradicts the log before it."""
-        self._money.begin(seq)
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, seq, event)
-        self._money.apply(event)
+        self._money.apply(seq, event)
+        if isinstance(event, ev.RoundSettled | ev.RoundVoided):
+            self._end_round(seq, event)
 
     def end_block(self) -> None:
         """Close the block: nothing of it is left to be told."""
@@ -144,8 +145,6 @@ class Projector:
             "settled_event": seq,
         }
         self._rows.put(tables.legs, leg)
-        current = self._need(tables.rounds, event.model, event.round)
-        self._rows.put(tables.rounds, current | {"forfeited": current["forfeited"] + event.forfeited})
         if event.selected:
             self._select(seq, leg, event)
         elif outcome == "rejected":
@@ -169,15 +168,21 @@ class Projector:
             result = {"status": "rejected", "gain": leg["score"], "settled_event": seq}
             self._rows.put(tables.checkpoints, known | result)
 
-    def _round_settled(self, seq: int, event: ev.RoundSettled) -> None:
+    def _end_round(self, seq: int, event: ev.RoundSettled | ev.RoundVoided) -> None:
+        """Close the round's row, once all that the event moves is booked."""
+        story = self._money.story(event.model, event.round)
         model = self._need(tables.models, event.model)
-        budget = model["budget"] - event.emission
-        settled = {"settled_rounds": model["settled_rounds"] + 1, "budget": budget, "carry": event.carry}
-        self._rows.put(tables.models, model | settled)
+        result: Row
+        if isinstance(event, ev.RoundSettled):
+            result = {"outcome": "settled", "pot": event.pot, "emission": event.emission}
+        else:
+            result = {"outcome": "voided", "void_reason": int(event.reason)}
+        sums = {"forfeited": story.forfeited, "slashed": story.slashed, "carry": model["carry"], "ended_event": seq}
         row = self._need(tables.rounds, event.model, event.round)
-        paid = {"pot": event.pot, "emission": event.emission, "carry": event.carry}
-        self._rows.put(tables.rounds, row | paid | {"outcome": "settled", "ended_event": seq})
-        if event.selected:
+        self._rows.put(tables.rounds, row | result | sums)
+        ended = f"{result['outcome']}_rounds"
+        self._rows.put(tables.models, model | {ended: model[ended] + 1})
+        if isinstance(event, ev.RoundSettled) and event.selected:
             self._replace_tips(event.model, event.round)
 
     def _replace_tips(self, model: ModelId, number: int) -> None:
@@ -187,37 +192,9 @@ class Projector:
         for position, leg in enumerate(sorted(legs, key=lambda leg: (-leg["score"], leg["leg"]))):
             self._put_tip(model, leg["child"], position, number)
 
-    def _round_voided(self, seq: int, event: ev.RoundVoided) -> None:
-        row = self._need(tables.rounds, event.model, event.round)
-        model = self._need(tables.models, event.model)
-        carry = model["carry"] + row["forfeited"] + row["slashed"]
-        voided = {"voided_rounds": model["voided_rounds"] + 1, "carry": carry}
-        self._rows.put(tables.models, model | voided)
-        end = {"outcome": "voided", "void_reason": int(event.reason), "carry": carry, "ended_event": seq}
-        self._rows.put(tables.rounds, row | end)
-
-    def _funded(self, seq: int, event: ev.Funded) -> None:
-        model = self._need(tables.models, event.model)
-        self._rows.put(tables.models, model | {"budget": model["budget"] + event.amount})
-
-    def _validator_slashed(self, seq: int, event: ev.ValidatorSlashed) -> None:
-        row = self._need(tables.rounds, event.model, event.round)
-        self._rows.put(tables.rounds, row | {"slashed": row["slashed"] + event.amount})
-
-    def _access_bought(self, seq: int, event: ev.AccessBought) -> None:
-        self._add_to_carry(event.model, event.to_pot)
-
     def _trainer_equivocated(self, seq: int, event: ev.TrainerEquivocated) -> None:
         leg = self._need(tables.legs, event.model, event.round, event.leg)
         self._rows.put(tables.legs, leg | {"bid": 0})
-        self._add_to_carry(event.model, event.amount - event.reward)
-
-    def _validator_equivocated(self, seq: int, event: ev.ValidatorEquivocated) -> None:
-        self._add_to_carry(event.model, event.amount - event.reward)
-
-    def _add_to_carry(self, model: ModelId, amount: int) -> None:
-        row = self._need(tables.models, model)
-        self._rows.put(tables.models, row | {"carry": row["carry"] + amount})
 
     def _count_in_round(self, model: ModelId, number: int, what: str) -> None:
         row = self._need(tables.rounds, model, number)
@@ -264,11 +241,5 @@ _HANDLERS: Final[dict[type[Any], Callable[[Projector, int, Any], None]]] = {
     ev.CommitteeSeated: Projector._committee_seated,
     ev.LegSubmitted: Projector._leg_submitted,
     ev.LegSettled: Projector._leg_settled,
-    ev.RoundSettled: Projector._round_settled,
-    ev.RoundVoided: Projector._round_voided,
-    ev.Funded: Projector._funded,
-    ev.ValidatorSlashed: Projector._validator_slashed,
-    ev.AccessBought: Projector._access_bought,
     ev.TrainerEquivocated: Projector._trainer_equivocated,
-    ev.ValidatorEquivocated: Projector._validator_equivocated,
 }

@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeDecorator
 from derelayl_protocol.spelling import from_hex, to_hex
 from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raise it with every change of a table or of a projection's meaning: an index of another version is dropped and read
 again from the chain. A projection therefore needs no migrations."""
 
