@@ -14,7 +14,7 @@ from ..lineage import queries, records
 from .lineage import Context, Pages
 from .pagination import MAX_LIMIT, Page
 from .problems import not_found
-from .schemas import AccountView, CheckpointView, LegView, MovementView, RoyaltyView, SeatView
+from .schemas import AccountView, CheckpointView, LegView, RoyaltyView, SeatView
 
 router = APIRouter(prefix="/v1/accounts/{address}", tags=["accounts"])
 
@@ -73,16 +73,6 @@ def list_royalties(context: Context, address: AddressPath, pages: Pages) -> Page
         account = _account(connection, address).account
         found = queries.royalties_of(connection, account, pages.position(1)[0], pages.limit + 1)
     return pages.page(found, lambda one: (one.seq,), RoyaltyView.of)
-
-
-@router.get("/movements")
-def list_movements(context: Context, address: AddressPath, pages: Pages) -> Page[MovementView]:
-    """Every change of the account's free balance, oldest first."""
-    after = pages.position(2)
-    with context.index.reading() as connection:
-        account = _account(connection, address).account
-        found = queries.movements_of(connection, account, (after[0], after[1]), pages.limit + 1)
-    return pages.page(found, lambda one: (one.seq, one.ordinal), MovementView.of)
 
 
 def _account(connection: Connection, text: str) -> records.Account:

@@ -204,7 +204,7 @@ class AccountView(View):
 
     account: HexAddress
     roles: list[str] = Field(description="Any of creator, trainer, validator, owner")
-    free_wei: Wei = Field(description="Withdrawable balance in the ledger: the sum of all movements")
+    free_wei: Wei = Field(description="Withdrawable balance in the ledger: what the lines of its statement add up to")
     deposited_wei: Wei
     withdrawn_wei: Wei
     trainer_reward_wei: Wei
@@ -233,15 +233,6 @@ class RoyaltyView(View):
     root: Hex32
     pending_wei: Wei = Field(validation_alias="pending", description="Waits to be collected by anyone for the owner")
     collected_wei: Wei = Field(validation_alias="collected", description="Paid to the owner so far")
-
-
-class MovementView(View):
-    """One change of an account's free balance."""
-
-    amount_wei: Wei = Field(validation_alias="amount", description="Signed; negative leaves the free balance")
-    reason: str = Field(examples=["trainer reward"])
-    model: Hex32 | None = Field(description="null for deposits and withdrawals")
-    event: EventPlace = Field(validation_alias="reference")
 
 
 class HealthView(View):

@@ -26,6 +26,7 @@ RoundPath = Annotated[int, Path(alias="round", ge=1, le=MAX_ROUND, description="
 OfModel = Annotated[
     str | None, Query(alias="model", pattern=ANY_CASE_HASH_PATTERN, description="Only lines about this model")
 ]
+Moved = Annotated[bool, Query(description="Only lines that changed the free balance")]
 OfRound = Annotated[int | None, Query(alias="round", ge=1, le=MAX_ROUND, description="Only lines about this round")]
 
 
@@ -46,7 +47,12 @@ class StatementLineView(View):
 
 @router.get("/accounts/{address}/statement")
 def show_statement(
-    context: Context, address: AddressPath, pages: Pages, model: OfModel = None, round: OfRound = None
+    context: Context,
+    address: AddressPath,
+    pages: Pages,
+    model: OfModel = None,
+    round: OfRound = None,
+    moved: Moved = False,
 ) -> Page[StatementLineView]:
     """Where every wei of the account's free balance came from or went, and why nothing came, oldest first."""
     account = parse_address(address)
@@ -54,7 +60,9 @@ def show_statement(
     with context.index.reading() as connection:
         if queries.account(connection, account) is None:
             raise not_found("account", account)
-        found = queries.statement(connection, _after(pages), pages.limit + 1, account=account, model=only, round=round)
+        found = queries.statement(
+            connection, _after(pages), pages.limit + 1, account=account, model=only, round=round, moved=moved
+        )
     return pages.page(found, _place, StatementLineView.of)
 
 

@@ -114,8 +114,8 @@ class Accounting:
         for line in lines:
             entry = {"seq": line.event, "ordinal": ordinals[line.event], "account": line.account, "model": line.model}
             amounts = {"amount": line.amount, "balance": line.balance}
-            text = {"round": line.round, "reason": line.kind.value, "sentence": line.sentence}
-            self._rows.add(tables.movements, entry | amounts | text)
+            text = {"round": line.round, "kind": line.kind.value, "sentence": line.sentence}
+            self._rows.add(tables.lines, entry | amounts | text)
             ordinals[line.event] += 1
 
     def _change(self, place: Place, amount: int) -> None:
@@ -142,7 +142,7 @@ class Accounting:
     def _model(self, model: ModelId) -> Row:
         row = self._rows.get(tables.models, model)
         if row is None:
-            raise LogContradiction(f"an event of model 0x{model.hex()}, which was never created")
+            raise LogContradiction(f"an event of model {to_hex(model)}, which was never created")
         return row
 
     def _checkpoint(self, model: ModelId, root: Root) -> Row:

@@ -18,7 +18,7 @@ from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Ti
 
 from . import records
 from .event_json import event_from_json
-from .tables import accounts, blocks, checkpoints, events, legs, models, movements, rounds, tips, validators
+from .tables import accounts, blocks, checkpoints, events, legs, lines, models, rounds, tips, validators
 
 Mapping = dict[str, Any]
 
@@ -166,22 +166,6 @@ def waiting_royalties(connection: Connection, model: ModelId, account: Address) 
     return list(connection.scalars(query.order_by(checkpoints.c.seq)))
 
 
-def movements_of(
-    connection: Connection, account: Address, after: tuple[int, int], limit: int
-) -> list[records.Movement]:
-    """Return the changes of an account's free balance in the order of the log, after (event, ordinal in it)."""
-    place = tuple_(movements.c.seq, movements.c.ordinal)
-    query = select(movements, *_reference_columns(events, "reference")).join(events, events.c.seq == movements.c.seq)
-    query = query.where(movements.c.account == account, movements.c.amount != 0, place > tuple_(*after))
-    rows = connection.execute(query.order_by(movements.c.seq, movements.c.ordinal).limit(limit)).mappings()
-    return [
-        records.Movement(
-            row["seq"], row["ordinal"], row["amount"], row["reason"], row["model"], _reference(row, "reference")
-        )
-        for row in rows
-    ]
-
-
 def statement(
     connection: Connection,
     after: tuple[int, int],
@@ -190,14 +174,20 @@ def statement(
     account: Address | None = None,
     model: ModelId | None = None,
     round: int | None = None,
+    moved: bool = False,
 ) -> list[records.StatementLine]:
-    """Return lines in the order of the log, after (event, ordinal in it): an account's, a round's, or both's."""
-    query = select(movements, *_reference_columns(events, "reference")).join(events, events.c.seq == movements.c.seq)
-    query = query.where(tuple_(movements.c.seq, movements.c.ordinal) > tuple_(*after))
-    wanted = ((movements.c.account, account), (movements.c.model, model), (movements.c.round, round))
+    """Return lines in the order of the log, after (event, ordinal in it): an account's, a round's, or both's.
+
+    `moved` leaves out those that changed no free balance.
+    """
+    query = select(lines, *_reference_columns(events, "reference")).join(events, events.c.seq == lines.c.seq)
+    query = query.where(tuple_(lines.c.seq, lines.c.ordinal) > tuple_(*after))
+    wanted = ((lines.c.account, account), (lines.c.model, model), (lines.c.round, round))
     query = query.where(*(column == value for column, value in wanted if value is not None))
-    rows = connection.execute(query.order_by(movements.c.seq, movements.c.ordinal).limit(limit)).mappings()
-    return [_line(row) for row in rows]
+    if moved:
+        query = query.where(lines.c.amount != 0)
+    rows = connection.execute(query.order_by(lines.c.seq, lines.c.ordinal).limit(limit)).mappings()
+    return [records.StatementLine(**_own(lines, row), reference=_reference(row, "reference")) for row in rows]
 
 
 def stored_events(connection: Connection, after: int, limit: int) -> list[tuple[int, Event]]:
@@ -271,13 +261,6 @@ def _checkpoint(row: Row[Any]) -> records.Checkpoint:
     values = _own(checkpoints, row._mapping, "submitted_event", "settled_event")
     settled = None if row.settled_event is None else _reference(row._mapping, "settled")
     return records.Checkpoint(**values, submitted=_reference(row._mapping, "submitted"), settled=settled)
-
-
-def _line(row: Any) -> records.StatementLine:
-    names = ("seq", "ordinal", "account", "model", "round", "amount", "balance", "sentence")
-    return records.StatementLine(
-        **{name: row[name] for name in names}, kind=row["reason"], reference=_reference(row, "reference")
-    )
 
 
 def _leg(row: Row[Any]) -> records.Leg:

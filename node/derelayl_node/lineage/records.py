@@ -200,15 +200,3 @@ class StatementLine:
     balance: Wei
     sentence: str
     reference: Reference
-
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """One change of a free balance; `position` orders all movements."""
-
-    seq: int
-    ordinal: int
-    amount: Wei
-    reason: str
-    model: ModelId | None
-    reference: Reference

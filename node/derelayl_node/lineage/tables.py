@@ -250,8 +250,8 @@ accounts = Table(
     number("selected"),
 )
 
-movements = Table(
-    "lineage_movements",
+lines = Table(
+    "lineage_lines",
     metadata,
     number("seq", primary_key=True, autoincrement=False),
     number("ordinal", primary_key=True, autoincrement=False),
@@ -260,10 +260,10 @@ movements = Table(
     number("round", nullable=True),
     wei("amount"),
     wei("balance"),
-    Column("reason", String(32), nullable=False),
+    Column("kind", String(32), nullable=False),
     Column("sentence", Text, nullable=False),
-    Index("lineage_movements_account", "account", "seq"),
-    Index("lineage_movements_round", "model", "round", "seq"),
+    Index("lineage_lines_account", "account", "seq"),
+    Index("lineage_lines_round", "model", "round", "seq"),
 )
 
 validators = Table(
@@ -283,5 +283,5 @@ validators = Table(
     Index("lineage_validators_account", "account"),
 )
 
-PROJECTIONS: Final = (models, rounds, bids, legs, checkpoints, tips, accounts, movements, validators)
+PROJECTIONS: Final = (models, rounds, bids, legs, checkpoints, tips, accounts, lines, validators)
 """Tables that can be emptied and computed again from `events`."""

@@ -62,7 +62,6 @@ async def test_an_unknown_path_is_404(path: str, client: httpx.AsyncClient) -> N
         (f"/v1/accounts/{NOBODY}", "unknown-account"),
         (f"/v1/accounts/{NOBODY}/legs", "unknown-account"),
         (f"/v1/accounts/{NOBODY}/royalties", "unknown-account"),
-        (f"/v1/accounts/{NOBODY}/movements", "unknown-account"),
     ],
 )
 async def test_what_the_index_does_not_know_is_404(path: str, kind: str, client: httpx.AsyncClient) -> None:

@@ -42,7 +42,7 @@ def lists(world: World) -> list[str]:
         f"/v1/checkpoints/{name(world.tip)}/ancestors",
         f"/v1/checkpoints/{root}/descendants?model={model}",
         f"/v1/accounts/{account}/legs",
-        f"/v1/accounts/{account}/movements",
+        f"/v1/accounts/{account}/statement?moved=true",
         f"/v1/accounts/{person('solo')}/royalties",
     ]
 
@@ -104,14 +104,14 @@ async def test_rows_that_arrive_do_not_disturb_a_walk_from_the_newest(
     assert first["items"] + rest == before
 
 
-async def test_an_event_with_several_movements_may_lie_on_two_pages(
+async def test_an_event_with_several_lines_may_lie_on_two_pages(
     own_client: httpx.AsyncClient, own_world: World
 ) -> None:
     relay = Relay(own_world.history, name="third", creator="third", validators=("lone", "other"))
     relay.create()
     relay.play(Attempt("lucky", relay.genesis, "win", 9_000, True))
     own_world.read_chain()
-    items, pages = await walk(own_client, f"/v1/accounts/{person('lucky')}/movements?limit=1")
-    assert [one["reason"] for one in items] == ["bid", "bid returned", "trainer reward"]
+    items, pages = await walk(own_client, f"/v1/accounts/{person('lucky')}/statement?moved=true&limit=1")
+    assert [one["kind"] for one in items] == ["bid", "bid returned", "trainer reward"]
     assert items[1]["event"] == items[2]["event"]
     assert pages == 3

@@ -28,7 +28,7 @@ async def test_a_round_that_has_not_begun_is_404(client: httpx.AsyncClient, worl
     check_problem(await client.get(path), 404, "unknown-round")
 
 
-@pytest.mark.parametrize("query", ["round=0", "round=x", "model=0x12", f"round={2**63}", "limit=0"])
+@pytest.mark.parametrize("query", ["round=0", "round=x", "moved=maybe", "model=0x12", f"round={2**63}", "limit=0"])
 async def test_filters_that_are_not_understood_are_422(query: str, client: httpx.AsyncClient) -> None:
     check_problem(await client.get(f"/v1/accounts/{person('t1')}/statement?{query}"), 422, "invalid-request")
 

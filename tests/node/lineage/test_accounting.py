@@ -166,11 +166,11 @@ def test_a_round_has_the_lines_of_everybody_and_of_the_round_itself(index: Linea
     assert (whole.kind, whole.reference.event) == (Kind.ROUND, "RoundSettled")
 
 
-def test_movements_leave_out_the_lines_without_money(index: LineageIndex) -> None:
+def test_what_moved_leaves_out_the_lines_without_money(index: LineageIndex) -> None:
     history, _ = sample(2)
     index.apply(history.batch())
     with index.reading() as connection:
-        moved = queries.movements_of(connection, person("v3"), (0, 0), ALL)
+        moved = queries.statement(connection, (0, 0), ALL, account=person("v3"), moved=True)
     lines = lines_of(index, person("v3"))
-    assert [one.amount for one in moved] == [line.amount for line in lines if line.amount]
+    assert moved == [line for line in lines if line.amount]
     assert {"seat", "slashed"} <= {line.kind for line in lines if not line.amount}

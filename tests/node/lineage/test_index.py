@@ -238,7 +238,7 @@ def test_the_projections_agree_with_the_ledger_to_the_wei(seed: int) -> None:
         with index.reading() as connection:
             for account in EVERYBODY:
                 totals = queries.account(connection, account)
-                moved = queries.movements_of(connection, account, (0, 0), 10_000)
+                moved = queries.statement(connection, (0, 0), 10_000, account=account, moved=True)
                 free = players.state.free.get(account, Wei(0))
                 assert (0 if totals is None else totals.free) == free == sum(one.amount for one in moved)
                 waiting = sum(one.pending for one in queries.royalties_of(connection, account, 0, 10_000))
