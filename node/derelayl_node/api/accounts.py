@@ -20,21 +20,6 @@ router = APIRouter(prefix="/v1/accounts/{address}", tags=["accounts"])
 
 AddressPath = Annotated[str, Path(alias="address", pattern=ANY_CASE_ADDRESS_PATTERN, description="Ledger account")]
 
-_AMOUNTS = (
-    "free",
-    "deposited",
-    "withdrawn",
-    "trainer_reward",
-    "validator_reward",
-    "royalty_collected",
-    "royalty_pending",
-    "slashed",
-    "charged",
-    "access_paid",
-    "equivocation_lost",
-    "reporter_reward",
-)
-
 
 @router.get("")
 def show_account(context: Context, address: AddressPath) -> AccountView:
@@ -43,18 +28,12 @@ def show_account(context: Context, address: AddressPath) -> AccountView:
         found = _account(connection, address)
         seats = queries.seats_of(connection, found.account, MAX_LIMIT)
         tips = queries.tips_of(connection, found.account, MAX_LIMIT)
-    totals = asdict(found)
-    return AccountView(
-        account=found.account,
-        roles=_roles(found, seats, tips),
-        **{f"{name}_wei": totals[name] for name in _AMOUNTS},
-        models_created=found.models,
-        bids=found.bids,
-        legs=found.legs,
-        selected_legs=found.selected,
-        seats=tuple(map(SeatView.of, seats)),
-        tips=tuple(map(CheckpointView.of, tips)),
-    )
+    beside = {
+        "roles": _roles(found, seats, tips),
+        "seats": tuple(map(SeatView.of, seats)),
+        "tips": tuple(map(CheckpointView.of, tips)),
+    }
+    return AccountView.of(asdict(found) | beside)
 
 
 @router.get("/legs")

@@ -10,7 +10,7 @@ import json
 from enum import IntEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from derelayl_protocol.types import NO_ROOT, TOKEN
 
@@ -38,10 +38,16 @@ Wei = Annotated[str, BeforeValidator(_decimal), Field(examples=[str(TOKEN)])]
 Word = Annotated[str, BeforeValidator(_word)]
 
 
-class View(BaseModel):
-    """Base of all answers; made from a record of the index by `of`."""
+def _without_unit(field: str) -> str:
+    return field.removesuffix("_wei")
 
-    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+class View(BaseModel):
+    """Base of all answers; made from a record of the index by `of`. A record's amounts go without `_wei`."""
+
+    model_config = ConfigDict(
+        from_attributes=True, frozen=True, alias_generator=AliasGenerator(validation_alias=_without_unit)
+    )
 
     @classmethod
     def of(cls, record: object) -> Self:
@@ -103,8 +109,8 @@ class ModelView(View):
     voided_rounds: int
     submitted_legs: int = Field(validation_alias="submitted")
     selected_legs: int = Field(validation_alias="selected")
-    budget_wei: Wei = Field(validation_alias="budget", description="What is left for emission")
-    carry_wei: Wei = Field(validation_alias="carry", description="What goes into the next round's pot")
+    budget_wei: Wei = Field(description="What is left for emission")
+    carry_wei: Wei = Field(description="What goes into the next round's pot")
     rules: Annotated[RulesView, BeforeValidator(_object)]
     created: EventPlace
 
@@ -125,9 +131,9 @@ class CheckpointView(View):
     depth: int = Field(description="Legs between the genesis and this checkpoint")
     gain_ppm: int | None = Field(validation_alias="gain", description="Score against the parent; null if not judged")
     score_ppm: int | None = Field(validation_alias="score", description="Sum of the gains since genesis if accepted")
-    reward_wei: Wei = Field(validation_alias="reward", description="Paid to the trainer for the leg")
-    royalty_wei: Wei = Field(validation_alias="royalty", description="Paid by the leg to the parent's royalty account")
-    pending_wei: Wei = Field(validation_alias="pending", description="Royalties and fees that wait here for collection")
+    reward_wei: Wei = Field(description="Paid to the trainer for the leg")
+    royalty_wei: Wei = Field(description="Paid by the leg to the parent's royalty account")
+    pending_wei: Wei = Field(description="Royalties and fees that wait here for collection")
     submitted: EventPlace = Field(description="The event that tied it to its parent")
     settled: EventPlace | None = Field(description="The event that decided on it; null while it waits")
 
@@ -152,11 +158,11 @@ class LegView(View):
     child: Hex32 | None = Field(description="Root of the child; null if none was submitted")
     status: LegStatus = Field(description="expired: nothing was submitted before the deadline")
     score_ppm: int | None = Field(validation_alias="score", description="null if no validator could judge it")
-    bid_wei: Wei = Field(validation_alias="bid")
-    reward_wei: Wei = Field(validation_alias="reward")
-    royalty_wei: Wei = Field(validation_alias="royalty")
-    bid_returned_wei: Wei = Field(validation_alias="bid_returned")
-    forfeited_wei: Wei = Field(validation_alias="forfeited", description="Lost to the pot: bid and offer deposit")
+    bid_wei: Wei
+    reward_wei: Wei
+    royalty_wei: Wei
+    bid_returned_wei: Wei
+    forfeited_wei: Wei = Field(description="Lost to the pot: bid and offer deposit")
 
 
 class RoundView(View):
@@ -173,11 +179,11 @@ class RoundView(View):
     bids: int
     submitted_legs: int = Field(validation_alias="submitted")
     selected_legs: int = Field(validation_alias="selected")
-    pot_wei: Wei = Field(validation_alias="pot")
-    emission_wei: Wei = Field(validation_alias="emission", description="Part of the pot that came from the budget")
-    carry_wei: Wei = Field(validation_alias="carry", description="Left over for the next round")
-    forfeited_wei: Wei = Field(validation_alias="forfeited")
-    slashed_wei: Wei = Field(validation_alias="slashed")
+    pot_wei: Wei
+    emission_wei: Wei = Field(description="Part of the pot that came from the budget")
+    carry_wei: Wei = Field(description="Left over for the next round")
+    forfeited_wei: Wei
+    slashed_wei: Wei
     validators: tuple[HexAddress, ...] = Field(description="The committee, in the order of its seats")
     legs: tuple[LegView, ...]
 
@@ -186,17 +192,17 @@ class SeatView(View):
     """An account's standing as validator of one model."""
 
     model: Hex32
-    stake_wei: Wei = Field(validation_alias="stake", description="0: it has left, or has lost it")
-    unbonding_wei: Wei = Field(validation_alias="unbonding", description="On its way out; can still be lost")
+    stake_wei: Wei = Field(description="0: it has left, or has lost it")
+    unbonding_wei: Wei = Field(description="On its way out; can still be lost")
     release_time: int = Field(description="Unix seconds from which on it can be released; 0 if nothing is unbonding")
     seats: int = Field(description="Rounds it was seated in")
     reveals: int = Field(description="Rounds it revealed scores in")
     agreement_ppm: int = Field(
         validation_alias="agreement", description="Sum over its rounds of the share of the most that it could earn"
     )
-    paid_wei: Wei = Field(validation_alias="paid")
-    charged_wei: Wei = Field(validation_alias="charged", description="Taken from its stake for disagreeing")
-    slashed_wei: Wei = Field(validation_alias="slashed")
+    paid_wei: Wei
+    charged_wei: Wei = Field(description="Taken from its stake for disagreeing")
+    slashed_wei: Wei
 
 
 class AccountView(View):
@@ -218,10 +224,10 @@ class AccountView(View):
     access_paid_wei: Wei = Field(description="Fees paid for access to checkpoints")
     equivocation_lost_wei: Wei = Field(description="Bids and stakes lost for signing two contradicting messages")
     reporter_reward_wei: Wei = Field(description="Earned by proving others' equivocation")
-    models_created: int
+    models_created: int = Field(validation_alias="models")
     bids: int
     legs: int
-    selected_legs: int
+    selected_legs: int = Field(validation_alias="selected")
     seats: tuple[SeatView, ...] = Field(description="Where it is or was a validator, at most 200 models")
     tips: tuple[CheckpointView, ...] = Field(description="Tips it owns now, at most 200")
 
@@ -231,8 +237,8 @@ class RoyaltyView(View):
 
     model: Hex32
     root: Hex32
-    pending_wei: Wei = Field(validation_alias="pending", description="Waits to be collected by anyone for the owner")
-    collected_wei: Wei = Field(validation_alias="collected", description="Paid to the owner so far")
+    pending_wei: Wei = Field(description="Waits to be collected by anyone for the owner")
+    collected_wei: Wei = Field(description="Paid to the owner so far")
 
 
 class HealthView(View):

@@ -37,9 +37,7 @@ class StatementLineView(View):
     model: Hex32 | None = Field(description="null for deposits and withdrawals")
     round: int | None = Field(description="Round that it belongs to; null if to none")
     kind: str = Field(examples=["bid forfeited"])
-    amount_wei: Wei = Field(
-        validation_alias="amount", description="Signed change of the free balance; 0 where only a reason is given"
-    )
+    amount_wei: Wei = Field(description="Signed change of the free balance; 0 where only a reason is given")
     balance_after_wei: Wei = Field(validation_alias="balance", description="The account's free balance after this line")
     sentence: str = Field(description="What happened and why; amounts in tokens, rounded towards zero")
     event: EventPlace = Field(validation_alias="reference")

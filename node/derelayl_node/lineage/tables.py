@@ -6,13 +6,15 @@ roots and addresses are lower-case hex text. Every table's name starts with ``li
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
 from derelayl_protocol.spelling import from_hex, to_hex
-from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES
+from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Wei
+
+from . import records
 
 SCHEMA_VERSION: Final = 3
 """Raise it with every change of a table or of a projection's meaning: an index of another version is dropped and read
@@ -69,6 +71,12 @@ def wei(name: str) -> Column[int]:
 def number(name: str, **options: Any) -> Column[int]:
     """Declare a signed 64-bit integer."""
     return Column(name, _INT_64, **{"nullable": False} | options)
+
+
+def totals(record: type) -> list[Column[int]]:
+    """Declare a column for each number of a record: amounts as such, whatever else it counts as an integer."""
+    numbers = {name: kind for name, kind in get_type_hints(record).items() if name not in ("model", "account")}
+    return [wei(name) if kind is Wei else number(name) for name, kind in numbers.items()]
 
 
 metadata = MetaData()
@@ -228,27 +236,7 @@ tips = Table(
     number("since_round"),
 )
 
-accounts = Table(
-    "lineage_accounts",
-    metadata,
-    account("account", primary_key=True),
-    wei("free"),
-    wei("deposited"),
-    wei("withdrawn"),
-    wei("trainer_reward"),
-    wei("validator_reward"),
-    wei("royalty_collected"),
-    wei("royalty_pending"),
-    wei("slashed"),
-    wei("charged"),
-    wei("access_paid"),
-    wei("equivocation_lost"),
-    wei("reporter_reward"),
-    number("models"),
-    number("bids"),
-    number("legs"),
-    number("selected"),
-)
+accounts = Table("lineage_accounts", metadata, account("account", primary_key=True), *totals(records.Account))
 
 lines = Table(
     "lineage_lines",
@@ -271,15 +259,7 @@ validators = Table(
     metadata,
     root("model", primary_key=True),
     account("account", primary_key=True),
-    wei("stake"),
-    wei("unbonding"),
-    number("release_time"),
-    number("seats"),
-    number("reveals"),
-    number("agreement"),
-    wei("paid"),
-    wei("charged"),
-    wei("slashed"),
+    *totals(records.Validator),
     Index("lineage_validators_account", "account"),
 )
 
