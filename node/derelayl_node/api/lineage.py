@@ -13,7 +13,7 @@ from derelayl_protocol.types import ModelId, Root
 from ..lineage import proof as proofs
 from ..lineage import queries
 from ..lineage.proof_format import Proof
-from ..lineage.records import Checkpoint, CheckpointStatus, Head, Round, Tip
+from ..lineage.records import ACCEPTED, Checkpoint, CheckpointStatus, Head, Round, Tip
 from ..lineage.records import Model as ModelRecord
 from .pagination import Page, Paging, bad_cursor, list_paging, proof_paging
 from .problems import Problem, not_found
@@ -90,11 +90,12 @@ def list_checkpoints(
     status: CheckpointStatus | None = None,
     order: Annotated[Literal["oldest", "newest"], Query(description="Which come first")] = "oldest",
 ) -> Page[CheckpointView]:
-    """A model's checkpoints, rejected ones too, in the order of their first submission."""
+    """A model's checkpoints, refused ones too, in the order of their first submission."""
     after = pages.position(1)[0] if pages.after else None
     with context.index.reading() as connection:
         known = _model(connection, model).model
-        found = queries.all_checkpoints(connection, known, after, pages.limit + 1, status, order == "newest")
+        wanted = None if status is None else str(status)
+        found = queries.all_checkpoints(connection, known, after, pages.limit + 1, wanted, order == "newest")
     return pages.page(found, _seq, CheckpointView.of)
 
 
@@ -119,7 +120,7 @@ def list_ancestors(context: Context, root: RootPath, pages: Pages, model: WhichM
 
 @router.get("/checkpoints/{root}/descendants")
 def list_descendants(context: Context, root: RootPath, pages: Pages, model: WhichModel = None) -> Page[CheckpointView]:
-    """What was made from it, rejected legs too, in the order of their first submission."""
+    """What was made from it, refused checkpoints too, in the order of their first submission."""
     with context.index.reading() as connection:
         start = _checkpoint(connection, root, model)
         after = pages.position(1)[0]
@@ -203,7 +204,7 @@ def _resume(connection: Connection, first: Checkpoint, pages: Paging) -> Checkpo
 
 
 def _is_final(checkpoint: Checkpoint, head: Head) -> bool:
-    """A rejected child may be submitted again in a later round, so only accepted checkpoints never change."""
-    if checkpoint.status not in ("genesis", "selected") or checkpoint.settled is None or head.block is None:
+    """A refused child may be submitted again in a later round, so only accepted checkpoints never change."""
+    if checkpoint.status not in ACCEPTED or checkpoint.settled is None or head.block is None:
         return False
     return head.block - checkpoint.settled.block_number >= FINAL_BLOCKS

@@ -123,7 +123,9 @@ class CheckpointView(View):
     parent: Annotated[str | None, BeforeValidator(_parent)] = Field(
         description="Root of the parent; null for a genesis"
     )
-    status: CheckpointStatus = Field(description="submitted waits for judgement; rejected was not selected")
+    status: CheckpointStatus = Field(
+        description="submitted waits for judgement; genesis and selected are accepted; else how its leg ended"
+    )
     trainer: HexAddress = Field(validation_alias="owner", description="Who made it, and owns it once selected")
     round: int = Field(description="Round of its leg; 0 for a genesis")
     leg: int | None = Field(description="Number of the leg in its round; null for a genesis")
@@ -156,7 +158,12 @@ class LegView(View):
     parent: Hex32
     segment: int = Field(description="255 is the whole model")
     child: Hex32 | None = Field(description="Root of the child; null if none was submitted")
-    status: LegStatus = Field(description="expired: nothing was submitted before the deadline")
+    status: LegStatus = Field(
+        description="leased, submitted, or how it ended: "
+        "expired, nothing was submitted before the deadline; voided with its round; equivocated, its trainer signed "
+        "two children; unavailable to the committee; insufficient, under the margin; outranked by as many legs as may "
+        "be selected; duplicate of a checkpoint"
+    )
     score_ppm: int | None = Field(validation_alias="score", description="null if no validator could judge it")
     bid_wei: Wei
     reward_wei: Wei

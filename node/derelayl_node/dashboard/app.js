@@ -60,8 +60,10 @@ function drawing(name, options = {}, text = null) {
 const short = (hex) => `${hex.slice(0, 8)}…${hex.slice(-4)}`;
 const segmentName = (segment) => (segment === WHOLE_MODEL ? "whole" : String(segment));
 const segmentLabel = (segment) => (segment === WHOLE_MODEL ? "whole" : `segment ${segment}`);
-const stateName = (one) =>
-  state.tips.has(one.root) ? "tip" : one.status === "submitted" ? "waiting" : one.status === "rejected" ? "not selected" : one.status;
+// How a leg ended is said in the interface's word; all endings but "selected" are drawn alike.
+const stateName = (one) => (state.tips.has(one.root) ? "tip" : one.status === "submitted" ? "waiting" : one.status);
+const isRefused = (one) => !["genesis", "submitted", "selected"].includes(one.status);
+const kindOf = (one) => (isRefused(one) ? "refused" : one.status);
 
 function gainText(ppm) {
   if (ppm === null) return "–";
@@ -103,7 +105,7 @@ function showModel(model) {
   );
 }
 
-// Rounds become columns. A child tries to stay on its parent's row, a rejected one below: the accepted line runs straight.
+// Rounds become columns. A child tries to stay on its parent's row, a refused one below: the accepted line runs straight.
 function layOut(checkpoints) {
   const rounds = [...new Set(checkpoints.map((one) => one.round))].sort((a, b) => a - b);
   const column = new Map(rounds.map((round, at) => [round, at]));
@@ -112,7 +114,7 @@ function layOut(checkpoints) {
     const taken = new Set();
     const wish = (one) => rows.get(one.parent) ?? 0;
     const siblings = checkpoints.filter((one) => one.round === round);
-    const rank = (one) => (one.status === "rejected" ? 1 : 0);
+    const rank = (one) => (isRefused(one) ? 1 : 0);
     siblings.sort((a, b) => rank(a) - rank(b) || wish(a) - wish(b) || (a.leg ?? 0) - (b.leg ?? 0));
     for (const one of siblings) {
       let row = wish(one) + rank(one);
@@ -161,11 +163,11 @@ function drawEdge(one, spots) {
   const from = spots.get(one.parent) ?? { x: to.x - BOX.column, y: to.y }; // an older parent that is not shown
   const [x0, y0, x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2, to.x, to.y + BOX.height / 2];
   const middle = (x0 + x1) / 2;
-  return [drawing("path", { class: one.status, d: `M${x0} ${y0} C${middle} ${y0} ${middle} ${y1} ${x1} ${y1}` })];
+  return [drawing("path", { class: kindOf(one), d: `M${x0} ${y0} C${middle} ${y0} ${middle} ${y1} ${x1} ${y1}` })];
 }
 
 function drawBox(model, one, spot, chosen) {
-  const kinds = [one.status, state.tips.has(one.root) ? "tip" : "", chosen ? "chosen" : ""];
+  const kinds = [kindOf(one), state.tips.has(one.root) ? "tip" : "", chosen ? "chosen" : ""];
   const link = drawing("a", { href: `#${model.model}/${one.root}`, class: kinds.filter(Boolean).join(" ") });
   const gain = one.status === "genesis" ? "" : `, gain ${gainText(one.gain_ppm)}`;
   link.setAttribute("aria-label", `${short(one.root)}, round ${one.round}, ${stateName(one)}${gain}`);
@@ -187,7 +189,7 @@ function showRows(model, checkpoints, chosen) {
   const rows = [...checkpoints].reverse().map((one) => {
     const link = element("a", { href: `#${model.model}/${one.root}`, class: "hash" }, short(one.root));
     const reward = element("td", { class: "number", title: `${one.reward_wei} wei` }, tokens(one.reward_wei));
-    const options = { class: one.status, "aria-current": one.root === chosen ? "true" : null };
+    const options = { class: kindOf(one), "aria-current": one.root === chosen ? "true" : null };
     return element(
       "tr",
       options,

@@ -14,12 +14,14 @@ from sqlalchemy import Table
 
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.selection import LegEnding
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Root
 
 from ..ports import LedgerUnavailable
 from . import tables
 from .accounting import Accounting
 from .event_json import event_to_json
+from .records import ACCEPTED
 from .rows import Row, Rows
 
 
@@ -116,7 +118,7 @@ class Projector:
         model = self._need(tables.models, event.model)
         self._rows.put(tables.models, model | {"submitted": model["submitted"] + 1})
         known = self._rows.get(tables.checkpoints, event.model, event.child)
-        if known is None or known["status"] == "rejected":
+        if known is None or known["status"] not in ("submitted", *ACCEPTED):
             child = self._child(seq, leg, event.child)
             self._rows.put(tables.checkpoints, child | ({} if known is None else {"seq": known["seq"]}))
 
@@ -133,44 +135,47 @@ class Projector:
 
     def _leg_settled(self, seq: int, event: ev.LegSettled) -> None:
         leg = self._need(tables.legs, event.model, event.round, event.leg)
-        score = None if event.score == UNAVAILABLE else int(event.score)
-        outcome = "selected" if event.selected else "expired" if event.child == NO_ROOT else "rejected"
-        leg = leg | {
-            "status": outcome,
-            "score": score,
+        result = {
+            "score": None if event.score == UNAVAILABLE else int(event.score),
             "reward": event.reward,
             "royalty": event.royalty,
             "bid_returned": event.bid_returned,
             "forfeited": event.forfeited,
             "settled_event": seq,
         }
-        self._rows.put(tables.legs, leg)
-        if event.selected:
-            self._select(seq, leg, event)
-        elif outcome == "rejected":
-            self._reject(seq, leg)
+        self._rows.put(tables.legs, leg | result)
 
-    def _select(self, seq: int, leg: Row, event: ev.LegSettled) -> None:
+    def _end_leg(self, leg: Row, ending: LegEnding) -> None:
+        """Say how a leg ended, which only the end of its round tells."""
+        self._rows.put(tables.legs, leg | {"status": ending.value})
+        if ending is LegEnding.SELECTED:
+            self._select(leg)
+        elif ending is not LegEnding.EXPIRED:
+            self._refuse(leg, ending)
+
+    def _select(self, leg: Row) -> None:
         """Make this leg the checkpoint's origin; another leg may have named the same root first."""
-        known = self._need(tables.checkpoints, event.model, event.child)
-        parent = self._need(tables.checkpoints, event.model, leg["parent"])
-        child = self._child(leg["submitted_event"], leg, event.child) | {"seq": known["seq"], "status": "selected"}
-        result = {"gain": int(event.score), "score": parent["score"] + int(event.score), "settled_event": seq}
-        self._rows.put(tables.checkpoints, child | result | {"reward": event.reward, "royalty": event.royalty})
-        model = self._need(tables.models, event.model)
+        known = self._need(tables.checkpoints, leg["model"], leg["child"])
+        parent = self._need(tables.checkpoints, leg["model"], leg["parent"])
+        child = self._child(leg["submitted_event"], leg, leg["child"]) | {"seq": known["seq"], "status": "selected"}
+        child |= {"gain": leg["score"], "score": parent["score"] + leg["score"], "settled_event": leg["settled_event"]}
+        self._rows.put(tables.checkpoints, child | {"reward": leg["reward"], "royalty": leg["royalty"]})
+        model = self._need(tables.models, leg["model"])
         self._rows.put(tables.models, model | {"selected": model["selected"] + 1})
-        self._count_in_round(event.model, event.round, "selected")
+        self._count_in_round(leg["model"], leg["round"], "selected")
         self._money.count(leg["trainer"], "selected")
 
-    def _reject(self, seq: int, leg: Row) -> None:
+    def _refuse(self, leg: Row, ending: LegEnding) -> None:
         known = self._need(tables.checkpoints, leg["model"], leg["child"])
         if known["status"] == "submitted" and (known["round"], known["leg"]) == (leg["round"], leg["leg"]):
-            result = {"status": "rejected", "gain": leg["score"], "settled_event": seq}
+            result = {"status": ending.value, "gain": leg["score"], "settled_event": leg["settled_event"]}
             self._rows.put(tables.checkpoints, known | result)
 
     def _end_round(self, seq: int, event: ev.RoundSettled | ev.RoundVoided) -> None:
-        """Close the round's row, once all that the event moves is booked."""
+        """Say how the round and its legs ended, once all that the event moves is booked."""
         story = self._money.story(event.model, event.round)
+        for number, ending in story.endings().items():
+            self._end_leg(self._need(tables.legs, event.model, event.round, number), ending)
         model = self._need(tables.models, event.model)
         result: Row
         if isinstance(event, ev.RoundSettled):

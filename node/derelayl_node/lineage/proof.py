@@ -18,12 +18,13 @@ from derelayl_protocol.checkpoint.manifest import HEADER_LEAF, ManifestRejected,
 from derelayl_protocol.encoding import EncodingError, decode, read_mapping
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.rules import model_id
+from derelayl_protocol.ledger.selection import LegEnding
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
 from derelayl_protocol.spelling import from_hex, to_hex
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, LedgerId
 
 from ..failures import Failure
-from .proof_format import HeaderMembership, LedgerReference, Proof, ProofStep
+from .proof_format import HeaderMembership, LedgerReference, Proof, ProofStatus, ProofStep
 from .records import Checkpoint, Reference
 
 FetchEvent = Callable[[LedgerReference], ev.Event | None]
@@ -59,7 +60,7 @@ def proof_step(chain: Chain, checkpoint: Checkpoint, manifest: bytes | None) -> 
         owner=checkpoint.owner,
         round=checkpoint.round,
         leg=checkpoint.leg,
-        status=checkpoint.status,
+        status=_status(checkpoint),
         gain_ppm=checkpoint.gain,
         recorded=_place(chain, checkpoint.submitted),
         settled=None if checkpoint.settled is None else _place(chain, checkpoint.settled),
@@ -193,6 +194,12 @@ def _header(model: str, step: ProofStep, membership: HeaderMembership) -> Statem
         if header.get(name) != value:
             return Statement(False, step.root, f"the header's {name} differs from what the ledger recorded")
     return Statement(True, step.root, "its header hashes to the root and names the same parent, round and trainer")
+
+
+def _status(checkpoint: Checkpoint) -> ProofStatus:
+    if not isinstance(checkpoint.status, LegEnding):
+        return checkpoint.status
+    return "selected" if checkpoint.status is LegEnding.SELECTED else "rejected"
 
 
 def _membership(wire: bytes) -> HeaderMembership:

@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
 
 from ..fields import Hex32, HexAddress
-from .records import CheckpointStatus
 
 FORMAT: Literal["derelayl-proof/1"] = "derelayl-proof/1"
 
 MAX_STEPS = 100_000
 """Steps of one proof: the longest lineage anyone is willing to check in one go."""
+
+ProofStatus = Literal["genesis", "submitted", "selected", "rejected"]
+"""As much of a checkpoint's status as the event that a proof names can show: ``rejected`` is any other ending."""
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 
@@ -54,7 +56,7 @@ class ProofStep(_Strict):
     owner: HexAddress = Field(description="Trainer of the leg, or creator of a genesis")
     round: Count
     leg: Count | None = Field(description="Number of the leg in its round; null for a genesis")
-    status: CheckpointStatus
+    status: ProofStatus
     gain_ppm: int | None = Field(description="Score against the parent in ppm of a log-loss ratio; null if not judged")
     recorded: LedgerReference = Field(description="The event that tied this root to its parent")
     settled: LedgerReference | None = Field(description="The event that decided on it; null while it waits")

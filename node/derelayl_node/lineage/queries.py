@@ -7,13 +7,14 @@ those already given. (A reorganisation of the chain may take rows away; then so 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, Table, func, literal, or_, select, tuple_
 
 from derelayl_protocol.checkpoint.ancestry import Edge
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.phases import Phase, VoidReason
+from derelayl_protocol.ledger.selection import LegEnding
 from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp
 
 from . import records
@@ -21,6 +22,8 @@ from .event_json import event_from_json
 from .tables import accounts, blocks, checkpoints, events, legs, lines, models, rounds, tips, validators
 
 Mapping = dict[str, Any]
+
+_ENDINGS: Final = {ending.value: ending for ending in LegEnding}
 
 _SUBMITTED = events.alias("submitted")
 _SETTLED = events.alias("settled")
@@ -258,14 +261,19 @@ def _model(row: Row[Any]) -> records.Model:
 
 
 def _checkpoint(row: Row[Any]) -> records.Checkpoint:
-    values = _own(checkpoints, row._mapping, "submitted_event", "settled_event")
+    values = _own(checkpoints, row._mapping, "submitted_event", "settled_event") | {"status": _status(row.status)}
     settled = None if row.settled_event is None else _reference(row._mapping, "settled")
     return records.Checkpoint(**values, submitted=_reference(row._mapping, "submitted"), settled=settled)
 
 
 def _leg(row: Row[Any]) -> records.Leg:
     values = _own(legs, row._mapping, "leased_event", "submitted_event", "settled_event")
+    values |= {"status": _status(row.status)}
     return records.Leg(**values, seq=row.leased_event)
+
+
+def _status(word: str) -> str:
+    return _ENDINGS.get(word, word)
 
 
 def _round(row: Row[Any], found: list[records.Leg]) -> records.Round:

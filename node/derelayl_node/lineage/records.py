@@ -6,16 +6,30 @@ Amounts are wei, scores and gains ppm (None where there is none), times Unix sec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from derelayl_protocol.ledger.phases import Phase, VoidReason
+from derelayl_protocol.ledger.selection import LegEnding
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Timestamp, Wei
 
-CheckpointStatus = Literal["genesis", "submitted", "selected", "rejected"]
-"""``submitted`` waits for judgement; ``rejected`` was not selected, or its round was voided."""
+CheckpointStatus = Literal[
+    "genesis",
+    "submitted",
+    LegEnding.SELECTED,
+    LegEnding.EQUIVOCATED,
+    LegEnding.UNAVAILABLE,
+    LegEnding.INSUFFICIENT,
+    LegEnding.OUTRANKED,
+    LegEnding.DUPLICATE,
+    LegEnding.VOIDED,
+]
+"""``submitted`` waits for judgement; otherwise how the leg that made it ended. One that expired made none."""
 
-LegStatus = Literal["leased", "submitted", "selected", "rejected", "expired"]
-"""``expired``: the trainer submitted nothing before the deadline."""
+LegStatus = Literal["leased", "submitted"] | LegEnding
+"""Where a leg is before its round ends, and how it ended."""
+
+ACCEPTED: Final = frozenset({"genesis", LegEnding.SELECTED})
+"""The status of what may be continued and bought, and never changes again."""
 
 RoundOutcome = Literal["running", "settled", "voided"]
 

@@ -1,4 +1,4 @@
-"""The API over a small history: one model with rejected and voided legs, one whose checkpoints have manifests."""
+"""The API over a small history: one model with refused and voided legs, one whose checkpoints have manifests."""
 
 from __future__ import annotations
 

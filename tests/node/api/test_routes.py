@@ -60,8 +60,8 @@ async def test_rounds_have_their_legs_and_committee(client: httpx.AsyncClient, w
     assert [one["number"] for one in rounds] == list(range(1, LEGS + 3))
     assert [one["outcome"] for one in rounds] == ["settled"] * 2 + ["voided"] + ["settled"] * 2 + ["running"]
     assert rounds[2]["void_reason"] == "too_few_commits"
-    assert [leg["status"] for leg in rounds[2]["legs"]] == ["rejected", "expired"]
-    assert [leg["status"] for leg in rounds[0]["legs"]] == ["selected", "rejected"]
+    assert [leg["status"] for leg in rounds[2]["legs"]] == ["voided", "expired"]
+    assert [leg["status"] for leg in rounds[0]["legs"]] == ["selected", "insufficient"]
     assert rounds[0]["validators"] == [person("v1"), person("v2"), person("v3")]
     assert rounds[0]["pot_wei"] == str(10 * TOKEN)
     assert rounds[-1]["legs"] == []
@@ -74,6 +74,8 @@ async def test_checkpoints_can_be_filtered_and_reversed(client: httpx.AsyncClien
     assert (await get(client, f"{path}?order=newest"))["items"] == everything[::-1]
     selected = (await get(client, f"{path}?status=selected"))["items"]
     assert selected == [one for one in everything if one["status"] == "selected"]
+    voided = (await get(client, f"{path}?status=voided"))["items"]
+    assert [one["root"] for one in voided] == [one["root"] for one in everything if one["status"] == "voided"] != []
     assert len(selected) == LEGS
 
 
@@ -87,8 +89,9 @@ async def test_a_checkpoint_tells_where_it_stands_on_the_chain(client: httpx.Asy
     assert HEX_32.fullmatch(one["settled"]["transaction_hash"])
     genesis = await get(client, f"/v1/checkpoints/{name(world.relay.genesis)}")
     assert (genesis["parent"], genesis["leg"], genesis["status"]) == (None, None, "genesis")
-    rejected = await get(client, f"/v1/checkpoints/{name(world.relay.root('bad 1'))}")
-    assert (rejected["gain_ppm"], rejected["score_ppm"], rejected["reward_wei"]) == (-4_000, None, "0")
+    refused = await get(client, f"/v1/checkpoints/{name(world.relay.root('bad 1'))}")
+    assert (refused["status"], refused["gain_ppm"], refused["reward_wei"]) == ("insufficient", -4_000, "0")
+    assert refused["score_ppm"] is None
 
 
 async def test_ancestors_and_descendants(client: httpx.AsyncClient, world: World) -> None:
@@ -194,13 +197,13 @@ async def test_health_and_metrics(own_client: httpx.AsyncClient, own_world: Worl
 async def test_an_accepted_checkpoint_deep_in_the_chain_is_cacheable_for_ever(
     own_client: httpx.AsyncClient, own_world: World
 ) -> None:
-    accepted, rejected = (f"/v1/checkpoints/{name(own_world.relay.root(f'{kind} 1'))}" for kind in ("good", "bad"))
+    accepted, refused = (f"/v1/checkpoints/{name(own_world.relay.root(f'{kind} 1'))}" for kind in ("good", "bad"))
     assert (await own_client.get(accepted)).headers["cache-control"] == "no-cache"
     for _ in range(FINAL_BLOCKS):
         own_world.history.block()
     own_world.read_chain()
     assert "immutable" in (await own_client.get(accepted)).headers["cache-control"]
-    assert (await own_client.get(rejected)).headers["cache-control"] == "no-cache"
+    assert (await own_client.get(refused)).headers["cache-control"] == "no-cache"
 
 
 async def test_an_entity_tag_that_still_matches_gives_304_without_a_body(

@@ -23,8 +23,9 @@ from derelayl_node.lineage import queries, tables
 from derelayl_node.lineage.database import IndexUnusable, writing
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
-from derelayl_node.testing.history import Attempt, History, Relay, named, person, sample
+from derelayl_node.testing.history import RULES, Attempt, History, Relay, named, person, sample
 from derelayl_protocol.ledger import events as ev
+from derelayl_protocol.ledger.selection import LegEnding
 from derelayl_protocol.types import NO_ROOT, Ppm, Timestamp, Wei
 
 from .players import EVERYBODY, Players
@@ -281,10 +282,10 @@ def test_a_root_named_by_two_legs_belongs_to_the_one_that_was_selected(index: Li
         legs = queries.all_rounds(connection, relay.model, 0, 9)[0].legs
     assert found is not None
     assert (found.status, found.owner, found.leg, found.gain) == ("selected", person("t2"), 1, 5_000)
-    assert [leg.status for leg in legs] == ["rejected", "selected"]
+    assert [leg.status for leg in legs] == ["insufficient", "selected"]
 
 
-def test_a_rejected_root_may_be_submitted_again_and_keeps_its_place_in_the_list(index: LineageIndex) -> None:
+def test_a_refused_root_may_be_submitted_again_and_keeps_its_place_in_the_list(index: LineageIndex) -> None:
     relay = Relay(History())
     relay.create()
     relay.play(Attempt("t1", relay.genesis, "again", 1), Attempt("t2", relay.genesis, "other", 9_000, True))
@@ -294,6 +295,35 @@ def test_a_rejected_root_may_be_submitted_again_and_keeps_its_place_in_the_list(
         found = queries.all_checkpoints(connection, relay.model, None, 9)
     assert [one.root for one in found] == [relay.genesis, relay.root("again"), relay.root("other")]
     assert (found[1].parent, found[1].depth, found[1].score) == (relay.root("other"), 2, 17_000)
+
+
+def test_each_leg_has_the_word_of_its_ending_once_its_round_is_over(index: LineageIndex) -> None:
+    relay = Relay(History(), rules=replace(RULES, selection_bps=3_000))
+    relay.create()
+    relay.bid(
+        legs := [
+            Attempt("t1", relay.genesis, "first", 9_000, True),
+            Attempt("t2", relay.genesis, "second", 8_000),
+            Attempt("t3", relay.genesis, "third", 1),
+            Attempt("t4", relay.genesis, "fourth"),
+            Attempt("t5", relay.genesis, None),
+        ]
+    )
+    relay.submit(legs)
+    index.apply(relay.history.batch())
+    with index.reading() as connection:
+        before = [leg.status for leg in queries.all_rounds(connection, relay.model, 0, 9)[0].legs]
+    relay.settle(legs)
+    relay.void(Attempt("t1", relay.root("first"), "fifth"), Attempt("t2", relay.root("first"), None))
+    index.apply(relay.history.batch(index.known_blocks()[-1].number))
+    with index.reading() as connection:
+        rounds = queries.all_rounds(connection, relay.model, 0, 9)
+        refused = queries.checkpoint(connection, relay.model, relay.root("fifth"))
+    assert before == ["submitted"] * 4 + ["leased"]
+    assert [leg.status for leg in rounds[0].legs] == ["selected", "outranked", "insufficient", "unavailable", "expired"]
+    assert [leg.status for leg in rounds[1].legs] == ["voided", "expired"]
+    assert refused is not None
+    assert refused.status is LegEnding.VOIDED
 
 
 def test_ancestors_and_descendants_follow_the_parents(index: LineageIndex) -> None:
