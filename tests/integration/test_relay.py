@@ -83,7 +83,7 @@ async def _check(world: World, founded: Founded, children: list[Child]) -> None:
         list(chronicle.tell(entry.event for entry in entries[known:]))
         known = len(entries)
         await trio.sleep(0.2)
-    selected = [leg for leg in chronicle.legs.values() if leg.selected]
+    selected = [leg for leg in chronicle.legs if leg.selected]
     assert selected, "no leg of two rounds was selected"
     assert all(leg.reward > 0 for leg in selected)
     await _lineages_agree(world, founded, chronicle)

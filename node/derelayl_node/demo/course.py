@@ -29,7 +29,7 @@ from ..peer import open_network_ledger
 from ..ports import BlockRef
 from ..store.chunks import FileStore
 from .audit import audit
-from .chronicle import Chronicle, LegStory
+from .chronicle import Chronicle, Leg
 from .figures import draw_accuracy, draw_lineage
 from .measuring import FETCH_SECONDS, Laboratory, open_laboratory
 from .node_api import NodeApi
@@ -194,7 +194,7 @@ class Demo:
         closed = self._chronicle.closed_rounds
         if closed < self._options.rounds:
             return False
-        selected = sum(leg.selected for leg in self._chronicle.legs.values())
+        selected = sum(leg.selected for leg in self._chronicle.legs)
         shown = self._rejoined_round() is not None and selected >= MIN_SELECTED_LEGS
         return shown or closed >= self._options.rounds + EXTRA_ROUNDS
 
@@ -212,7 +212,7 @@ class Demo:
     async def _collect_checkpoints(self, handoff: Handoff, view: RoundView) -> None:
         """Take genesis and each child over as any stranger could, while somebody has them."""
         await handoff.take(self._founded.genesis, FETCH_SECONDS)
-        for leg in tuple(self._chronicle.legs.values()):
+        for leg in self._chronicle.legs:
             if leg.round == view.number and view.phase == Phase.TRAIN:
                 continue  # its trainer shows it from COMMIT on
             if leg.child is not None and leg.child not in self._bytes_fetched:
@@ -253,8 +253,8 @@ class Demo:
         member, round_number = self._killed
         later = (
             leg.round
-            for leg in self._chronicle.legs.values()
-            if leg.trainer == member.account and leg.child is not None and leg.settled and leg.round > round_number
+            for leg in self._chronicle.legs
+            if leg.trainer == member.account and leg.child is not None and leg.ending and leg.round > round_number
         )
         return min(later, default=None)
 
@@ -305,11 +305,11 @@ class Demo:
         draw_accuracy(report, options.out / "accuracy.png")
         return report
 
-    def _closed_legs(self) -> list[LegStory]:
+    def _closed_legs(self) -> list[Leg]:
         through = self._chronicle.closed_rounds
-        return [leg for _, leg in sorted(self._chronicle.legs.items()) if leg.round <= through]
+        return [leg for leg in self._chronicle.legs if leg.round <= through]
 
-    def _line(self, leg: LegStory, accuracies: dict[Root, float]) -> LegLine:
+    def _line(self, leg: Leg, accuracies: dict[Root, float]) -> LegLine:
         return LegLine(
             round=leg.round,
             leg=leg.leg,
@@ -318,6 +318,7 @@ class Demo:
             child=None if leg.child is None else to_hex(leg.child),
             segment=leg.segment,
             score_ppm=None if leg.score == UNAVAILABLE else leg.score,
+            ending=leg.ending,
             selected=leg.selected,
             reward_wei=leg.reward,
             bytes_fetched=None if leg.child is None else self._bytes_fetched[leg.child],

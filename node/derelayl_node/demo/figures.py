@@ -13,7 +13,7 @@ from derelayl_protocol.statement.words import segment_name
 
 from .report import LegLine, Report
 
-SELECTED, REJECTED, LOST, GENESIS = "#0072b2", "#b0b0b0", "#d55e00", "#009e73"
+SELECTED, REFUSED, EXPIRED, GENESIS = "#0072b2", "#b0b0b0", "#d55e00", "#009e73"
 """Colours that people with colour-blindness tell apart (Okabe and Ito)."""
 
 Position = tuple[float, float]
@@ -33,7 +33,7 @@ def draw_lineage(report: Report, genesis: str, path: Path) -> None:
     axes.set_xlim(-0.35, report.rounds + 0.35)
     axes.set_ylim(-0.5 * rows, 0.5 * rows)
     axes.spines[:].set_visible(False)
-    axes.set_title("Lineage: blue legs were selected, grey ones not, orange ones never delivered", loc="left")
+    axes.set_title("Lineage: blue legs were selected, orange ones expired, grey ones ended as they say", loc="left")
     figure.savefig(path, dpi=130)
 
 
@@ -42,7 +42,7 @@ def draw_accuracy(report: Report, path: Path) -> None:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     judged = [leg for leg in report.legs if leg.accuracy is not None]
-    for selected, colour, label in ((False, REJECTED, "not selected"), (True, SELECTED, "selected")):
+    for selected, colour, label in ((False, REFUSED, "refused"), (True, SELECTED, "selected")):
         points = [(leg.round, leg.accuracy or 0.0) for leg in judged if leg.selected is selected]
         if points:
             axes.scatter([x for x, _ in points], [y for _, y in points], color=colour, label=label, s=48, zorder=3)
@@ -83,15 +83,17 @@ def _node(leg: LegLine) -> str:
 
 def _draw_leg(axes: Axes, leg: LegLine, positions: dict[str, Position]) -> None:
     (x0, y0), (x1, y1) = positions[leg.parent], positions[_node(leg)]
-    colour = SELECTED if leg.selected else REJECTED if leg.child else LOST
+    colour = SELECTED if leg.selected else REFUSED if leg.child else EXPIRED
     axes.annotate(
         "",
         xy=(x1 - 0.24, y1),
         xytext=(x0 + 0.24, y0),
         arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 2 if leg.selected else 1},
     )
-    gain = "not delivered" if leg.child is None else "" if leg.score_ppm is None else f"{leg.score_ppm / 1e6:+.3f}"
-    lines = (f"{leg.trainer} ({segment_name(leg.segment)})", first_digits(leg.child or ""), gain)
+    gain = "" if leg.score_ppm is None else f"{leg.score_ppm / 1e6:+.3f}"
+    ending = "" if leg.selected or leg.ending is None else leg.ending
+    name = f"{leg.trainer} ({segment_name(leg.segment)})"
+    lines = (name, first_digits(leg.child) if leg.child else "", " ".join(filter(None, (gain, ending))))
     _draw_box(axes, (x1, y1), "\n".join(filter(None, lines)), colour)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from rich.table import Table
 
+from derelayl_protocol.ledger.selection import LegEnding
 from derelayl_protocol.spelling import first_digits
 from derelayl_protocol.statement.words import segment_name
 from derelayl_protocol.types import TOKEN
@@ -19,7 +20,10 @@ MIN_SELECTED_LEGS = 6
 
 @dataclass(frozen=True, slots=True)
 class LegLine:
-    """One leg as the ledger settled it. `child` is None and `score_ppm` None where nothing was submitted or judged."""
+    """One leg as the ledger settled it. `child` is None and `score_ppm` None where nothing was submitted or judged.
+
+    `ending` is None where the round was still running.
+    """
 
     round: int
     leg: int
@@ -28,6 +32,7 @@ class LegLine:
     child: str | None
     segment: int
     score_ppm: int | None
+    ending: LegEnding | None
     selected: bool
     reward_wei: int
     bytes_fetched: int | None
@@ -131,7 +136,6 @@ COLUMNS: list[tuple[str, Literal["left", "right"]]] = [
 
 
 def _cells(leg: LegLine) -> list[str]:
-    outcome = "selected" if leg.selected else "refused" if leg.child else "lost"
     return [
         str(leg.round),
         leg.trainer,
@@ -140,5 +144,5 @@ def _cells(leg: LegLine) -> list[str]:
         "—" if leg.score_ppm is None else f"{leg.score_ppm / 1e6:+.3f}",
         "—" if leg.accuracy is None else f"{leg.accuracy:.1%}",
         f"{leg.reward_wei / TOKEN:.2f}" if leg.reward_wei else "—",
-        outcome,
+        leg.ending or "—",
     ]
