@@ -33,7 +33,7 @@ def draw_lineage(report: Report, genesis: str, path: Path) -> None:
     axes.set_xlim(-0.35, report.rounds + 0.35)
     axes.set_ylim(-0.5 * rows, 0.5 * rows)
     axes.spines[:].set_visible(False)
-    axes.set_title("Lineage: blue legs were selected, orange ones expired, grey ones ended as they say", loc="left")
+    axes.set_title("Lineage: blue legs were selected, orange ones expired, grey ones refused", loc="left")
     figure.savefig(path, dpi=130)
 
 
