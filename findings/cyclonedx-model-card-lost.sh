@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Expected: a bill of materials that is read and written again keeps what the format has a field for, or is refused.
 # Happens:  the modelCard of a machine-learning-model component (part of CycloneDX since 1.5: task, architecture,
-#           metrics) is gone after Bom.from_json and JsonV1Dot6, silently. Pedigree, hashes and the rest stay, and what
-#           is written is a valid document as well.
+#           metrics) is gone after Bom.from_json and JsonV1Dot6, silently. The pedigree stays, and what is
+#           written is a valid document as well.
 # Versions: cyclonedx-python-lib 11.12.0; seen 2026-11-30.
 # Matters to whoever merges, signs or annotates bills of materials of models in Python: edit the JSON itself.
 set -euo pipefail

@@ -60,7 +60,8 @@ for seeded in (False, True):
             random.seed(0)
         outcomes.append(one_round())
     counts[seeded] = [len(set(column)) for column in zip(*outcomes, strict=True)]
-    print(f"{'numpy and random' if seeded else 'numpy'} seeded: {counts[seeded][0]} orders, {counts[seeded][1]} results")
+    what = "numpy and random" if seeded else "numpy"
+    print(f"{what} seeded: {counts[seeded][0]} orders of summation, {counts[seeded][1]} results")
 if min(counts[False]) == 1 or counts[True] != [1, 1]:
     sys.exit("changed: results should differ while only numpy is seeded, and agree once random is seeded")
 PY

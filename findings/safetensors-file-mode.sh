@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Expected: save_file makes a file that the umask decides about, as every release to 0.7.0 did (0644 under 022).
+# Expected: save_file makes a file whose mode the umask decides, as 0.7.0 did (0644 under 022).
 # Happens:  0.8.0 makes it 0600 whatever the umask, also where it replaces a file that others could read.
 # Versions: safetensors 0.8.0 and 0.7.0, numpy 2.4.6, Linux; seen 2026-11-30.
 # Matters to whoever writes checkpoints in one account and serves or judges them in another (a web server, a second

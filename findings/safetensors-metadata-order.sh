@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Expected: saving the same tensors with the same metadata twice gives the same bytes; tensors are sorted for that.
+# Expected: saving the same tensors with the same metadata twice gives the same bytes; tensors have a fixed order.
 # Happens:  the keys of the metadata are written in an order that changes from call to call, so the file has another
 #           hash each time although its content is equal. With no more than one key the bytes repeat.
 # Versions: safetensors 0.8.0, numpy 2.4.6; seen 2026-11-30. Upstream: safetensors/safetensors#584.

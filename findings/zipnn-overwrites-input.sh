@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Expected: compressing a tensor leaves the tensor as it was, as with every other compressor.
+# Expected: compressing a tensor leaves the tensor as it was.
 # Happens:  ZipNN(input_format="torch").compress(tensor) rearranges the bytes of a contiguous float32 or bfloat16
 #           tensor where they lie. The compressed bytes are right; the tensor that was handed over is garbage from
 #           then on. A float16 tensor and one that is not contiguous stay whole. Nothing in the docstring says so.
