@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import eth_abi
 import pytest
@@ -15,6 +16,7 @@ from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.events import Event, RoundSettled
 from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.presets import MINIMAL
 from derelayl_protocol.ledger.rules import BOUNDS, Rules, model_id
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
@@ -27,10 +29,7 @@ from derelayl_protocol.limits import (
     MAX_COLLECT_STEPS,
     MAX_COMMITTEE,
     MAX_LEGS_PER_TIP,
-    MAX_PHASE_SECONDS,
-    MAX_REPORTER_BPS,
     MAX_SCORE_PPM,
-    MAX_SEGMENTS,
 )
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
 
@@ -48,33 +47,9 @@ OFFERS = MAX_BIDS // MAX_LEGS_PER_TIP
 
 SUPPLY = Wei(2**104 * len(ACCOUNTS))
 
-EXTREME = Rules(
-    legs_per_tip=MAX_LEGS_PER_TIP,
-    selection_bps=BPS,
-    segments=MAX_SEGMENTS,
-    bid_seconds=MAX_PHASE_SECONDS,
-    train_seconds=MAX_PHASE_SECONDS,
-    commit_seconds=MAX_PHASE_SECONDS,
-    reveal_seconds=MAX_PHASE_SECONDS,
-    committee_size=MAX_COMMITTEE,
-    quorum=1,
-    margin_ppm=Ppm(1),
-    agreement_ppm=Ppm(MAX_SCORE_PPM),
-    gamma_bps=BPS,
-    trainer_bps=6_000,
-    royalty_bps=2_500,
-    validator_bps=1_500,
-    slash_bps=BPS,
-    min_bid=MOST,
-    offer_deposit=MOST,
-    validator_stake=MOST,
-    emission=MOST,
-    halving_rounds=2**32 - 1,
-    unbonding_seconds=MAX_PHASE_SECONDS,
-    reporter_bps=MAX_REPORTER_BPS,
-    access_fee=MOST,
-    access_pot_bps=BPS // 2,
-)
+MOSTS: dict[str, Any] = {name: most for name, (_, most) in BOUNDS.items()}
+SHARES = {name: getattr(MINIMAL, name) for name in ("trainer_bps", "royalty_bps", "validator_bps")}
+EXTREME = Rules(**MOSTS | SHARES | {"quorum": 1, "margin_ppm": 1, "access_pot_bps": BPS // 2})
 
 Judgement = Callable[[int, int], int]
 """The score that seat number i gives leg number j."""

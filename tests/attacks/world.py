@@ -21,6 +21,7 @@ from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.presets import STANDARD
 from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import SignedMessage
@@ -52,33 +53,25 @@ IDLE = tuple(account(300 + number) for number in range(32))
 STRANGER = account(999)
 ACCOUNTS = (CREATOR, *TRAINERS, *VALIDATORS, *IDLE, STRANGER)
 
-RULES = Rules(
+RULES = replace(
+    STANDARD,
     legs_per_tip=4,
     selection_bps=5_000,
     segments=1,
-    bid_seconds=60,
-    train_seconds=600,
-    commit_seconds=120,
-    reveal_seconds=120,
-    committee_size=5,
-    quorum=3,
     margin_ppm=Ppm(5_000),
     agreement_ppm=Ppm(200_000),
-    gamma_bps=5_000,
-    trainer_bps=6_000,
     royalty_bps=2_500,
     validator_bps=1_500,
     slash_bps=1_000,
-    min_bid=Wei(TOKEN),
+    min_bid=TOKEN,
     offer_deposit=Wei(TOKEN // 2),
     validator_stake=Wei(100 * TOKEN),
     emission=Wei(20 * TOKEN),
     halving_rounds=1_000,
     unbonding_seconds=86_400,
-    reporter_bps=2_000,
     access_fee=Wei(5 * TOKEN),
-    access_pot_bps=1_000,
 )
+"""Those that SECURITY.md measures attacks under."""
 
 MEAN_GAIN_PPM = 100_000
 GAIN_SPREAD_PPM = 60_000

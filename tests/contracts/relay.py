@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import eth_abi
@@ -18,9 +19,9 @@ from derelayl_node.keys import NodeKey
 from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
-from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.ledger.presets import MINIMAL
 from derelayl_protocol.ledger.signed import SignedMessage
-from derelayl_protocol.types import Address, LedgerId, ModelId, Ppm, Root, Wei
+from derelayl_protocol.types import Address, LedgerId, ModelId, Root, Wei
 
 from .evm import CHAIN_ID, SUPPLY, Evm, Reverted, account, account_key, artifact
 from .storage import Storage
@@ -38,32 +39,17 @@ VALIDATORS = tuple(account(200 + number) for number in range(60))
 KEYS = {account(number): account_key(number) for number in (*range(20), *range(100, 133), *range(200, 260))}
 """Whoever signs anything in these tests."""
 
-RULES = Rules(
+RULES = replace(
+    MINIMAL,
     legs_per_tip=4,
-    selection_bps=5000,
     segments=3,
-    bid_seconds=60,
+    bid_seconds=60,  # seeds follow from the rules, so the gas snapshot is of these lengths
     train_seconds=600,
     commit_seconds=120,
     reveal_seconds=120,
-    committee_size=3,
-    quorum=2,
-    margin_ppm=Ppm(1000),
-    agreement_ppm=Ppm(500),
-    gamma_bps=5000,
-    trainer_bps=6000,
-    royalty_bps=2500,
-    validator_bps=1500,
-    slash_bps=1000,
-    min_bid=Wei(10),
     offer_deposit=Wei(7),
-    validator_stake=Wei(1000),
     emission=Wei(1_000_003),
-    halving_rounds=2,
-    unbonding_seconds=3600,
-    reporter_bps=2000,
-    access_fee=Wei(0),
-    access_pot_bps=1000,
+    unbonding_seconds=3_600,
 )
 
 

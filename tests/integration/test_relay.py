@@ -19,7 +19,7 @@ from derelayl_node.demo.chronicle import Chronicle
 from derelayl_node.demo.course import chain_process, node_process
 from derelayl_node.demo.node_api import NodeApi
 from derelayl_node.demo.options import DemoOptions
-from derelayl_node.devnet.founding import Founded, devnet_rules, found
+from derelayl_node.devnet.founding import Founded, found
 from derelayl_node.devnet.processes import Child, stop_all
 from derelayl_node.devnet.world import TOKEN_SUPPLY, Plan, World, prepare
 from derelayl_node.keys import NodeKey
@@ -29,6 +29,7 @@ from derelayl_node.lineage.proof_format import LedgerReference
 from derelayl_node.peer import open_network_ledger
 from derelayl_protocol.checkpoint.ancestry import lineage_digest
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.presets import DEVNET
 from derelayl_protocol.types import Address
 
 ROUNDS = 2
@@ -52,7 +53,7 @@ async def _play(world: World, options: DemoOptions, children: list[Child]) -> No
     with trio.fail_after(TEST_SECONDS):
         children.append(chain_process(world))
         children[0].start()
-        founded = await found(world, (await children[0].ready())["url"], devnet_rules())
+        founded = await found(world, (await children[0].ready())["url"], DEVNET)
         for member in world.members:
             children.append(_relayed(node_process(world, member, options)))
             children[-1].start()

@@ -36,6 +36,7 @@ from derelayl_protocol.ledger.commands import (
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.presets import MINIMAL
 from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
@@ -56,33 +57,7 @@ START = Timestamp(1_800_000_000)
 WALLET = Wei(1_000_000)
 """Wei that each account starts with; half of it is deposited."""
 
-RULES = Rules(
-    legs_per_tip=2,
-    selection_bps=5_000,
-    segments=3,
-    bid_seconds=10,
-    train_seconds=100,
-    commit_seconds=20,
-    reveal_seconds=30,
-    committee_size=3,
-    quorum=2,
-    margin_ppm=Ppm(1_000),
-    agreement_ppm=Ppm(500),
-    gamma_bps=5_000,
-    trainer_bps=6_000,
-    royalty_bps=2_500,
-    validator_bps=1_500,
-    slash_bps=1_000,
-    min_bid=Wei(10),
-    offer_deposit=Wei(5),
-    validator_stake=Wei(1_000),
-    emission=Wei(10_000),
-    halving_rounds=2,
-    unbonding_seconds=1_000,
-    reporter_bps=4_000,
-    access_fee=Wei(103),
-    access_pot_bps=3_000,
-)
+RULES = replace(MINIMAL, segments=3, reporter_bps=4_000, access_fee=Wei(103), access_pot_bps=3_000)
 
 
 def address(number: int) -> Address:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands as c
 from derelayl_protocol.ledger.apply import apply
 from derelayl_protocol.ledger.matching import bid_order, tip_order
+from derelayl_protocol.ledger.presets import MINIMAL
 from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
@@ -23,33 +25,7 @@ from .signatures import CHAIN_ID, LEDGER, address, recover, sign
 
 START = 1_800_000_000
 WALLET = Wei(10**6)
-RULES = Rules(
-    legs_per_tip=2,
-    selection_bps=5_000,
-    segments=3,
-    bid_seconds=10,
-    train_seconds=100,
-    commit_seconds=20,
-    reveal_seconds=30,
-    committee_size=3,
-    quorum=2,
-    margin_ppm=Ppm(1_000),
-    agreement_ppm=Ppm(500),
-    gamma_bps=5_000,
-    trainer_bps=6_000,
-    royalty_bps=2_500,
-    validator_bps=1_500,
-    slash_bps=1_000,
-    min_bid=Wei(10),
-    offer_deposit=Wei(5),
-    validator_stake=Wei(1_000),
-    emission=Wei(9_999),
-    halving_rounds=2,
-    unbonding_seconds=1_000,
-    reporter_bps=4_000,
-    access_fee=Wei(103),
-    access_pot_bps=3_000,
-)
+RULES = replace(MINIMAL, segments=3, emission=Wei(9_999), reporter_bps=4_000, access_fee=Wei(103), access_pot_bps=3_000)
 
 
 def root(name: str) -> Root:

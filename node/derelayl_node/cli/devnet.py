@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import trio
 import typer
 
-from ..devnet.founding import devnet_rules, found
+from derelayl_protocol.ledger.presets import DEVNET
+
+from ..devnet.founding import found
 from ..devnet.world import Plan, prepare, read_world
 from .console import show
 
@@ -57,5 +60,6 @@ def found_devnet(
     if world.network_file.exists():
         show(f"{world.network_file} exists: this devnet is founded")
         return
-    founded = trio.run(found, world, chain_url, devnet_rules(train_seconds), bootstrap_host)
+    rules = replace(DEVNET, train_seconds=train_seconds)
+    founded = trio.run(found, world, chain_url, rules, bootstrap_host)
     show(f"model {founded.network.model}; peers use --network {world.network_file}")

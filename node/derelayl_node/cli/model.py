@@ -17,6 +17,7 @@ from rich.table import Table
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger.commands import BuyAccess, CreateModel
 from derelayl_protocol.ledger.events import ModelCreated
+from derelayl_protocol.ledger.presets import DEVNET
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import ModelState
 from derelayl_protocol.spelling import exact_tokens, to_hex
@@ -26,7 +27,6 @@ from derelayl_training.exits.pulled import description_file, keep_pulled, pull_t
 from derelayl_training.jobs import Architecture
 from derelayl_training.registry import ARCHITECTURES
 
-from ..devnet.founding import devnet_rules
 from ..evm.client import EvmLedger
 from ..handoff import Handoff, keep_genesis
 from ..keys import NodeKey, load_key_file
@@ -69,7 +69,7 @@ def create(
     """Initialise a network, keep it in HOME's store and register the relay. Then `node run` in HOME serves it."""
     shared = Network.read(network)
     key = load_key_file(home / "key.json", keystore_password(password_file))
-    rules = devnet_rules() if rules_file is None else _read_rules(rules_file)
+    rules = DEVNET if rules_file is None else _read_rules(rules_file)
     wanted = Architecture(architecture, dict(_parameter(text) for text in parameter or MNIST_PARAMETERS))
     created = trio.run(partial(_create, shared, home, key, wanted, rules, Wei(budget * TOKEN), seed))
     document = {"model": to_hex(created.model), "genesis": to_hex(created.genesis)}

@@ -14,11 +14,12 @@ import trio
 from derelayl_protocol.checkpoint.ancestry import lineage_digest
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.presets import DEVNET
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.spelling import first_digits, to_hex
 from derelayl_protocol.types import UNAVAILABLE, Address, Root
 
-from ..devnet.founding import Founded, devnet_rules, found
+from ..devnet.founding import Founded, found
 from ..devnet.processes import Child, stop_all
 from ..devnet.world import TOKEN_SUPPLY, WORLD_FILE, Member, Plan, World, prepare
 from ..evm.client import EvmLedger
@@ -87,7 +88,7 @@ async def _start(world: World, options: DemoOptions, children: list[Child], say:
     children[0].start()
     url = (await children[0].ready())["url"]
     say(f"the embedded chain answers at {url}")
-    founded = await found(world, url, devnet_rules())
+    founded = await found(world, url, DEVNET)
     genesis = first_digits(founded.genesis)
     say(f"ledger {founded.network.ledger} holds the model {founded.network.model}, genesis {genesis}")
     for member in world.members:

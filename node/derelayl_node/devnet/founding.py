@@ -11,7 +11,7 @@ from derelayl_protocol.ledger.commands import CreateModel, Deposit
 from derelayl_protocol.ledger.events import ModelCreated
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.spelling import to_hex
-from derelayl_protocol.types import TOKEN, Address, ModelId, Ppm, Root, Wei
+from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from ..evm.deploy import NetworkAddresses, deploy
 from ..evm.provider import open_chain
@@ -23,37 +23,6 @@ from ..settings import Network
 from ..store.chunks import FileStore
 from ..training.process import open_trainer
 from .world import CHAIN_ID, GRANT, MODEL_BUDGET, TOKEN_SUPPLY, World
-
-
-def devnet_rules(train_seconds: int = 30) -> Rules:
-    """Rules for a handful of peers on one machine: short phases, three legs a tip, the best two thirds selected."""
-    return Rules(
-        legs_per_tip=3,
-        selection_bps=6_700,
-        segments=2,
-        bid_seconds=4,
-        train_seconds=train_seconds,
-        commit_seconds=40,
-        reveal_seconds=20,
-        committee_size=3,
-        quorum=2,
-        margin_ppm=Ppm(1_000),
-        agreement_ppm=Ppm(300_000),
-        gamma_bps=5_000,
-        trainer_bps=6_000,
-        royalty_bps=2_000,
-        validator_bps=2_000,
-        slash_bps=500,
-        min_bid=Wei(TOKEN // 10),
-        offer_deposit=Wei(TOKEN // 100),
-        validator_stake=Wei(50 * TOKEN),
-        emission=Wei(100 * TOKEN),
-        halving_rounds=10_000,
-        unbonding_seconds=60,
-        reporter_bps=2_000,
-        access_fee=Wei(0),
-        access_pot_bps=1_000,
-    )
 
 
 @dataclass(frozen=True, slots=True)

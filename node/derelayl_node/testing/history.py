@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.phases import Phase, VoidReason
+from derelayl_protocol.ledger.presets import STANDARD
 from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import (
@@ -33,32 +34,16 @@ from ..ports import BlockRef, LogBatch, LogEntry
 BLOCK_SECONDS = 12
 FIRST_BLOCK_TIME = 1_700_000_000
 
-RULES = Rules(
+RULES = replace(
+    STANDARD,
     legs_per_tip=2,
     selection_bps=5_000,
     segments=4,
-    bid_seconds=60,
-    train_seconds=600,
-    commit_seconds=120,
-    reveal_seconds=120,
     committee_size=3,
     quorum=2,
-    margin_ppm=Ppm(1_000),
-    agreement_ppm=Ppm(50_000),
-    gamma_bps=5_000,
-    trainer_bps=6_000,
-    royalty_bps=2_000,
-    validator_bps=2_000,
-    slash_bps=1_000,
-    min_bid=Wei(TOKEN // 100),
     offer_deposit=Wei(0),
-    validator_stake=Wei(TOKEN),
+    validator_stake=TOKEN,
     emission=Wei(10 * TOKEN),
-    halving_rounds=100,
-    unbonding_seconds=3600,
-    reporter_bps=1_000,
-    access_fee=Wei(0),
-    access_pot_bps=1_000,
 )
 
 

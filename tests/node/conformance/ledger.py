@@ -52,7 +52,8 @@ from derelayl_protocol.ledger.commands import (
 from derelayl_protocol.ledger.events import BidPlaced, Event, PhaseChanged
 from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.rules import Rules, model_id
+from derelayl_protocol.ledger.presets import MINIMAL
+from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
@@ -65,10 +66,10 @@ FUNDS = Wei(10**6)
 PHASE_SECONDS = 1_000
 """Every phase is this long: far longer than a chain needs for the few blocks of a check, whatever its clock does."""
 
-RULES = Rules(
+RULES = replace(
+    MINIMAL,
     legs_per_tip=1,
     selection_bps=10_000,
-    segments=2,
     bid_seconds=PHASE_SECONDS,
     train_seconds=PHASE_SECONDS,
     commit_seconds=PHASE_SECONDS,
@@ -76,21 +77,9 @@ RULES = Rules(
     committee_size=1,
     quorum=1,
     margin_ppm=Ppm(1),
-    agreement_ppm=Ppm(10),
-    gamma_bps=5_000,
-    trainer_bps=6_000,
-    royalty_bps=3_000,
-    validator_bps=1_000,
-    slash_bps=1_000,
-    min_bid=Wei(10),
-    offer_deposit=Wei(5),
     validator_stake=Wei(100),
-    emission=Wei(1_000),
-    halving_rounds=1,
     unbonding_seconds=PHASE_SECONDS,
-    reporter_bps=2_000,
     access_fee=Wei(40),
-    access_pot_bps=1_000,
 )
 
 GENESIS, CHILD, OTHER, SALT = (hashlib.sha256(name).digest() for name in (b"genesis", b"child", b"other", b"salt"))

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from derelayl_node.devchain.server import ChainServer
 from derelayl_node.evm.deploy import NetworkAddresses, deploy
 from derelayl_node.evm.provider import Rpc, open_chain
 from derelayl_node.keys import NodeKey
-from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.types import TOKEN, Ppm, Wei
+from derelayl_protocol.ledger.presets import MINIMAL
+from derelayl_protocol.types import TOKEN, Wei
 
 CHAIN_ID = 31337
 COIN = TOKEN  # the chain's own coin has as many wei
@@ -29,32 +29,15 @@ ALICE, BOB, CAROL = (NodeKey(bytes([number]) * 32) for number in (1, 2, 3))
 BALANCES = {key.address: 1_000 * COIN for key in (ALICE, BOB)}
 SINK = "0x" + "ee" * 20
 
-RULES = Rules(
-    legs_per_tip=2,
-    selection_bps=5_000,
+RULES = replace(
+    MINIMAL,
     segments=4,
-    bid_seconds=60,
+    bid_seconds=60,  # long phases, for the clock moves with every look at it
     train_seconds=600,
     commit_seconds=600,
     reveal_seconds=600,
-    committee_size=3,
     quorum=1,
-    margin_ppm=Ppm(1),
-    agreement_ppm=Ppm(1_000),
-    gamma_bps=5_000,
-    trainer_bps=7_000,
-    royalty_bps=2_000,
-    validator_bps=1_000,
-    slash_bps=1_000,
-    min_bid=Wei(10),
-    offer_deposit=Wei(5),
     validator_stake=Wei(10),
-    emission=Wei(1_000),
-    halving_rounds=10,
-    unbonding_seconds=60,
-    reporter_bps=2_000,
-    access_fee=Wei(0),
-    access_pot_bps=1_000,
 )
 
 

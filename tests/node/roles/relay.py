@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from derelayl_protocol.errors import Ignored
 from derelayl_protocol.ledger.commands import Command, CreateModel, Deposit
 from derelayl_protocol.ledger.events import Event, ModelCreated
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.presets import MINIMAL
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import Address, LedgerId, ModelId, Ppm, Root, Wei
@@ -38,32 +39,13 @@ BUDGET = Wei(5_000)
 BID = Wei(100)
 LEDGER = LedgerId(1, Address("0x" + "1e" * 20))
 
-RULES = Rules(
-    legs_per_tip=2,
-    selection_bps=5_000,
-    segments=2,
-    bid_seconds=10,
-    train_seconds=100,
-    commit_seconds=100,
+RULES = replace(
+    MINIMAL,
+    commit_seconds=100,  # roles keep a reserve of each phase
     reveal_seconds=100,
-    committee_size=3,
-    quorum=2,
     margin_ppm=Ppm(1),
     agreement_ppm=Ppm(500_000),
-    gamma_bps=5_000,
-    trainer_bps=6_000,
-    royalty_bps=2_000,
-    validator_bps=2_000,
-    slash_bps=1_000,
-    min_bid=Wei(10),
-    offer_deposit=Wei(5),
-    validator_stake=Wei(1_000),
     emission=Wei(500),
-    halving_rounds=100,
-    unbonding_seconds=60,
-    reporter_bps=2_000,
-    access_fee=Wei(0),
-    access_pot_bps=1_000,
 )
 
 
