@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from derelayl_protocol.errors import LocalFault, ProtocolError
+from derelayl_protocol.ledger.rules_file import find_rules
 
+from .ledger.settings import not_played
 from .scenarios.keys import expand, parse
 from .scenarios.load import MAX_ROUNDS, MAX_SAMPLES, MAX_SEEDS, Scenario, SweepSettings, load, names
 
@@ -35,6 +37,14 @@ ScenarioName = Annotated[str, typer.Argument(metavar="SCENARIO", help="One of `d
 Values = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Another value, e.g. k=3 or world.demand.consumers=5; repeatable."),
+]
+Rules = Annotated[
+    str | None,
+    typer.Option(
+        "--rules",
+        metavar="PRESET|FILE",
+        help="A model's rules, as `model create --rules` takes them; --set goes on top.",
+    ),
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, max=MAX_SEEDS, help="Runs, with the seeds 0, 1, 2, …")]
 Rounds = Annotated[int | None, typer.Option(min=1, max=MAX_ROUNDS, help="Instead of the scenario's own.")]
@@ -88,6 +98,7 @@ def list_figures(as_json: Json = False) -> None:
 def run_scenario(
     name: ScenarioName,
     values: Values = None,
+    rules: Rules = None,
     seeds: Seeds = None,
     rounds: Rounds = None,
     out: Annotated[
@@ -106,7 +117,7 @@ def run_scenario(
     from .study.reproduction import comparable, reproduce
     from .study.verdict import judge
 
-    scenario, changed = _scenario(name, values, rounds)
+    scenario, changed = _scenario(name, values, rounds, rules)
     with _one_sentence(), _folder(out) as folder:
         results = _collect(plan(scenario, range(seeds or scenario.seeds), changed), folder, jobs, ray, out is not None)
         if as_json:
@@ -135,6 +146,7 @@ def sweep_scenario(
         int | None, typer.Option(min=1, max=MAX_SAMPLES, help="Points of latin, base points of sobol.")
     ] = None,
     values: Values = None,
+    rules: Rules = None,
     seeds: Seeds = None,
     rounds: Rounds = None,
     jobs: Jobs = None,
@@ -145,7 +157,7 @@ def sweep_scenario(
     from .show.presentation import print_points, sweep_document
     from .study.plan import plan
 
-    scenario, changed = _scenario(name, values, rounds)
+    scenario, changed = _scenario(name, values, rounds, rules)
     with _one_sentence():
         settings = _sweep(scenario, over, method, samples)
         study = plan(scenario, range(seeds or scenario.seeds), changed, settings)
@@ -162,6 +174,7 @@ def compare_scenarios(
     first: Annotated[str, typer.Argument(metavar="A", help="A scenario, or a folder of results.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     values: Values = None,
+    rules: Rules = None,
     seeds: Seeds = None,
     rounds: Rounds = None,
     jobs: Jobs = None,
@@ -175,7 +188,9 @@ def compare_scenarios(
 
     with _one_sentence(), _folder(None) as folder:
         # Both are checked before either is played.
-        asked = [None if (Path(name) / META).exists() else _scenario(name, values, rounds) for name in (first, second)]
+        asked = [
+            None if (Path(name) / META).exists() else _scenario(name, values, rounds, rules) for name in (first, second)
+        ]
         both = []
         for name, given in zip((first, second), asked, strict=True):
             if given is None:
@@ -234,8 +249,10 @@ def report(
         typer.echo(f"{page} and {len(figures)} figures beside it")
 
 
-def _scenario(name: str, values: list[str] | None, rounds: int | None) -> tuple[Scenario, dict[str, Any]]:
-    """Return the scenario with the values given, and those values by their full keys."""
+def _scenario(
+    name: str, values: list[str] | None, rounds: int | None, rules: str | None
+) -> tuple[Scenario, dict[str, Any]]:
+    """Return the scenario with the rules and values given, and what is changed thereby by its full key."""
     if Path(name).suffix != ".toml" and name not in names():
         _fail(f"no scenario is called {name!r}; there are {', '.join(names())}, or name a .toml file", WRONG_USAGE)
     with _one_sentence():
@@ -249,8 +266,17 @@ def _scenario(name: str, values: list[str] | None, rounds: int | None) -> tuple[
     if rounds is not None:
         changed["rounds"] = rounds
     with _one_sentence():
-        other = scenario.with_values(changed)
+        other = (scenario if rules is None else _under(scenario, rules, changed)).with_values(changed)
         return other, other.differences(scenario)
+
+
+def _under(scenario: Scenario, given: str, changed: dict[str, Any]) -> Scenario:
+    """Return the scenario with a model's rules; say on standard error which of them have no effect."""
+    rules = find_rules(given, lambda name: Path(name).read_text(encoding="utf-8"))
+    finer = {key: value for key, value in changed.items() if key == "ledger.wei_per_coin"}
+    other = scenario.with_values(finer).under(rules)
+    typer.echo(f"note: {not_played(rules)}", err=True)
+    return other
 
 
 def _sweep(scenario: Scenario, over: list[str] | None, method: Method | None, samples: int | None) -> SweepSettings:

@@ -64,6 +64,10 @@ def test_wrong_usage_exits_with_two(arguments: tuple[str, ...]) -> None:
             "world.costs.energy_price is -1, allowed is 0 … 1e+06",
         ),
         (("run", "published", "--set", "foo=1"), "foo is unknown"),
+        (("run", "published", "--rules", "standard"), "published plays the published mechanism, which has no rules"),
+        (("run", "honest", "--rules", "standart"), "standart is no preset (minimal, devnet, standard) and cannot be"),
+        (("sweep", "honest", "--out", "x", "--rules", "minimal"), "min_bid is 10 wei, which simulated coins of"),
+        (("compare", "honest", "whale", "--rules", "absent.toml"), "absent.toml is no preset"),
         (("run", "absent.toml"), "cannot read the scenario absent.toml: No such file or directory"),
         (("run", "published", "--seeds", "1", "--search"), "the published rules know no strategies"),
         (("sweep", "published", "--out", "x"), "the scenario published has no [sweep]: say what to vary with --over"),
@@ -85,6 +89,27 @@ def test_bad_input_is_one_sentence_and_makes_no_folder(
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_s_rules_are_played_and_what_is_not_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text('preset = "devnet"\nlegs_per_tip = 4\nmin_bid = 1_000_000_000_000\n')
+    out = tmp_path / "out"
+    arguments = ("run", "honest", "--rules", file, *SMALL, "--seeds", "1", "--out", out)
+    status, _, err = sim(*arguments, "--set", "ledger.wei_per_coin=1_000_000", "--set", "ledger.gamma=0.25")
+    assert status == 0
+    assert err.startswith("note: the simulator has neither segments nor a clock: segments, bid_seconds")
+    meta = json.loads((out / "meta.json").read_text())
+    told = {name: value for name, value in meta["changed"].items() if name.startswith("ledger.")}
+    assert told == {
+        "ledger.wei_per_coin": 10**6,
+        "ledger.gamma": 0.25,
+        "ledger.legs_per_tip": 4,
+        "ledger.min_bid": 1e-6,
+        "ledger.committee_size": 3,
+        "ledger.quorum": 2,
+        "ledger.unbonding_rounds": 1,
+    }
 
 
 def test_an_unknown_key_of_a_file_is_told_with_the_file(tmp_path: Path) -> None:

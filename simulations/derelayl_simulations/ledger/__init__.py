@@ -15,7 +15,7 @@ from .luck import MatchLuck, draw_luck
 from .matching import Bids, Leases, match
 from .reports import report_trainers, report_validators
 from .royalties import buy_access, collect, collect_pending
-from .settings import MAX_MONEY_WEI, ROUND_SECONDS, LedgerSettings
+from .settings import MAX_MONEY_WEI, ROUND_SECONDS, LedgerSettings, not_played, settings_of
 from .settling import Ending, Outcome, settle
 
 __all__ = [
@@ -35,7 +35,9 @@ __all__ = [
     "collect_pending",
     "draw_luck",
     "match",
+    "not_played",
     "report_trainers",
     "report_validators",
+    "settings_of",
     "settle",
 ]

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.rules import Rules
 
-from ..ledger.settings import LedgerSettings
+from ..ledger.settings import LedgerSettings, settings_of
 from ..published.parameters import PublishedParameters
 from ..world.section import Section
 from ..world.settings import Event, SearchSettings, WorldSettings
@@ -103,6 +104,16 @@ class Scenario(Section):
         for key, value in full.items():
             put(document, key, value)
         return check(document)
+
+    def under(self, rules: Rules) -> Scenario:
+        """Return the scenario with a model's rules instead of its own; budget and wei_per_coin stay.
+
+        Raises LocalFault where the published mechanism is played, or an amount is finer than a simulated wei.
+        """
+        if self.rules != "ledger":
+            raise LocalFault(f"{self.name} plays the published mechanism, which has no rules of a model; try honest")
+        self.ledger.check_exact(rules)
+        return self.with_values({f"ledger.{name}": value for name, value in settings_of(rules).items()})
 
     def parameters(self) -> dict[str, Any]:
         """Return what the rule set and the world are given, in JSON types."""

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
-from derelayl_simulations.ledger import LedgerSettings
+from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.presets import DEVNET, MINIMAL, STANDARD
+from derelayl_protocol.ledger.rules import BOUNDS
+from derelayl_protocol.types import Wei
+from derelayl_simulations.ledger import LedgerSettings, not_played, settings_of
+from derelayl_simulations.ledger.settings import AMOUNTS, COUNTS, NATS, NOT_PLAYED, SHARES
 
 
 @pytest.mark.parametrize(
@@ -38,3 +45,31 @@ def test_coins_shares_and_nats_become_wei_basis_points_and_ppm() -> None:
 def test_shares_that_fall_between_basis_points_still_add_up(trainer: float, royalty: float) -> None:
     shares = {"trainer_share": trainer, "royalty_share": royalty, "validator_share": 1 - trainer - royalty}
     LedgerSettings(**shares).rules().check()
+
+
+def test_every_rule_is_a_setting_or_said_not_to_be_played() -> None:
+    played = {*COUNTS, *SHARES.values(), *NATS.values(), *AMOUNTS, "unbonding_seconds"}
+    assert played | set(NOT_PLAYED) == set(BOUNDS)
+    assert not played & set(NOT_PLAYED)
+    assert all(name in not_played(STANDARD) for name in NOT_PLAYED)
+
+
+def test_the_defaults_are_the_preset_s() -> None:
+    ours = LedgerSettings()
+    assert ours == LedgerSettings(**settings_of(STANDARD))
+    assert (ours.min_bid, ours.selected_share, ours.committee_size) == (0.1, 0.67, 5)
+
+
+def test_unbonding_is_told_in_rounds_that_use_up_their_time() -> None:
+    assert settings_of(STANDARD)["unbonding_rounds"] == 4
+    assert settings_of(DEVNET)["unbonding_rounds"] == 1
+    assert "unbonding_seconds is 1 in rounds of 94 s" in not_played(DEVNET)
+
+
+def test_an_amount_that_coins_do_not_hold_exactly_is_refused() -> None:
+    with pytest.raises(LocalFault, match="min_bid is 10 wei, which simulated coins of 1000000000 wei do not hold"):
+        LedgerSettings().check_exact(MINIMAL)
+    fine = replace(STANDARD, emission=Wei(10**18 + 10**6))
+    with pytest.raises(LocalFault, match="emission is 1000000000001000000 wei"):
+        LedgerSettings().check_exact(fine)
+    LedgerSettings(wei_per_coin=10**12).check_exact(fine)
