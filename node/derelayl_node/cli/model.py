@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -11,22 +10,23 @@ from typing import Annotated
 
 import trio
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger.commands import BuyAccess, CreateModel
 from derelayl_protocol.ledger.events import ModelCreated
-from derelayl_protocol.ledger.presets import DEVNET
+from derelayl_protocol.ledger.presets import DEVNET, PRESETS
 from derelayl_protocol.ledger.rules import Rules
+from derelayl_protocol.ledger.rules_file import find_rules, format_rules
 from derelayl_protocol.ledger.state import ModelState
 from derelayl_protocol.spelling import exact_tokens, to_hex
 from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import TOKEN, ModelId, Root, Wei
 from derelayl_training.exits.pulled import description_file, keep_pulled, pull_target
-from derelayl_training.jobs import Architecture
+from derelayl_training.jobs import Architecture, WeightsFile
 from derelayl_training.registry import ARCHITECTURES
 
+from ..devnet.world import CHAIN_ID
 from ..evm.client import EvmLedger
 from ..handoff import Handoff, keep_genesis
 from ..keys import NodeKey, load_key_file
@@ -59,8 +59,13 @@ def create(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", help="NAME=VALUE of the network; repeat it.")
     ] = None,
-    rules_file: Annotated[
-        Path | None, typer.Option("--rules", help="TOML with the rules; default: a devnet's.")
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            "--rules",
+            metavar="PRESET|FILE",
+            help=f"{', '.join(PRESETS)}, or a TOML file of rules; default on a devnet (chain {CHAIN_ID}): devnet.",
+        ),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", min=0, help="Tokens behind the emission.")] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first weights.")] = 0,
@@ -69,9 +74,9 @@ def create(
     """Initialise a network, keep it in HOME's store and register the relay. Then `node run` in HOME serves it."""
     shared = Network.read(network)
     key = load_key_file(home / "key.json", keystore_password(password_file))
-    rules = DEVNET if rules_file is None else _read_rules(rules_file)
+    chosen = _rules(rules, shared)
     wanted = Architecture(architecture, dict(_parameter(text) for text in parameter or MNIST_PARAMETERS))
-    created = trio.run(partial(_create, shared, home, key, wanted, rules, Wei(budget * TOKEN), seed))
+    created = trio.run(partial(_create, shared, home, key, wanted, chosen, Wei(budget * TOKEN), seed))
     document = {"model": to_hex(created.model), "genesis": to_hex(created.genesis)}
     if as_json:
         show_json(document)
@@ -80,6 +85,14 @@ def create(
 
 
 MNIST_PARAMETERS = ("channels=1", "height=28", "width=28", "classes=10", "stem=16")
+
+
+@app.command("rules")
+def show_rules(
+    rules: Annotated[str, typer.Argument(metavar="PRESET|FILE", help=f"{', '.join(PRESETS)}, or a TOML file.")],
+) -> None:
+    """Check a file of rules and print every rule, as `model create` would register them; needs no network."""
+    typer.echo(format_rules(find_rules(rules, _text_of)), nl=False)
 
 
 @app.command("list")
@@ -119,27 +132,33 @@ def show_model(
     network: NetworkOption,
     model: ModelOption = None,
     as_json: JsonOption = False,
+    only_rules: Annotated[
+        bool, typer.Option("--rules", help="Print its rules only, as a file that `model create --rules` takes.")
+    ] = False,
 ) -> None:
     """Show a relay: its rules, its running round, its tips."""
     shared = Network.read(network)
     model_id = model_of(model, shared)
 
-    async def read() -> dict[str, object]:
-        async with reading(shared) as (ledger, _):
-            state = await ledger.model(model_id)
-            return {
-                "model": to_hex(model_id),
-                "creator": state.creator,
-                "genesis": to_hex(state.genesis),
-                "budget_wei": str(state.budget),
-                "round": state.current.number,
-                "phase": state.current.phase.name.lower(),
-                "tips": [{"root": to_hex(tip.root), "score_ppm": tip.score} for tip in state.current.tips],
-                "validators": {account: str(stake) for account, stake in state.stakes.items()},
-                "rules": asdict(state.rules),
-            }
+    async def read_state() -> ModelState:
+        async with reading_ledger(shared) as ledger:
+            return await ledger.model(model_id)
 
-    document = trio.run(read)
+    state = trio.run(read_state)
+    if only_rules:
+        typer.echo(format_rules(state.rules), nl=False)
+        return
+    document = {
+        "model": to_hex(model_id),
+        "creator": state.creator,
+        "genesis": to_hex(state.genesis),
+        "budget_wei": str(state.budget),
+        "round": state.current.number,
+        "phase": state.current.phase.name.lower(),
+        "tips": [{"root": to_hex(tip.root), "score_ppm": tip.score} for tip in state.current.tips],
+        "validators": {account: str(stake) for account, stake in state.stakes.items()},
+        "rules": asdict(state.rules),
+    }
     if as_json:
         show_json(document)
         return
@@ -203,8 +222,11 @@ async def _create(
     store = FileStore(home / "store")
     async with open_trainer("") as trainer:
         weights = await trainer.genesis(architecture, seed, home / "genesis.safetensors")
-    genesis = await trio.to_thread.run_sync(keep_genesis, store, key, shared.ledger_id, architecture, weights)
-    await trio.Path(weights.path).unlink()
+    try:
+        _check_segments(rules, weights)
+        genesis = await trio.to_thread.run_sync(keep_genesis, store, key, shared.ledger_id, architecture, weights)
+    finally:
+        await trio.Path(weights.path).unlink()
     ledger = await open_network_ledger(shared, key, home)
     try:
         events = await send_paid(ledger, CreateModel(rules, genesis, budget), budget)
@@ -259,15 +281,30 @@ def _accepted(state: ModelState, model_id: ModelId, wanted: str) -> Root:
     return root
 
 
-def _read_rules(path: Path) -> Rules:
-    try:
-        rules = TypeAdapter(Rules).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise LocalFault(f"cannot read the rules {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise LocalFault(f"{path} holds no rules of a model: {error}") from None
-    rules.check()
-    return rules
+def _rules(given: str | None, shared: Network) -> Rules:
+    """The rules that `--rules` names, checked; a devnet's where it is left out on one. Raises LocalFault."""
+    if given is not None:
+        return find_rules(given, _text_of)
+    if shared.chain_id != CHAIN_ID:
+        raise LocalFault(
+            f"the rules of a model never change, and chain {shared.chain_id} is no devnet's: choose with --rules "
+            "standard, or --rules FILE"
+        )
+    return DEVNET
+
+
+def _text_of(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _check_segments(rules: Rules, weights: WeightsFile) -> None:
+    """Raise LocalFault unless a bid can name each of the network's segments, and no other."""
+    there = 1 + max(weights.segment_of.values())
+    if rules.segments != there:
+        raise LocalFault(
+            f"the network has {there} segments, the rules say {rules.segments}: write segments = {there} in a file "
+            'for --rules, below preset = "standard"'
+        )
 
 
 def _parameter(text: str) -> tuple[str, int | str | bool]:
