@@ -70,6 +70,7 @@ class EvmLedger:
         self._sender = Sender(rpc, key, outbox, addresses.ledger.chain_id, clock)
         self._limiter = trio.CapacityLimiter(MAX_CALLS)
         self._depositing = trio.Lock()
+        self._rounds: dict[ModelId, tuple[bytes, RoundView]] = {}  # by the head at which each was read
 
     @property
     def account(self) -> Address:
@@ -102,8 +103,12 @@ class EvmLedger:
         return self._events(receipt)
 
     async def round(self, model: ModelId) -> RoundView:
-        """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
-        return self._codec.round_view(await self._view("roundOf", model))
+        """The running round. Raises RuleViolation(UNKNOWN_MODEL).
+
+        It is asked for at every poll: while there is no new block, the last answer stands and costs the chain no call
+        of the contract.
+        """
+        return await self._thread(self._round, model)
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` on the canonical chain, at most 256 blocks of it."""
@@ -261,6 +266,14 @@ class EvmLedger:
         except CallReverted as error:
             raise self._refusal(error) from error
         return self._codec.result(name, data)
+
+    def _round(self, model: ModelId) -> RoundView:
+        head = self._rpc.head().ref.hash
+        seen, view = self._rounds.get(model, (None, None))
+        if view is None or seen != head:
+            view = self._codec.round_view(self._read("roundOf", (model,)))  # of this head, or of one that follows it
+            self._rounds[model] = head, view
+        return view
 
     def _model(self, model: ModelId, at: int | None = None) -> ModelState:
         block = self._rpc.head().ref.number if at is None else at

@@ -32,8 +32,10 @@ def next_batch(
     Each new block must name the one before as its parent: where it does not, the chain has moved under us, and the next
     call sorts it out. Raises LedgerUnavailable.
     """
-    kept = _newest_canonical(rpc, known)
-    head = rpc.head().ref.number
+    newest = rpc.head().ref
+    if known and known[-1].hash == newest.hash:
+        return LogBatch(keep_through=newest.number, blocks=(), entries=(), more=False)  # one call while nothing happens
+    kept, head = _newest_canonical(rpc, known), newest.number
     first = start if kept is None else kept.number + 1
     last = min(head, first + limit - 1)
     logs = _logs_by_block(rpc, ledger, first, last)

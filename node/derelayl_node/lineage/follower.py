@@ -62,7 +62,8 @@ async def _read_once(ledger: Ledger, index: LineageIndex) -> bool:
         batch = await ledger.logs(known)
     if batch.more and not batch.blocks:
         raise LedgerUnavailable("the chain promises more events but gives none")
-    await trio.to_thread.run_sync(partial(index.apply, batch))
+    if batch.blocks or not known or batch.keep_through < known[-1].number:
+        await trio.to_thread.run_sync(partial(index.apply, batch))
     return batch.more
 
 

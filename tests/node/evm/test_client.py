@@ -15,7 +15,17 @@ from derelayl_node.evm.provider import CallReverted, Rpc
 from derelayl_node.keys import NodeKey
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.errors import Reason, RuleViolation
-from derelayl_protocol.ledger.commands import CreateModel, Deposit, Fund, PlaceBid, Release, Stake, Unstake, Withdraw
+from derelayl_protocol.ledger.commands import (
+    CreateModel,
+    Deposit,
+    Fund,
+    OfferTip,
+    PlaceBid,
+    Release,
+    Stake,
+    Unstake,
+    Withdraw,
+)
 from derelayl_protocol.ledger.events import BidPlaced, Deposited, ModelCreated, Staked, Unstaked
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import model_id
@@ -130,6 +140,21 @@ async def test_what_a_running_node_asks_needs_no_names_out_of_the_log(
     assert await alice.stake(MODEL, ALICE.address) == 0
     assert (await alice.round(MODEL)).number == 1
     assert (await alice.free(ALICE.address), await alice.access(MODEL, GENESIS, ALICE.address)) == (400, True)
+
+
+async def test_the_round_is_read_again_only_after_a_new_block(
+    alice: EvmLedger, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await alice.send(Deposit(Wei(1_000)))
+    await alice.send(CreateModel(RULES, GENESIS, Wei(600)))
+    first = await alice.round(MODEL)
+    asked: list[object] = []
+    call = Rpc.call
+    monkeypatch.setattr(Rpc, "call", lambda rpc, *words, **more: (asked.append(words), call(rpc, *words, **more))[1])
+    assert await alice.round(MODEL) is first
+    assert asked == []
+    await alice.send(OfferTip(MODEL, 1, GENESIS))
+    assert (await alice.round(MODEL)).tips[0].offered
 
 
 async def test_an_unknown_model_is_a_rule_violation_everywhere(alice: EvmLedger) -> None:

@@ -57,6 +57,17 @@ def test_a_reorg_drops_and_replaces_exactly_the_lost_blocks() -> None:
     assert [block.hash for block in reader.blocks] == [block.hash for block in chain.blocks]
 
 
+def test_a_chain_without_a_new_block_costs_one_call() -> None:
+    chain = FakeChain()
+    chain.extend("a", [1], [2])
+    reader = Reader(chain)
+    reader.step()
+    chain.calls.clear()
+    batch = reader.step()
+    assert (batch.keep_through, batch.blocks, batch.more) == (1, (), False)
+    assert chain.calls == ["eth_getBlockByNumber"]
+
+
 def test_a_shorter_chain_after_a_rollback_drops_what_is_gone() -> None:
     chain = FakeChain()
     chain.extend("a", [1], [2], [3])
