@@ -12,7 +12,6 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_training.files import write_json
 
 from ..devchain.server import run_chain
-from . import lifeline
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,12 +21,9 @@ def run(
     home: Annotated[Path, typer.Option("--home", help="Folder with genesis.json and the chain's file.")],
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8545,
-    tied: Annotated[bool, typer.Option("--lifeline", help="Stop when standard input closes.")] = False,
 ) -> None:
     """Serve the chain in HOME until stopped; HOME/ready.json then holds its URL."""
     chain_id, balances = _read_genesis(home / "genesis.json")
-    if tied:
-        lifeline.hold()
 
     def ready(url: str) -> None:
         write_json(home / "ready.json", {"url": url})

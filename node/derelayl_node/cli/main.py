@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from .loading import loading
+
 HELP = "A decentralized relay-learning network: checkpoints handed on like a baton, judged and paid on a ledger."
 
 
@@ -150,9 +152,11 @@ def _options(
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    from .console import run
+    with loading():
+        from .console import run
 
-    sys.exit(run(build(sys.argv[1:]), debug="--debug" in sys.argv))
+        command = build(sys.argv[1:])
+    sys.exit(run(command, debug="--debug" in sys.argv))
 
 
 if __name__ == "__main__":

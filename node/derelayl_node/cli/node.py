@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ..settings import Network, keystore_password, node_settings
-from . import lifeline
 from .console import log_to_stderr, show
+from .loading import loading
 from .options import takes_settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -26,22 +26,20 @@ def node() -> None:
 @app.command("run")
 @takes_settings
 def run(
-    tied: Annotated[bool, typer.Option("--lifeline", help="Stop when standard input closes.")] = False,
     **given: object,
 ) -> None:
     """Join the network and take part until stopped; HOME/ready.json then holds the addresses.
 
     What no option says comes from DERELAYL_… in the environment, then from HOME/node.toml.
     """
-    import trio  # help needs none of this
+    with loading():  # help needs none of this
+        import trio
 
-    from ..keys import load_key_file
-    from ..peer import run_peer
+        from ..keys import load_key_file
+        from ..peer import run_peer
 
     settings = node_settings(given)
     shared = Network.read(settings.network)
     key = load_key_file(settings.home / "key.json", keystore_password(settings.password_file))
-    if tied:
-        lifeline.hold()
     log_to_stderr()
     trio.run(partial(run_peer, settings, shared, key, say=show), strict_exception_groups=True)

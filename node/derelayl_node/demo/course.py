@@ -20,7 +20,7 @@ from derelayl_protocol.spelling import first_digits, to_hex
 from derelayl_protocol.types import UNAVAILABLE, Address, Root
 
 from ..devnet.founding import Founded, found
-from ..devnet.processes import Child, stop_all
+from ..devnet.processes import Child, preload, stop_all
 from ..devnet.world import TOKEN_SUPPLY, WORLD_FILE, Member, Plan, World, prepare
 from ..evm.client import EvmLedger
 from ..handoff import Handoff
@@ -60,6 +60,7 @@ async def run_demo(options: DemoOptions, say: Say, conclude: Callable[[Report], 
     """
     started = time.monotonic()
     _clear(options.out)
+    preload()
     say(f"preparing keys, shards of {options.data} and a chain in {options.out}")
     plan = Plan(
         trainers=options.trainers,
@@ -104,14 +105,14 @@ async def _start(world: World, options: DemoOptions, children: list[Child], say:
 def chain_process(world: World) -> Child:
     """The command of the chain."""
     home = world.home("chain")
-    return Child("chain", ["chain", "run", "--home", str(home), "--port", "0", "--lifeline"], home)
+    return Child("chain", ["chain", "run", "--home", str(home), "--port", "0"], home)
 
 
 def node_process(world: World, member: Member, options: DemoOptions) -> Child:
     """The command of one peer, as a user would type it."""
     home = world.home(member.name)
     command = ["node", "run", "--home", str(home), "--network", str(world.network_file), "--role", member.role]
-    command += ["--p2p-port", str(member.p2p_port), "--api-port", str(member.api_port), "--lifeline"]
+    command += ["--p2p-port", str(member.p2p_port), "--api-port", str(member.api_port)]
     command += ["--password-file", str(world.password_file), "--seed", str(world.seed)]
     command += ["--steps", str(options.steps), "--batch", str(options.batch)]
     command += ["--learning-rate", str(options.learning_rate)]
@@ -170,26 +171,27 @@ class Demo:
             )
             handoff = Handoff(peers, store, key, network.ledger_id, home / "weights")
             laboratory = await stack.enter_async_context(open_laboratory(self._world, self._options, handoff))
-            await self._watch(ledger, handoff)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(laboratory.warm_up)
+                nursery.start_soon(laboratory.measure_all)
+                await self._watch(ledger, handoff, laboratory)
                 agree = await self._lineages_agree()
+                laboratory.no_more()
             if not self._options.keep:
                 await trio.to_thread.run_sync(stop_all, self._all_children[1:])
             return await self._measure(ledger, laboratory, agree)
 
     # --- watching ---------------------------------------------------------------------------------------------------
 
-    async def _watch(self, ledger: EvmLedger, handoff: Handoff) -> None:
+    async def _watch(self, ledger: EvmLedger, handoff: Handoff, laboratory: Laboratory) -> None:
         while not self._over():
             for child in self._all_children:
                 child.check()
             await self._follow(ledger)
             view = await ledger.round(self._founded.model)
             await self._intervene(view)
-            await self._collect_checkpoints(handoff, view)
+            await self._collect_checkpoints(handoff, view, laboratory)
             await trio.sleep(POLL_SECONDS)
-        await self._collect_checkpoints(handoff, await ledger.round(self._founded.model))
+        await self._collect_checkpoints(handoff, await ledger.round(self._founded.model), laboratory)
 
     def _over(self) -> bool:
         closed = self._chronicle.closed_rounds
@@ -210,15 +212,17 @@ class Demo:
                 self._say(line)
             more = batch.more
 
-    async def _collect_checkpoints(self, handoff: Handoff, view: RoundView) -> None:
-        """Take genesis and each child over as any stranger could, while somebody has them."""
+    async def _collect_checkpoints(self, handoff: Handoff, view: RoundView, laboratory: Laboratory) -> None:
+        """Take genesis and each child over as any stranger could, while somebody has them, and have them measured."""
         await handoff.take(self._founded.genesis, FETCH_SECONDS)
+        laboratory.add(self._founded.genesis)
         for leg in self._chronicle.legs:
             if leg.round == view.number and view.phase == Phase.TRAIN:
                 continue  # its trainer shows it from COMMIT on
             if leg.child is not None and leg.child not in self._bytes_fetched:
                 taken = await handoff.take(leg.child, FETCH_SECONDS)
                 self._bytes_fetched[leg.child] = int(taken.manifest.header.training.get("bytes_fetched", 0))
+                laboratory.add(leg.child)
 
     async def _intervene(self, view: RoundView) -> None:
         """Kill the victim in the middle of its leg; start it again once its lease has run out."""
@@ -279,12 +283,11 @@ class Demo:
         return not different
 
     async def _measure(self, ledger: EvmLedger, laboratory: Laboratory, agree: bool) -> Report:
-        self._say("measuring accuracies, and training the same network centrally for as many steps")
+        self._say("training the same network centrally for as many steps")
         world, founded, options = self._world, self._founded, self._options
         accounts = [Address(world.founder), *(Address(member.account) for member in world.members)]
         wei = await audit(ledger, founded.model, accounts, TOKEN_SUPPLY)
-        roots = [founded.genesis, *(leg.child for leg in self._closed_legs() if leg.child is not None)]
-        accuracies = {root: await laboratory.accuracy(root) for root in roots}
+        accuracies = laboratory.accuracies
         best = self._chronicle.best_checkpoint(founded.genesis)
         steps = options.steps * max(1, len(self._chronicle.lineage_of(best)))
         centralised = await laboratory.centralised(founded.genesis, steps)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
+
+import trio
 
 from derelayl_protocol.types import WHOLE_MODEL, Root
 from derelayl_training.jobs import LegJob
@@ -19,22 +22,32 @@ FETCH_SECONDS = 30.0
 
 
 class Laboratory:
-    """Measures checkpoints that it takes over from the peers, as any stranger could."""
+    """Measures checkpoints that were taken over from the peers, while the relay goes on."""
 
     def __init__(self, world: World, options: DemoOptions, handoff: Handoff, trainer: SubprocessTrainer) -> None:
         self._world = world
         self._options = options
         self._handoff = handoff
         self._trainer = trainer
+        self._seen: set[Root] = set()
+        self._wanted, self._queue = trio.open_memory_channel[Root](inf)  # a demo has some twenty checkpoints
+        self.accuracies: dict[Root, float] = {}
+        """What was measured, in [0, 1]: the share of the test set that a checkpoint classifies correctly."""
 
-    async def warm_up(self) -> None:
-        """Load torch and the data while there is time."""
-        await self._trainer.samples()
+    def add(self, root: Root) -> None:
+        """Have a checkpoint measured that lies in our store; a second time is ignored."""
+        if root not in self._seen:
+            self._seen.add(root)
+            self._wanted.send_nowait(root)
 
-    async def accuracy(self, root: Root) -> float:
-        """Accuracy of a checkpoint, in [0, 1]. Raises FetchFailed, TrainingFailed."""
-        await self._handoff.take(root, FETCH_SECONDS)
-        return await self._accuracy_of(await self._handoff.weights(root))
+    def no_more(self) -> None:
+        """Let `measure_all` end when everything is measured."""
+        self._wanted.close()
+
+    async def measure_all(self) -> None:
+        """Measure what was added, until there is no more. Raises FetchFailed, TrainingFailed."""
+        async for root in self._queue:
+            self.accuracies[root] = await self._accuracy_of(await self._handoff.weights(root))
 
     async def centralised(self, genesis: Root, steps: int) -> float:
         """Accuracy of the same network trained from the same genesis in one place, on the union of the peers' data."""

@@ -1,18 +1,23 @@
-"""The demo's child processes: each is the ordinary command with its own home, and none outlives the demo.
+"""A devnet's processes: each runs the ordinary command with its own home, and none outlives the one who started it.
 
-A child stops by SIGTERM, by SIGKILL if that does not help, and by its lifeline: the pipe on its standard input closes
-when the demo dies, however it dies.
+They are forked from one process that has loaded the modules which all of them need: loading them takes seconds of
+processor time, and seven peers would each do it again. Where forking is not safe, each starts from nothing.
+
+A child stops by SIGTERM, by SIGKILL if that does not help, and by itself when its parent has died, however that was.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,7 @@ import trio
 from ..failures import Failure
 
 READY_SECONDS = 90.0
-"""A node imports torch's neighbours, opens its store and its sockets: seconds when idle, far more on a busy machine."""
+"""A node opens its store, its sockets and its index: seconds when idle, far more on a busy machine."""
 
 STOP_SECONDS = 8.0
 """How long a child may take to stop by itself."""
@@ -29,19 +34,57 @@ STOP_SECONDS = 8.0
 POLL_SECONDS = 0.1
 LOG_TAIL_LINES = 5
 
+PROGRAM = "derelayl"
+PRELOADED = ["derelayl_node.devnet.preloaded"]
+"""What the process that is forked loads."""
+
+PROCESSES = (
+    multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+)
+
 
 class ChildFailed(Failure):
     """A child process ended or did not get ready; the message holds the last lines of its log."""
 
 
+def preload() -> None:
+    """Start loading the modules of the children, in a process of its own. May be called before anything else."""
+    if PROCESSES.get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        PROCESSES.set_forkserver_preload(PRELOADED)
+        forkserver.ensure_running()
+
+
+def run_command(arguments: Sequence[str], log: str) -> None:
+    """Be the command `derelayl ARGUMENTS` in a child process, its output at the end of the file `log`."""
+    os.setsid()  # Ctrl-C is for the parent, which then stops its children in order
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    threading.Thread(target=_stop_with_parent, name="lifeline", daemon=True).start()
+    sys.argv = [PROGRAM, *arguments]
+    from ..cli.main import main
+
+    main()
+
+
+def _stop_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a child runs a command"
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @dataclass
 class Child:
-    """One running command of this demo."""
+    """One running command of a devnet."""
 
     name: str
     command: Sequence[str]
     home: Path
-    process: subprocess.Popen[bytes] | None = None
+    process: BaseProcess | None = None
 
     @property
     def log(self) -> Path:
@@ -56,20 +99,16 @@ class Child:
         """Start the command; its output goes to the end of its log."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.ready_file.unlink(missing_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "derelayl_node.cli.main", *self.command],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for the demo, which then stops its children in order
-            )
+        self.process = PROCESSES.Process(
+            target=run_command, args=(list(self.command), str(self.log)), name=self.name, daemon=True
+        )
+        self.process.start()
 
     async def ready(self) -> dict[str, Any]:
         """Wait for what the command has to say of itself. Raises ChildFailed."""
         assert self.process is not None, "start() comes first"
         with trio.move_on_after(READY_SECONDS):
-            while self.process.poll() is None:
+            while self.process.exitcode is None:
                 if self.ready_file.exists():
                     return dict(json.loads(self.ready_file.read_text()))
                 await trio.sleep(POLL_SECONDS)
@@ -77,37 +116,30 @@ class Child:
 
     def check(self) -> None:
         """Raise ChildFailed if the process has ended by itself."""
-        if self.process is not None and self.process.poll() is not None:
-            raise ChildFailed(f"{self.name} ended with status {self.process.returncode}: {self._last_words()}")
+        if self.process is not None and self.process.exitcode is not None:
+            raise ChildFailed(f"{self.name} ended with status {self.process.exitcode}: {self._last_words()}")
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would have it."""
         assert self.process is not None, "only a started process can be killed"
         self.process.kill()
-        self.process.wait()
-        self._close_lifeline()
+        self.process.join()
         self.process = None
 
     def ask_to_stop(self) -> None:
         """SIGTERM, without waiting."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        if self.process is not None and self.process.exitcode is None:
+            self.process.terminate()
 
     def stopped(self, seconds: float) -> None:
         """Wait for the end, then insist."""
         if self.process is None:
             return
-        try:
-            self.process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
+        self.process.join(timeout=seconds)
+        if self.process.exitcode is None:
             self.process.kill()
-            self.process.wait()
-        self._close_lifeline()
+            self.process.join()
         self.process = None
-
-    def _close_lifeline(self) -> None:
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
