@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import trio
 
@@ -12,8 +13,9 @@ from derelayl_protocol.ledger.events import ModelCreated
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Address, ModelId, Root, Wei
+from derelayl_training.jobs import WeightsFile
 
-from ..evm.deploy import NetworkAddresses, deploy
+from ..evm.deploy import deploy
 from ..evm.provider import open_chain
 from ..handoff import keep_genesis
 from ..keys import NodeKey
@@ -36,20 +38,16 @@ class Founded:
 
 async def found(world: World, chain_url: str, rules: Rules, bootstrap_host: str = "127.0.0.1") -> Founded:
     """Deploy, grant, create. The bootstrap peer owns the genesis checkpoint and must not be running yet."""
-    founder_key, first = world.key_of("founder"), world.members[0]
+    first = world.members[0]
     first_key = world.key_of(first.name)
-    addresses = await trio.to_thread.run_sync(_deploy, chain_url, founder_key, world.home("founder"))
-    network = Network(
-        name="devnet",
-        chain_url=chain_url,
-        chain_id=CHAIN_ID,
-        token=addresses.token,
-        ledger=addresses.ledger.address,
-        start_block=addresses.start_block,
-        bootstrap=(bootstrap_address(bootstrap_host, first.p2p_port, first_key),),
-    )
-    await _grant(world, network, founder_key)
-    genesis = await _make_genesis(world, network, first_key)
+    made: list[WeightsFile] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_make_weights, world, made.append)  # loads torch while blocks are made
+        network = await _deploy_and_grant(world, chain_url, bootstrap_host)
+    (weights,) = made
+    keep = partial(keep_genesis, FileStore(world.home(first.name) / "store"), first_key, network.ledger_id)
+    genesis = await trio.to_thread.run_sync(keep, world.architecture, weights)
+    weights.path.unlink()
     ledger = await open_network_ledger(network, first_key, world.home(first.name))
     await ledger.send(Deposit(Wei(MODEL_BUDGET)), key="budget")
     events = await ledger.send(CreateModel(rules, genesis, Wei(MODEL_BUDGET)))
@@ -66,8 +64,22 @@ def bootstrap_address(host: str, port: int, key: NodeKey) -> str:
     return f"/{kind}/{host}/tcp/{port}/p2p/{peer_id_of(key.secret)}"
 
 
-def _deploy(chain_url: str, key: NodeKey, home: Path) -> NetworkAddresses:
-    return deploy(open_chain(chain_url, CHAIN_ID), key, supply=Wei(TOKEN_SUPPLY), outbox=home / "deployment.sqlite")
+async def _deploy_and_grant(world: World, chain_url: str, bootstrap_host: str) -> Network:
+    key, first = world.key_of("founder"), world.members[0]
+    supply, outbox = Wei(TOKEN_SUPPLY), world.home("founder") / "deployment.sqlite"
+    put = partial(deploy, open_chain(chain_url, CHAIN_ID), key, supply=supply, outbox=outbox)
+    addresses = await trio.to_thread.run_sync(put)
+    network = Network(
+        name="devnet",
+        chain_url=chain_url,
+        chain_id=CHAIN_ID,
+        token=addresses.token,
+        ledger=addresses.ledger.address,
+        start_block=addresses.start_block,
+        bootstrap=(bootstrap_address(bootstrap_host, first.p2p_port, world.key_of(first.name)),),
+    )
+    await _grant(world, network, key)
+    return network
 
 
 async def _grant(world: World, network: Network, key: NodeKey) -> None:
@@ -79,11 +91,7 @@ async def _grant(world: World, network: Network, key: NodeKey) -> None:
     treasury.close()
 
 
-async def _make_genesis(world: World, network: Network, key: NodeKey) -> Root:
-    home = world.home(world.members[0].name)
-    store = FileStore(home / "store")
+async def _make_weights(world: World, receive: Callable[[WeightsFile], None]) -> None:
     async with open_trainer(world.test_data) as trainer:
-        weights = await trainer.genesis(world.architecture, world.seed, home / "genesis.safetensors")
-    root = await trio.to_thread.run_sync(keep_genesis, store, key, network.ledger_id, world.architecture, weights)
-    weights.path.unlink()
-    return root
+        path = world.home(world.members[0].name) / "genesis.safetensors"
+        receive(await trainer.genesis(world.architecture, world.seed, path))

@@ -94,15 +94,16 @@ def deploy(
     try:
         sender = Sender(rpc, key, store, chain_id, clock)
 
-        def create(name: str, code: bytes) -> Receipt:
-            intent = _submit(sender, name, code)
-            return _wait(sender, intent, name, clock, sleep)
+        def create(codes: Mapping[str, bytes]) -> dict[str, Receipt]:
+            intents = {name: _submit(sender, name, code) for name, code in codes.items()}  # they may share a block
+            return {name: _wait(sender, intent, name, clock, sleep) for name, intent in intents.items()}
 
         owned = encode(["address", "uint256"], [holder or key.address, supply])
-        token = create("RelayToken", creation_code("RelayToken", owned))
-        libraries = {name: _created(create(name, creation_code(name))) for name in LIBRARIES}
+        parts = {"RelayToken": creation_code("RelayToken", owned)}
+        made = create(parts | {name: creation_code(name) for name in LIBRARIES})
+        token, libraries = made["RelayToken"], {name: _created(made[name]) for name in LIBRARIES}
         argument = encode(["address"], [token.contract])
-        ledger = create("RelayLedger", creation_code("RelayLedger", argument, libraries))
+        ledger = create({"RelayLedger": creation_code("RelayLedger", argument, libraries)})["RelayLedger"]
     finally:
         store.close()
     return NetworkAddresses(
