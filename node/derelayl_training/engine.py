@@ -20,27 +20,26 @@ from .job_lines import (
     LossesDone,
     LossesJob,
     Network,
-    SamplesDone,
     SamplesJob,
     TrainDone,
     TrainJob,
 )
 from .judge import losses_of_files, share_correct
 from .methods import make_method
+from .own_data import OwnData
 from .resources import open_resources
 from .train import Progress, configure_torch, open_leg, run_leg, write_genesis
 from .weights import load_weights
 
 
 class Engine:
-    """Holds this peer's data once it has been asked for; everything else comes with the job."""
+    """Holds this peer's data; everything else comes with the job."""
 
-    def __init__(self, data_spec: str, compute: Compute) -> None:
+    def __init__(self, own: OwnData, compute: Compute) -> None:
         configure_torch(compute.threads)
-        self._spec = data_spec
+        self._own = own
         self._compute = compute
         self._resources = open_resources(compute)
-        self._own: data.Split | None = None
 
     def run(self, job: AnyJob, progress: Progress) -> Done:
         """Do one job. Raises LocalFault (job, data, disk) or PeerFault (a weights file)."""
@@ -54,8 +53,7 @@ class Engine:
             case AccuracyJob():
                 return self._accuracy(job)
             case SamplesJob():
-                own = self._load(self._spec)
-                return SamplesDone(train=len(own.train_y), held=len(own.held_y))
+                return self._own.samples()
 
     def _genesis(self, job: GenesisJob) -> GenesisDone:
         weights = write_genesis(job.network.architecture(), job.seed, Path(job.out))
@@ -63,16 +61,16 @@ class Engine:
 
     def _train(self, job: TrainJob, progress: Progress) -> TrainDone | CheckDone:
         if job.dry:
-            leg = open_leg(job.leg_job(), self._load(self._spec), self._resources)
+            leg = open_leg(job.leg_job(), self._own.load(), self._resources)
             make_method(job.recipe).prepare(leg)
             return CheckDone()
         if self._compute.processes > 1:
-            return run_leg_in_processes(job, self._spec, self._compute, progress)
-        return TrainDone.of(run_leg(job.leg_job(), self._load(self._spec), progress, self._resources))
+            return run_leg_in_processes(job, self._own.spec, self._compute, progress)
+        return TrainDone.of(run_leg(job.leg_job(), self._own.load(), progress, self._resources))
 
     def _losses(self, job: LossesJob) -> LossesDone:
         model = self._build(job.network)
-        split = self._load(self._spec)
+        split = self._own.load()
         split.check_fits(model.input_shape, model.classes, model.input_kind)
         files = [Path(path) for path in job.weights]
         measured = losses_of_files(model, files, split.held_x, split.held_y)
@@ -82,17 +80,10 @@ class Engine:
 
     def _accuracy(self, job: AccuracyJob) -> AccuracyDone:
         model = self._build(job.network)
-        split = self._load(job.data)
+        split = self._own.load() if job.data == self._own.spec else data.load(job.data)
         split.check_fits(model.input_shape, model.classes, model.input_kind)
         load_weights(model, Path(job.weights))
         return AccuracyDone(accuracy=share_correct(model, split.held_x, split.held_y))
 
     def _build(self, network: Network) -> SegmentedModel:
         return build(network.architecture()).to(self._resources.device)
-
-    def _load(self, spec: str) -> data.Split:
-        if spec != self._spec:
-            return data.load(spec)
-        if self._own is None:
-            self._own = data.load(spec)
-        return self._own

@@ -14,17 +14,25 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import BinaryIO
+from functools import cache
+from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import ValidationError
 
 from derelayl_protocol.errors import ProtocolError
 
 from .compute import Compute
-from .job_lines import JOB, MAX_LINE_BYTES, MAX_REASON, Reply, encode
+from .job_lines import JOB, MAX_LINE_BYTES, MAX_REASON, Reply, SamplesJob, encode
+from .own_data import OwnData
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 NICENESS = 5
 """Added to the process's niceness, so that a training step does not delay the network."""
+
+ALWAYS_THERE = ("auto", "cpu")
+"""Devices that need not be looked for before the first job."""
 
 PARENT_GONE = 0
 PARENT_CONFUSED = 2
@@ -51,19 +59,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _serve(data_spec: str, compute: Compute, lines: queue.Queue[bytes], answers: BinaryIO) -> None:
-    from .engine import Engine  # here: torch takes seconds to import, and the parent must be watched meanwhile
-
-    engine = Engine(data_spec, compute)
+    own = OwnData(data_spec)
 
     def send(reply: Reply) -> None:
         answers.write(encode(reply))
         answers.flush()
 
+    @cache
+    def engine() -> Engine:
+        from .engine import Engine  # torch takes seconds to load, and the parent is watched meanwhile
+
+        return Engine(own, compute)
+
+    def load_torch() -> None:
+        try:
+            engine()
+        except Exception:
+            log.exception("the next job will fail likewise")
+
+    if compute.device not in ALWAYS_THERE:
+        engine()  # the peer does not start without the device that it was promised
     while True:
         line = lines.get()  # no deadline: the watching thread ends the process
         try:
-            done = engine.run(JOB.validate_json(line), lambda fraction: send(Reply(progress=fraction)))
-            send(Reply(done=done))
+            job = JOB.validate_json(line)
+            if isinstance(job, SamplesJob):
+                send(Reply(done=own.samples()))  # a peer counts them when it starts: it need not wait for torch
+                load_torch()  # a leg will need it soon
+            else:
+                send(Reply(done=engine().run(job, lambda fraction: send(Reply(progress=fraction)))))
         except ValidationError as error:
             send(_failed(f"the job is not valid: {error.error_count()} errors, the first {error.errors()[0]['msg']!r}"))
         except ProtocolError as error:
