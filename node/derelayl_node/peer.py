@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 
 import trio
 from fastapi import FastAPI
@@ -19,15 +17,15 @@ from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.spelling import from_hex
 from derelayl_protocol.statement.words import short
-from derelayl_protocol.types import Address, ModelId, Root, Wei
+from derelayl_protocol.types import ModelId, Root, Wei
 from derelayl_training.files import write_json
 
 from .access import Doorkeeper
 from .api.app import create_app
 from .api.server import serve
 from .api.status import NodeStatus, Work
-from .evm.client import EvmLedger, open_ledger
-from .evm.deploy import NetworkAddresses
+from .clock import SystemClock
+from .evm.client import open_network_ledger
 from .evm.typed_data import recoverer, signer
 from .handoff import FetchFailed, Handoff
 from .journal import Journal
@@ -70,27 +68,6 @@ HOLDUPS = (
     trio.TooSlowError,
 )
 """What may go wrong in one round without ending the peer: it is logged, and the next look at the round tries again."""
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return time.time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await trio.sleep(seconds)
-
-
-async def open_network_ledger(network: Network, key: NodeKey, home: Path) -> EvmLedger:
-    """The ledger that a network file names, with this account's outbox in `home`. Raises LedgerUnavailable."""
-    addresses = NetworkAddresses(
-        ledger=network.ledger_id, token=Address(network.token), start_block=network.start_block
-    )
-    await trio.Path(home).mkdir(parents=True, exist_ok=True)
-    return await open_ledger(network.chain_url, key, addresses, home / "outbox.sqlite")
 
 
 @dataclass

@@ -22,11 +22,11 @@ from derelayl_node.demo.options import DemoOptions
 from derelayl_node.devnet.founding import Founded, found
 from derelayl_node.devnet.processes import Child, stop_all
 from derelayl_node.devnet.world import TOKEN_SUPPLY, Plan, World, prepare
+from derelayl_node.evm.client import open_network_ledger
 from derelayl_node.keys import NodeKey
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.proof import join_pages, verify_proof
 from derelayl_node.lineage.proof_format import LedgerReference
-from derelayl_node.peer import open_network_ledger
 from derelayl_protocol.checkpoint.ancestry import lineage_digest
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.presets import DEVNET

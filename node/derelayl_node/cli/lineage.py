@@ -22,13 +22,13 @@ from ..api.app import create_app
 from ..api.client import NodeClient
 from ..api.server import serve
 from ..api.status import NodeStatus
+from ..clock import SystemClock
 from ..lineage import queries
 from ..lineage.follower import Progress, follow
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Statement, join_pages, verify_proof
 from ..lineage.proof_format import LedgerReference
 from ..lineage.records import Checkpoint
-from ..peer import SystemClock
 from ..settings import Network
 from ..signals import stop_on_signal
 from .console import log_to_stderr, out, show, show_json

@@ -27,12 +27,11 @@ from derelayl_training.jobs import Architecture, WeightsFile
 from derelayl_training.registry import ARCHITECTURES
 
 from ..devnet.world import CHAIN_ID
-from ..evm.client import EvmLedger
+from ..evm.client import EvmLedger, open_network_ledger
 from ..handoff import Handoff, keep_genesis
 from ..keys import NodeKey, load_key_file
 from ..lineage import queries
 from ..network.host import open_network
-from ..peer import open_network_ledger
 from ..roles.purse import send_paid
 from ..settings import DEFAULT_HOME, Network, keystore_password
 from ..store.chunks import FileStore

@@ -15,11 +15,10 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.spelling import parse_hash
 from derelayl_protocol.types import ModelId, Root
 
-from ..evm.client import EvmLedger
+from ..evm.client import EvmLedger, open_network_ledger
 from ..keys import NodeKey
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Chain
-from ..peer import open_network_ledger
 from ..settings import Network
 
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]

@@ -18,10 +18,9 @@ from derelayl_protocol.ledger.events import Staked, StakeReleased, Unstaked
 from derelayl_protocol.spelling import exact_tokens, parse_tokens
 from derelayl_protocol.types import ModelId, Wei
 
-from ..evm.client import EvmLedger
+from ..evm.client import EvmLedger, open_network_ledger
 from ..failures import Failure
 from ..keys import load_key_file
-from ..peer import open_network_ledger
 from ..roles.duties import seat_of
 from ..roles.purse import send_paid
 from ..settings import DEFAULT_HOME, Network, keystore_password

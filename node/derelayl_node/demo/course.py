@@ -22,11 +22,10 @@ from derelayl_protocol.types import UNAVAILABLE, Address, Root
 from ..devnet.founding import Founded, found
 from ..devnet.processes import Child, preload, stop_all
 from ..devnet.world import TOKEN_SUPPLY, WORLD_FILE, Member, Plan, World, prepare
-from ..evm.client import EvmLedger
+from ..evm.client import EvmLedger, open_network_ledger
 from ..handoff import Handoff
 from ..keys import NodeKey
 from ..network.host import open_network
-from ..peer import open_network_ledger
 from ..ports import BlockRef
 from ..store.chunks import FileStore
 from .audit import audit

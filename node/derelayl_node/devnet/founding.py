@@ -15,12 +15,12 @@ from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 from derelayl_training.jobs import WeightsFile
 
+from ..evm.client import open_network_ledger
 from ..evm.deploy import deploy
 from ..evm.provider import open_chain
 from ..handoff import keep_genesis
 from ..keys import NodeKey
 from ..network.identity import peer_id_of
-from ..peer import open_network_ledger
 from ..settings import Network
 from ..store.chunks import FileStore
 from ..training.process import open_trainer

@@ -22,6 +22,7 @@ from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 from ..keys import NodeKey
 from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
+from ..settings import Network
 from .codec import INSUFFICIENT_ALLOWANCE, Codec
 from .deploy import NetworkAddresses, artifact
 from .event_log import next_batch
@@ -358,6 +359,15 @@ async def open_ledger(
     ledger = await trio.to_thread.run_sync(connect)
     await ledger.catch_up()
     return ledger
+
+
+async def open_network_ledger(network: Network, key: NodeKey, home: Path) -> EvmLedger:
+    """The ledger that a network file names, with this account's outbox in `home`. Raises LedgerUnavailable."""
+    addresses = NetworkAddresses(
+        ledger=network.ledger_id, token=Address(network.token), start_block=network.start_block
+    )
+    await trio.Path(home).mkdir(parents=True, exist_ok=True)
+    return await open_ledger(network.chain_url, key, addresses, home / "outbox.sqlite")
 
 
 def _token_call(signature: str, *arguments: object) -> bytes:
