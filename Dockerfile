@@ -7,7 +7,7 @@ COPY protocol protocol
 COPY node node
 COPY simulations simulations
 COPY contracts/artifacts contracts/artifacts
-RUN python -m venv /opt/derelayl && /opt/derelayl/bin/pip install --no-cache-dir -c constraints.txt .
+RUN python -m venv /opt/derelayl && /opt/derelayl/bin/pip install --no-cache-dir -c constraints.txt '.[devnet]'
 
 FROM python:3.11-slim-bookworm
 RUN apt-get update && apt-get install -y --no-install-recommends libgmp10 && rm -rf /var/lib/apt/lists/* \

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Make the virtual environment named by the first argument and install the pinned dependencies into it; with `dev` as
-# the second one those of the tests and benchmarks too, all data sets and encoders of the extras among them.
+# Make the virtual environment named by the first argument and install the pinned dependencies of everything that
+# `derelayl` does into it; with `dev` as the second one those of the tests and benchmarks too, all data sets and encoders
+# of the extras among them.
 # Checks what libp2p's native part needs first, so that a missing compiler is one sentence and not a page of errors.
 set -euo pipefail
 venv=${1:?usage: setup.sh VENV [dev]}
-wanted=.${2:+[$2]}
+wanted=.[${2:-devnet}]
 
 fail() { echo "derelayl setup: $1" >&2; exit 1; }
 

@@ -1,6 +1,7 @@
 """The arrows of the architecture: imports point from simulations, training and node to protocol, never back."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,9 @@ subprocess sys tempfile threading time urllib uuid
 """
 PURE = sys.stdlib_module_names - set(IMPURE.split())
 ADAPTERS = ("network", "store", "evm", "devchain", "training")
+READERS = ("api", "lineage", "evm", "cli/lineage.py", "cli/rewards.py", "cli/stake.py")
+EXTRAS = ("torch", "safetensors", "psutil", "mlxtend", "libp2p", "multiaddr", "eth")  # `eth` is py-evm
+SECONDS = 120.0
 MOUNT = "node/derelayl_node/cli/main.py"  # the line that mounts `derelayl sim`
 
 
@@ -79,6 +83,33 @@ def test_training_knows_no_network_and_no_chain():
 def test_what_finds_plugins_needs_nothing_but_the_errors_and_the_standard_library():
     allowed = (*sys.stdlib_module_names, "derelayl_protocol.errors")
     assert offenders("node/derelayl_plugins", lambda name: not within(name, *allowed)) == []
+
+
+def test_the_embedded_chain_knows_nothing_of_a_relay():
+    ours = [f"derelayl_{part}" for part in ("node", "training", "simulations", "protocol", "plugins")]
+    allowed = ["derelayl_node.devchain", "derelayl_node.failures", "derelayl_node.recursion"]
+    allowed += ["derelayl_protocol.errors", "derelayl_protocol.types"]
+    found = offenders("node/derelayl_node/devchain", lambda name: within(name, *ours) and not within(name, *allowed))
+    assert found == []
+
+
+def modules(place):
+    """The names of the modules in a folder, or of a module by its file."""
+    there = ROOT / place
+    parts = [path.relative_to(ROOT).with_suffix("").parts[1:] for path in [*there.rglob("*.py"), there] if path.suffix]
+    return [".".join(part for part in names if part != "__init__") for names in parts]
+
+
+def test_what_reads_a_ledger_and_what_simulates_load_nothing_that_only_extras_bring():
+    places = ["simulations/derelayl_simulations", *(f"node/derelayl_node/{place}" for place in READERS)]
+    names = [name for place in places for name in modules(place) if not name.endswith("__main__")]
+    assert {"derelayl_simulations.cli", "derelayl_node.lineage.index", "derelayl_node.cli.stake"} <= set(names)
+    program = (
+        f"import importlib, sys; [importlib.import_module(name) for name in {names}]; "
+        f"print(*(name for name in {EXTRAS} if name in sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert ran.stdout.strip() == ""
 
 
 def test_roles_import_no_adapter():

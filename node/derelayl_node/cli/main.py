@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
+from ..failures import Failure
 from .loading import loading
 
 HELP = "A decentralized relay-learning network: checkpoints handed on like a baton, judged and paid on a ledger."
@@ -21,12 +23,21 @@ HELP = "A decentralized relay-learning network: checkpoints handed on like a bat
 Loaded = typer.Typer | Callable[..., None]
 
 
+BRINGS = {"training": ("torch",), "node": ("torch", "libp2p"), "devnet": ("torch", "libp2p", "eth")}
+"""Of each extra that a command needs, the modules by which it is known to be installed."""
+
+
+class ExtraMissing(Failure):
+    """A command needs an extra of this distribution that is not installed; the message names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A sub-command: its line in the list of all, and how its modules are loaded."""
+    """A sub-command: its line in the list of all, how its modules are loaded, and the extra that they need."""
 
     summary: str
     load: Callable[[], Loaded]
+    extra: str = ""
 
 
 def _demo() -> Loaded:
@@ -108,36 +119,50 @@ def _chain() -> Loaded:
 
 
 COMMANDS = {
-    "demo": Command("Run a whole relay here: chain, peers, real data, a killed trainer, lineage, report.", _demo),
-    "node": Command("Be a peer of a network.", _node),
-    "model": Command("Relays: create, list, show; buy, pull and use a checkpoint.", _model),
+    "demo": Command(
+        "Run a whole relay here: chain, peers, real data, a killed trainer, lineage, report.", _demo, "devnet"
+    ),
+    "node": Command("Be a peer of a network.", _node, "node"),
+    "model": Command("Relays: create, list, show; buy, pull and use a checkpoint.", _model, "node"),
     "stake": Command("A validator's stake: show it, add to it, leave, take what has unbonded.", _stake),
     "lineage": Command("Where a checkpoint came from.", _lineage),
     "rewards": Command("Where every wei came from, and why nothing came.", _rewards),
     "api": Command("Serve lineage over REST without being a peer.", _api),
     "sim": Command("Simulate the incentives of a relay.", _sim),
-    "key": Command("The key pair that is ledger account and network identity at once.", _key),
-    "doctor": Command("Check this machine for running a node: versions, disk, port, key, chain, clock, data.", _doctor),
-    "devnet": Command("Lay out a small network in a folder.", _devnet),
-    "data": Command("Look at data and agree on tables.", _data),
-    "chain": Command("The embedded chain: one process, persistent, JSON-RPC. For devnets.", _chain),
+    "key": Command("The key pair that is ledger account and network identity at once.", _key, "node"),
+    "doctor": Command(
+        "Check this machine for running a node: versions, disk, port, key, chain, clock, data.", _doctor, "node"
+    ),
+    "devnet": Command("Lay out a small network in a folder.", _devnet, "devnet"),
+    "data": Command("Look at data and agree on tables.", _data, "training"),
+    "chain": Command("The embedded chain: one process, persistent, JSON-RPC. For devnets.", _chain, "devnet"),
 }
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
-    """The application with the sub-command that the arguments name, or with a line for each and none of them loaded."""
+    """The application with the sub-command that the arguments name, or with a line for each and none of them loaded.
+
+    Raises ExtraMissing.
+    """
     app = typer.Typer(
         name="derelayl", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
     )
     app.callback()(_options)
     asked = next((argument for argument in arguments if not argument.startswith("-")), "")
     for name in [asked] if asked in COMMANDS else COMMANDS:
-        loaded = COMMANDS[name].load() if name == asked else _not_loaded
+        loaded = _load(name) if name == asked else _not_loaded
         if isinstance(loaded, typer.Typer):
             app.add_typer(loaded, name=name, help=COMMANDS[name].summary)
         else:
             app.command(name, short_help=COMMANDS[name].summary)(loaded)
     return app
+
+
+def _load(name: str) -> Loaded:
+    command = COMMANDS[name]
+    if command.extra and not all(find_spec(module) for module in BRINGS[command.extra]):
+        raise ExtraMissing(f"`{name}` needs an extra that is not installed: pip install 'derelayl[{command.extra}]'")
+    return command.load()
 
 
 def _not_loaded() -> None:
@@ -152,10 +177,13 @@ def _options(
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
-    with loading():
-        from .console import run
+    from .console import run
 
-        command = build(sys.argv[1:])
+    def command() -> None:
+        with loading():
+            made = build(sys.argv[1:])
+        made()
+
     sys.exit(run(command, debug="--debug" in sys.argv))
 
 

@@ -1,19 +1,52 @@
-"""The list of commands: complete, and shown without loading what they need."""
+"""The list of commands: complete, shown without loading what they need; and what each needs to be installed."""
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from derelayl_node.cli.main import COMMANDS, build
+from derelayl_node.cli.main import BRINGS, COMMANDS, build, main
 from derelayl_node.settings import NodeSettings, option_of
 
-SECONDS = 60.0
+from ..evm.conftest import template, world
+from ..evm.world import World
+from .test_reading import network_of
+
+__all__ = ["template", "world"]
+
+SECONDS = 120.0
 HEAVY = ("torch", "libp2p", "web3", "numpy", "derelayl_simulations")
+EXTRA = {"torch", "safetensors", "psutil", "mlxtend", "libp2p", "multiaddr", "eth"}
+"""What only extras bring; `eth` is py-evm."""
+
+PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
+PROGRAM = """
+import json, sys
+from derelayl_node.cli.main import main
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """A command in a process of its own that ends by telling what it has loaded."""
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def loaded(process: subprocess.Popen[str]) -> set[str]:
+    _, errors = process.communicate(timeout=SECONDS)
+    return set(json.loads(errors.splitlines()[-1]))
 
 
 def test_an_unknown_command_is_refused_with_the_nearest_one() -> None:
@@ -56,3 +89,58 @@ def test_help_loads_no_command() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SECONDS, check=True)
     assert ran.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [
+        ("node", "libp2p", "node"),
+        ("node", "torch", "node"),
+        ("data", "torch", "training"),
+        ("chain", "eth", "devnet"),
+        ("demo", "eth", "devnet"),
+    ],
+)
+def test_a_command_whose_extra_is_missing_is_one_sentence_that_names_it_and_status_1(
+    name: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # what the interpreter finds where there is none
+    monkeypatch.setattr(sys, "argv", ["derelayl", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"derelayl: `{name}` needs an extra that is not installed: pip install 'derelayl[{extra}]'\n"
+
+
+def test_the_list_of_commands_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torch", "libp2p", "eth"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert CliRunner().invoke(build(["--help"]), ["--help"]).exit_code == 0
+
+
+def test_the_extras_that_commands_need_exist_and_the_base_holds_none_of_them() -> None:
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    assert set(BRINGS) == {command.extra for command in COMMANDS.values() if command.extra}
+    assert set(BRINGS) | {"api", "sim"} <= set(project["optional-dependencies"])
+    names = {line.split("==")[0].split("[")[0] for line in project["dependencies"]}
+    assert not names & {"torch", "safetensors", "psutil", "mlxtend", "libp2p", "multiaddr", "py-evm"}
+
+
+def test_a_simulation_runs_without_what_only_extras_bring() -> None:
+    modules = loaded(start("sim", "run", "published", "--seeds", "2", "--jobs", "1", "--json"))
+    assert "derelayl_simulations" in modules
+    assert not modules & EXTRA
+
+
+def test_the_api_is_served_without_what_only_extras_bring(tmp_path: Path, world: World) -> None:
+    network_of(world).write(tmp_path / "network.toml")
+    options = ["--network", f"{tmp_path}/network.toml", "--port", "0", "--index", f"{tmp_path}/index.sqlite"]
+    with start("api", *options) as process:
+        assert process.stdout is not None
+        assert "http://127.0.0.1" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        modules = loaded(process)
+    assert "hypercorn.trio" in modules
+    assert not modules & EXTRA
