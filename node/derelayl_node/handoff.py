@@ -110,7 +110,7 @@ def check_signature(ledger: LedgerId, root: Root, manifest: Manifest) -> None:
     """Whether the trainer that the header names signed it. Raises PeerFault: whoever sent the manifest changed it."""
     signer = recover_address(signed_digest(ledger, manifest.header, root), manifest.signature)
     if signer != manifest.header.trainer:
-        raise PeerFault(f"the manifest is signed by {signer}, its trainer is {manifest.header.trainer}")
+        raise PeerFault(f"the manifest is signed by {signer}, but its trainer is {manifest.header.trainer}")
 
 
 class Handoff:
@@ -195,7 +195,7 @@ class Handoff:
         """
         wire = await trio.to_thread.run_sync(self._store.manifest, second)
         if wire is None:
-            raise LocalFault(f"checkpoint {to_hex(second)} was not taken")
+            raise LocalFault(f"checkpoint {to_hex(second)} has not been taken over")
         header = self._header(model, round_number, leg, (leg.parent, second), parent, record)
         chunks = compose(parent, parse_manifest(wire))
         return sign_checkpoint(self._key, self._ledger, Manifest(header(tensors=parent.header.tensors), chunks))
@@ -217,7 +217,7 @@ class Handoff:
             return None
         manifest = await trio.to_thread.run_sync(parse_manifest, wire)
         if root_of(manifest) != root:
-            raise PeerFault(f"the manifest has another root than {to_hex(root)}")
+            raise PeerFault(f"the manifest does not have the root {to_hex(root)}")
         return compact_signature(manifest.signature)
 
     def _header(
@@ -278,7 +278,7 @@ class Handoff:
     async def _assemble(self, root: Root, path: Path) -> None:
         wire = await trio.to_thread.run_sync(self._store.manifest, root)
         if wire is None:
-            raise StoreDamaged(f"checkpoint {to_hex(root)} is not in the store any more")
+            raise StoreDamaged(f"checkpoint {to_hex(root)} is no longer in the store")
         await trio.to_thread.run_sync(assemble_weights, parse_manifest(wire), self._store, path)
 
     def _remember(self, root: Root, bytes_fetched: int) -> None:

@@ -135,7 +135,9 @@ def load_key_file(path: Path, password: str) -> NodeKey:
         secret = decode_keyfile_json(document, password.encode())
     except ValueError as error:
         if "MAC mismatch" in str(error):
-            raise KeyFault(f"The password does not open the key file {path}: check DERELAYL_PASSWORD.") from error
+            raise KeyFault(
+                f"The password does not open the key file {path}: check DERELAYL_PASSWORD or --password-file."
+            ) from error
         raise _unreadable(path) from error
     except (KeyError, TypeError, NotImplementedError, MemoryError) as error:
         raise _unreadable(path) from error

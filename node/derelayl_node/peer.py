@@ -96,7 +96,7 @@ async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, sa
     if model is None:
         raise LocalFault("the network file names no model: pass --model 0x…")
     if settings.works_with_data and not settings.data:
-        raise LocalFault("a trainer or validator needs data of its own: pass --data shard:PATH, or --role seeder")
+        raise LocalFault("a trainer or validator needs data of its own: pass --data SPEC, or --role seeder")
     async with AsyncExitStack() as stack:
         peer = await _open(stack, settings, network, key, model)
         async with trio.open_nursery() as nursery:
@@ -253,9 +253,11 @@ class Peer:
     async def _check_data(self) -> None:
         train, held = await self.trainer.samples()
         if "trainer" in self.settings.roles and train == 0:
-            raise LocalFault(f"{self.settings.data} has no samples to train on: give a trainer some")
+            raise LocalFault(f"{self.settings.data} has no samples to train on, which a trainer needs: name other data")
         if "validator" in self.settings.roles and held == 0:
-            raise LocalFault(f"{self.settings.data} has no held-out samples: a validator judges on its own")
+            raise LocalFault(
+                f"{self.settings.data} has no held-out samples, on which a validator judges: name other data"
+            )
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks of the roles."""
@@ -308,7 +310,7 @@ class Peer:
         try:
             await self.trainer.samples()
         except TrainingFailed as error:
-            log.warning("the training worker does not start: %s", error)
+            log.warning("the training worker did not start: %s", error)
 
     async def _hear(self) -> None:
         """Log announcements; the seeder fetches what the ledger confirms, so that nobody can make us fetch anything."""

@@ -67,7 +67,7 @@ class Network(BaseModel):
     def _addresses_name_a_peer(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for address in value:
             if not address.startswith("/") or "/p2p/" not in address:
-                raise ValueError(f"{address!r} is not a multiaddress that ends in /p2p/PEER-ID")
+                raise ValueError(f"{address!r} is not a multiaddress ending in /p2p/PEER-ID")
         return value
 
     @classmethod
@@ -141,7 +141,9 @@ class NodeSettings(BaseSettings):
     p2p_host: str = Field(default="127.0.0.1", description="Address to listen on for peers.")
     p2p_port: int = Field(default=0, ge=0, le=65535, description="Port for peers; 0 takes a free one.")
     announce: Annotated[tuple[str, ...], *Several] = Field(
-        default=(), max_length=8, description="Multiaddress others shall dial (behind a port mapping); repeat it."
+        default=(),
+        max_length=8,
+        description="Multiaddress for others to dial, if this node is behind a port mapping; may be repeated.",
     )
     api_host: str = Field(default="127.0.0.1", description="Address of the REST API.")
     api_port: int = Field(default=0, ge=0, le=65535, description="Its port; 0 takes a free one.")
@@ -162,10 +164,10 @@ class NodeSettings(BaseSettings):
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N, mps.")
     precision: Precision = Field(default="auto", description=f"{', '.join(get_args(Precision))}.")
     memory_mib: Annotated[int | None, Flag("memory")] = Field(
-        default=None, description="MiB for a step's activations; larger batches go in pieces."
+        default=None, description="MiB for the activations of a step; larger batches go through in pieces."
     )
     processes: int = Field(default=1, description="Processes that share a leg's batches, one GPU each (torchrun).")
-    pause_on_battery: bool = Field(default=False, description="Train on mains only.")
+    pause_on_battery: bool = Field(default=False, description="Train only while the machine is on mains power.")
     train_hours: str = Field(default="", description="Local hours at which to train, e.g. 22-6.")
     submission: Literal["direct", "relayed"] = Field(
         default="direct", description="direct, or relayed: signed entries that a relayer sends."

@@ -108,7 +108,7 @@ def _deal_whole(
     """Deal groups of equal trait whole. Raises LocalFault: fewer than parts, or too small."""
     values, sizes = np.unique(traits[indices], return_counts=True)
     if len(values) < parts:
-        raise LocalFault(f"{len(values)} {groups} cannot be dealt {rule} to {parts} peers")
+        raise LocalFault(f"{len(values)} {groups} cannot be dealt to {parts} peers by {rule}")
     shuffled = rng.permutation(len(values))  # so that groups of one size go to peers by the seed
     dealt: list[list[int]] = [[] for _ in range(parts)]
     held = [0] * parts

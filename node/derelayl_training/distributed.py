@@ -105,7 +105,9 @@ def _own_resources(compute: Compute) -> Resources:
     if resources.device.type != "cuda":
         return resources
     if local >= torch.cuda.device_count():
-        raise LocalFault(f"{compute.processes} processes need as many GPUs, here are {torch.cuda.device_count()}")
+        raise LocalFault(
+            f"{compute.processes} processes need as many GPUs; this machine has {torch.cuda.device_count()}"
+        )
     return replace(resources, device=torch.device("cuda", local))
 
 

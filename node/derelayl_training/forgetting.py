@@ -103,7 +103,9 @@ class Anchors:
             return {}
         buffers = dict(self._leg.model.named_importance())
         if not buffers:
-            raise LocalFault("the recipe consolidates, the architecture has no importance weights: set importance=true")
+            raise LocalFault(
+                "the recipe consolidates, but the architecture lacks importance weights: set importance=true"
+            )
         return {name: buffers[name] for name in self._trained}
 
     def _renew_importance(self) -> None:
@@ -132,7 +134,7 @@ def samples_so_far(history: Record) -> int:
     """The parent's weight in a merge, as its manifest tells; 0 where it does not. Raises LocalFault for nonsense."""
     found = history.get(SAMPLES_SO_FAR, 0)
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
-        raise LocalFault(f"the parent's {SAMPLES_SO_FAR} is {found!r}, allowed is a count")
+        raise LocalFault(f"the parent's {SAMPLES_SO_FAR} is {found!r}, but must be a count")
     return found
 
 

@@ -160,7 +160,9 @@ def _find(path: Path) -> tuple[Files, Files]:
         if not held:
             return _cut(_classes(folders[TRAIN_FOLDER], root))
         if len(held) > 1 or held[0] not in HELD_FOLDERS:
-            raise LocalFault(f"{path} has beside train the folders {held}, allowed is one of {list(HELD_FOLDERS)}")
+            raise LocalFault(
+                f"besides train, {path} has the folders {held}; it may have only one of {list(HELD_FOLDERS)}"
+            )
         return _two_parts(folders[TRAIN_FOLDER], folders[held[0]], root)
     except OSError as error:
         raise LocalFault(f"{path} cannot be read as a folder of images: {error}") from error
@@ -191,7 +193,7 @@ def _classes(folder: Path, root: str) -> dict[str, list[Path]]:
     classes = {each.name: list(_images(each, root)) for each in _folders(folder, root)}
     if len(classes) < 2:
         raise LocalFault(
-            f"{folder} has {len(classes)} class folders, needed are at least 2: one for each class of the network, "
+            f"{folder} has {len(classes)} class folders but needs at least 2: one for each class of the network, "
             f"empty where you have no images of it, so that all peers number the classes alike"
         )
     return classes
@@ -201,7 +203,7 @@ def _folders(folder: Path, root: str) -> Iterator[Path]:
     for entry in sorted(folder.iterdir(), key=lambda each: each.name):
         _check_within(entry, root)
         if not entry.is_dir():
-            raise LocalFault(f"{entry} is not a folder: only class folders may lie in {folder}; move it away")
+            raise LocalFault(f"{entry} is not a folder: {folder} may hold class folders only; move it away")
         yield entry
 
 
@@ -209,7 +211,7 @@ def _images(folder: Path, root: str) -> Iterator[Path]:
     for entry in sorted(folder.iterdir(), key=lambda each: each.name):
         _check_within(entry, root)
         if not entry.is_file():  # a pipe would block, a folder is no image
-            raise LocalFault(f"{entry} is not a file: only PNG and JPEG files may lie in a class folder")
+            raise LocalFault(f"{entry} is not a file: a class folder may hold PNG and JPEG files only")
         yield entry
 
 
@@ -217,4 +219,4 @@ def _check_within(entry: Path, root: str) -> None:
     """Raise LocalFault for a link that leads out of the folder: nobody shall train on what they did not name."""
     target = os.path.realpath(entry, strict=True)
     if os.path.commonpath([root, target]) != root:
-        raise LocalFault(f"{entry} leads out of the folder, to {target}")
+        raise LocalFault(f"{entry} points outside the folder, to {target}")

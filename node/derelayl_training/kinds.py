@@ -36,6 +36,6 @@ def kind_of(inputs: NDArray[Any], labels: NDArray[Any] | None = None) -> InputKi
         case np.uint8, 2:
             return InputKind.TEXT if labels is None or labels.ndim > 1 else InputKind.LABELLED_TEXT
     raise LocalFault(
-        f"samples of type {inputs.dtype} and shape {inputs.shape} are of no known kind; allowed are images uint8 "
+        f"samples of type {inputs.dtype} and shape {inputs.shape} are of an unknown kind; allowed are images uint8 "
         f"(N, C, H, W), table rows float32 (N, F) and text windows uint8 (N, T)"
     )

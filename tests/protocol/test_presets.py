@@ -71,9 +71,11 @@ def test_what_is_wrong_in_a_file_is_refused_by_name(text: str, sentence: str) ->
 
 
 def test_the_file_is_named_by_what_is_wrong_in_it() -> None:
-    with pytest.raises(LocalFault, match=r"^mine\.toml holds no rules of a model: quorum is 2\.5, allowed is a whole"):
+    with pytest.raises(
+        LocalFault, match=r"^mine\.toml does not hold a model's rules: quorum is 2\.5, allowed is a whole"
+    ):
         find_rules("mine.toml", lambda name: "quorum = 2.5")
-    with pytest.raises(LocalFault, match="mine holds no rules of a model: 'utf-8' codec"):
+    with pytest.raises(LocalFault, match="mine does not hold a model's rules: 'utf-8' codec"):
         find_rules("mine", lambda name: b"\xff".decode("utf-8"))
 
 

@@ -116,13 +116,13 @@ def test_a_trainer_caught_signing_two_children_is_told_what_it_lost_and_its_repo
     ]
     assert relay.told(TRAINERS[0], Kind.NOT_SELECTED) == [
         f"{leg(0)} was not selected (equivocated): its trainer had signed two children under the lease; "
-        "your bid was lost before, for signing two children"
+        "your bid had already been lost for signing two children"
     ]
     assert relay.told(STRANGER, Kind.REPORTER_REWARD) == [
         f"you proved that {short(TRAINERS[0])} had signed {crime}: 80 wei of the 200 wei it lost"
     ]
     (returned,) = (text for text in relay.told(OWNER, Kind.OFFER_RETURNED) if "two children" in text)
-    assert returned.endswith("which is not your doing; your deposit of 5 wei for it returned")
+    assert returned.endswith("through no fault of yours; your deposit of 5 wei for it was returned")
 
 
 def test_an_equivocator_in_a_voided_round_gets_nothing_back() -> None:
@@ -144,7 +144,7 @@ def test_nothing_submitted_costs_the_bid_and_frees_the_deposit() -> None:
     relay.settle()
     late = "leg 1 of round 1 expired: nothing was submitted in time"
     assert relay.told(TRAINERS[1], Kind.BID_FORFEITED) == [f"{late}; your bid of 100 wei was forfeited"]
-    assert f"{late}, which is not your doing; your deposit of 5 wei for it returned" in relay.told(OWNER)
+    assert f"{late}, through no fault of yours; your deposit of 5 wei for it was returned" in relay.told(OWNER)
 
 
 # --- bids and deposits that return ------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def test_a_bid_that_found_no_tip_returns() -> None:
     relay = AuditedRelay()
     relay.lease(300, 200, 100)
     assert relay.told(TRAINERS[2], Kind.BID_RETURNED) == [
-        "no tip was left for you in round 1; your bid of 100 wei returned"
+        "no tip was left for you in round 1; your bid of 100 wei was returned"
     ]
     assert relay.told(TRAINERS[0], Kind.LEASE) == [
         f"your bid of 300 wei won leg 0 of round 1: continue checkpoint {TIP} and train the whole model"
@@ -171,7 +171,7 @@ def test_a_bid_that_a_higher_one_displaced_returns() -> None:
     assert books.story(relay.model, 1).bids == {}
     assert (line.account, line.amount, line.kind) == (TRAINERS[0], 100, Kind.BID_RETURNED)
     assert line.sentence == (
-        f"all places of round 1 were taken and {short(TRAINERS[1])} bid more; your bid of 100 wei returned"
+        f"all places of round 1 were taken and {short(TRAINERS[1])} bid more; your bid of 100 wei was returned"
     )
 
 
@@ -182,7 +182,7 @@ def test_the_unused_part_of_an_offer_returns() -> None:
     relay.match()
     assert relay.told(OWNER, Kind.OFFER_DEPOSIT, Kind.OFFER_RETURNED) == [
         f"you offered your checkpoint {TIP} in round 1: a deposit of 10 wei, 5 wei for each of 2 legs",
-        f"not all legs that may continue your checkpoint {TIP} were leased; 5 wei of your deposit returned",
+        f"not all legs that may continue your checkpoint {TIP} were leased; 5 wei of your deposit was returned",
     ]
     (bid,) = relay.told(TRAINERS[0], Kind.BID)
     assert bid == f"you bid 100 wei for segment 2 in round 1 of model {short(relay.model)}"
@@ -192,8 +192,8 @@ def test_a_committee_that_is_too_small_returns_everything() -> None:
     relay = AuditedRelay(judges=1)
     relay.lease(200)
     void = "round 1 was voided: fewer validators could be seated than the quorum"
-    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [f"{void}; your bid of 200 wei returned"]
-    assert relay.told(OWNER, Kind.OFFER_RETURNED) == [f"{void}; 10 wei of your deposit returned"]
+    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [f"{void}; your bid of 200 wei was returned"]
+    assert relay.told(OWNER, Kind.OFFER_RETURNED) == [f"{void}; 10 wei of your deposit was returned"]
     assert relay.told(None) == [f"{void}; 0.0 forfeited and 0.0 slashed go into the next pot"]
 
 
@@ -209,11 +209,11 @@ def test_a_committee_that_fails_returns_what_was_submitted_and_is_slashed() -> N
     relay.advance()
     void = "round 1 was voided: fewer seats revealed than the quorum"
     lost = f"{leg(0)} was voided with round 1: fewer seats revealed than the quorum"
-    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [f"{lost}; your bid of 200 wei returned"]
-    assert f"{lost}, which is not your doing; your deposit of 5 wei for it returned" in (relay.told(OWNER))
+    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [f"{lost}; your bid of 200 wei was returned"]
+    assert f"{lost}, through no fault of yours; your deposit of 5 wei for it was returned" in (relay.told(OWNER))
     assert relay.told(first, Kind.NOT_PAID) == [f"{void}; nobody is paid"]
     (silent,), (absent,) = relay.told(second, Kind.SLASHED), relay.told(third, Kind.SLASHED)
-    assert silent.startswith("you did not reveal your scores in round 1: 100 wei of your stake (10 %) were slashed")
+    assert silent.startswith("you did not reveal your scores in round 1: 100 wei of your stake (10 %) was slashed")
     assert absent.startswith("you committed to no scores in round 1")
     assert relay.told(None) == [f"{void}; 100 wei forfeited and 200 wei slashed go into the next pot"]
 
@@ -229,16 +229,16 @@ def test_every_way_to_void_a_round_has_words() -> None:
 def test_a_selected_leg_is_paid_its_part_of_the_gain() -> None:
     relay = judged(3_000, 1_000, rules=OPEN)
     assert relay.told(TRAINERS[0], Kind.BID_RETURNED, Kind.TRAINER_REWARD) == [
-        f"{leg(0)} was selected: score 3,000 ppm; your bid of 200 wei returned",
+        f"{leg(0)} was selected: score 3,000 ppm; your bid of 200 wei was returned",
         f"{leg(0)}: your gain of 3,000 ppm out of 4,000 ppm selected in the round earned 4,500 wei of "
         "the trainers' 6,000 wei (60 % of the pot of 10,000 wei)",
     ]
     assert relay.told(OWNER, Kind.ROYALTY_WAITING)[0] == (
         f"{leg(0)} was built on your checkpoint {TIP}: 1,875 wei of the royalties' 2,500 wei "
-        "(25 % of the pot of 10,000 wei) wait there to be collected"
+        "(25 % of the pot of 10,000 wei) is waiting there to be collected"
     )
     assert relay.told(OWNER, Kind.OFFER_RETURNED)[0] == (
-        f"{leg(0)}, which continues your checkpoint {TIP}, was selected; your deposit of 5 wei returned"
+        f"{leg(0)}, which continues your checkpoint {TIP}, was selected; your deposit of 5 wei was returned"
     )
 
 
@@ -248,7 +248,8 @@ def test_a_selected_leg_of_an_empty_pot_hears_that_there_was_nothing() -> None:
         f"{leg(0)} earned nothing: its share of the pot is less than a wei"
     ]
     assert relay.told(None) == [
-        "round 1 was settled: 1 of 1 submitted legs selected; the pot of 0.0 was nothing; 0.0 stay for the next round"
+        "round 1 was settled: 1 of 1 submitted legs selected; the pot of 0.0 was nothing; 0.0 are carried "
+        "over to the next round"
     ]
 
 
@@ -260,7 +261,8 @@ def test_a_pot_is_told_with_its_sources() -> None:
     relay.settle()
     assert relay.told(None)[1] == (
         "round 2 was settled: 1 of 2 submitted legs selected; the pot of 10,752 wei was 397 wei carried over, "
-        "255 wei forfeited, 100 wei slashed, 10,000 wei emitted from the budget; 539 wei stay for the next round"
+        "255 wei forfeited, 100 wei slashed, 10,000 wei emitted from the budget; 539 wei are carried over "
+        "to the next round"
     )
 
 
@@ -289,7 +291,7 @@ def test_a_seat_that_fits_the_wrong_legs_is_charged_and_the_round_tells_of_it() 
     relay, seats = opinions((3_000, 2_000), (3_000, 2_000), (2_000, 3_000))
     assert relay.told(seats[2], Kind.CHARGED) == [
         "your scores in round 1 fitted the wrong legs better than the right ones (disagreement 1,000,000 ppm): "
-        "505 wei of your stake were charged"
+        "505 wei of your stake was charged"
     ]
     assert "505 wei of it charged to validators" in relay.told(None)[0]
 
@@ -323,7 +325,7 @@ def test_a_seat_that_never_committed_is_told_so_even_if_nothing_is_slashed() -> 
     relay.settle()
     (absent,), (single,) = relay.told(third, Kind.NOT_PAID), relay.told(first, Kind.NOT_PAID)
     assert absent.startswith("you committed to no scores in round 1: nothing is paid")
-    assert single.startswith("round 1 had a single submitted leg, which leaves nothing to agree across")
+    assert single.startswith("round 1 had a single submitted leg, so there is no other to compare with")
 
 
 def test_a_pot_without_a_share_for_validators() -> None:
@@ -359,14 +361,14 @@ def test_royalties_are_told_where_they_wait_and_where_they_went() -> None:
     relay.do(STRANGER, CollectRoyalty(relay.model, first, 2))
     half = waiting // 2
     assert relay.told(TRAINERS[0], Kind.ROYALTY) == [
-        f"{waiting - half:,} wei of what waited at your checkpoint {short(first)} were paid out, "
+        f"{waiting - half:,} wei of what was pending at your checkpoint {short(first)} was paid out, "
         f"{half:,} wei went on to its parent {TIP}"
     ]
     assert relay.told(OWNER, Kind.ROYALTY_WAITING)[-1] == (
-        f"{half:,} wei came from checkpoint {short(first)} and wait at its parent, your checkpoint {TIP}"
+        f"{half:,} wei came from checkpoint {short(first)} and is waiting at its parent, your checkpoint {TIP}"
     )
     (paid,) = relay.told(OWNER, Kind.ROYALTY)
-    assert paid.endswith(f"wei of what waited at your checkpoint {TIP} were paid out")
+    assert paid.endswith(f"wei of what was pending at your checkpoint {TIP} was paid out")
 
 
 def test_a_royalty_that_is_passed_on_whole_says_so() -> None:
@@ -387,7 +389,7 @@ def test_access_is_told_to_buyer_and_owner() -> None:
     ]
     assert relay.told(OWNER, Kind.ROYALTY_WAITING) == [
         f"{short(STRANGER)} bought access to your checkpoint {TIP}: 73 wei of the fee of 103 wei "
-        "wait there to be collected"
+        "is waiting there to be collected"
     ]
 
 
@@ -400,7 +402,7 @@ def test_a_stake_from_its_lock_to_its_release() -> None:
     relay.do(JUDGES[0], Release(relay.model))
     assert relay.told(JUDGES[0], Kind.STAKE, Kind.UNBONDING, Kind.STAKE_RELEASED) == [
         f"you staked 1,000 wei as validator of model {model}",
-        f"you stopped validating model {model}: your stake of 1,000 wei unbonds and can be released "
+        f"you stopped validating model {model}: your stake of 1,000 wei is unbonding and can be released "
         f"from {release_time} (Unix time) on",
         "your unbonded stake of 1,000 wei was released",
     ]

@@ -364,7 +364,7 @@ def test_a_folder_of_texts_that_is_no_utf8_or_leads_elsewhere_is_refused(texts: 
         load_labelled_text(str(texts))
     (texts / "good" / "9.txt").unlink()
     (texts / "elsewhere").symlink_to("/usr")
-    with pytest.raises(LocalFault, match="leads out of the folder"):
+    with pytest.raises(LocalFault, match="points outside the folder"):
         load_labelled_text(str(texts))
 
 

@@ -128,7 +128,7 @@ def test_a_table_with_a_number_that_is_none_is_refused_with_its_row(tmp_path: Pa
         (table_split(), {"train_y": np.zeros(29, np.int64)}, "30 train table rows and 29 train labels"),
         (table_split(), {"train_y": np.zeros(30)}, "train labels are float64"),
         (table_split(), {"train_x": np.zeros((30, 4), np.float32)}, r"train table rows are \(4,\), held-out"),
-        (table_split(), {"train_x": np.zeros((30, 5))}, "float64 and shape .* of no known kind"),
+        (table_split(), {"train_x": np.zeros((30, 5))}, "float64 and shape .* of an unknown kind"),
         (table_split(), {"train_x": np.zeros((30, 5), np.uint8)}, "train samples are labelled texts"),
         (text_split(), {"train_y": np.full((30, 5), 256)}, "allowed are 0 … 255"),
         (text_split(), {"train_y": np.zeros((30, 4), np.int64)}, r"need int64 \(30, 5\)"),
@@ -186,7 +186,7 @@ def test_inputs_are_mapped_by_kind_and_never_share_memory_with_the_data() -> Non
     inputs.zero_()
     assert rows.any()
     assert to_inputs(text).tolist() == text.tolist()
-    with pytest.raises(LocalFault, match="no known kind"):
+    with pytest.raises(LocalFault, match="unknown kind"):
         to_inputs(np.zeros((2, 3)))
 
 

@@ -43,12 +43,12 @@ def test_an_alpha_that_cannot_be_drawn_from_is_refused(alpha: str) -> None:
 
 
 def test_more_peers_than_classes_are_refused_by_label() -> None:
-    with pytest.raises(LocalFault, match="10 classes cannot be dealt by label to 11 peers"):
+    with pytest.raises(LocalFault, match="10 classes cannot be dealt to 11 peers by by label"):
         deal(ByLabel(), ten_classes(4000), 11)
 
 
 def test_fewer_sites_than_peers_are_refused() -> None:
-    with pytest.raises(LocalFault, match="4 sites cannot be dealt by site to 5 peers"):
+    with pytest.raises(LocalFault, match="4 sites cannot be dealt to 5 peers by by site"):
         deal(BySite(), np.arange(2000) // 2 % 4, 5)
 
 

@@ -50,7 +50,7 @@ def test_an_importance_that_is_no_truth_value_is_refused() -> None:
 def test_a_parents_nonsense_about_its_samples_is_refused(
     tmp_path: Path, parent: Path, split: Split, count: int | str
 ) -> None:
-    with pytest.raises(LocalFault, match="allowed is a count"):
+    with pytest.raises(LocalFault, match="must be a count"):
         run_leg(leg(parent, tmp_path / "child", "merge=true", {SAMPLES_SO_FAR: count}), split, silent)
 
 

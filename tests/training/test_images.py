@@ -69,7 +69,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("classes", [0, 1])
 def test_fewer_than_two_classes_are_refused(tmp_path: Path, classes: int) -> None:
-    with pytest.raises(LocalFault, match=f"has {classes} class folders, needed are at least 2"):
+    with pytest.raises(LocalFault, match=f"has {classes} class folders but needs at least 2"):
         load(f"images:{pictures(tmp_path, 'ab'[:classes])}")
 
 
@@ -156,14 +156,14 @@ def test_a_link_out_of_the_folder_is_refused_by_name(tmp_path: Path) -> None:
     outside = save(tmp_path / "private.png", pixels(0))
     root = pictures(tmp_path / "data")
     (root / "a" / "05.png").symlink_to(outside)
-    with pytest.raises(LocalFault, match=r"a/05\.png leads out of the folder"):
+    with pytest.raises(LocalFault, match=r"a/05\.png points outside the folder"):
         load(f"images:{root}")
 
 
 def test_a_class_folder_that_is_a_link_out_is_refused_by_name(tmp_path: Path) -> None:
     other, root = pictures(tmp_path / "data-of-others"), pictures(tmp_path / "data")
     (root / "c").symlink_to(other / "a")
-    with pytest.raises(LocalFault, match=r"data/c leads out of the folder"):
+    with pytest.raises(LocalFault, match=r"data/c points outside the folder"):
         load(f"images:{root}")
 
 
@@ -196,7 +196,7 @@ def test_a_file_beside_the_class_folders_is_refused_by_name(tmp_path: Path) -> N
 def test_a_part_that_is_not_known_or_not_the_only_one_is_refused(tmp_path: Path, beside: tuple[str, ...]) -> None:
     for name in ("train", *beside):
         pictures(tmp_path / name)
-    with pytest.raises(LocalFault, match=r"beside train .* allowed is one of \['held', 'test', 'val'\]"):
+    with pytest.raises(LocalFault, match=r"besides train, .* only one of \['held', 'test', 'val'\]"):
         load(f"images:{tmp_path}")
 
 

@@ -49,7 +49,7 @@ def pictures(folder: Path, labels: list[int] | None = None) -> Path:
     ("argument", "reason"),
     [
         ("{0},split=test,input=x", "has no column 'x'; it has age, sex, ward, label"),
-        ("{0},input=age", "column 'age' is Value, input= names images or text"),
+        ("{0},input=age", "column 'age' is Value, input= must name images or text"),
         ("{0},label=x", "has no column 'x'"),
         ("{0},trust_remote_code=1", "'trust_remote_code=1' is not an option"),
         ("/absent/folder", "is neither a folder here nor the name of a data set"),

@@ -37,7 +37,7 @@ def written(path: Path, text: str | bytes) -> Path:
         ("{0}/a.txt,length=200", "is empty: it has less than two windows of 201 bytes"),
         ("{0}/nothing", "has no text files"),
         ("{0}/nested", "nested/inner is not a file"),
-        ("{0}/linked", "leads out of the folder"),
+        ("{0}/linked", "points outside the folder"),
         ("{0}/latin.txt", r"is not UTF-8: byte 1 is 0xe4"),
     ],
 )

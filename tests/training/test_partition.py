@@ -37,7 +37,7 @@ def numbers(images: np.ndarray) -> list[int]:
         ({"parts": 0}, "must be positive"),
         ({"test_size": 0}, "must be positive"),
         ({"held_fraction": 1.0}, "within"),
-        ({"parts": 11, "partition": ByLabel()}, "10 classes cannot be dealt by label to 11 peers"),
+        ({"parts": 11, "partition": ByLabel()}, "10 classes cannot be dealt to 11 peers by by label"),
         ({"parts": 16}, "need 1224 samples, the set has 1200"),
     ],
 )
@@ -49,7 +49,7 @@ def test_a_cut_that_cannot_be_made_is_refused(tmp_path: Path, changes: dict, rea
 
 def test_images_without_a_channel_axis_are_refused(tmp_path: Path) -> None:
     images, labels = numbered_set()
-    with pytest.raises(LocalFault, match="of no known kind"):
+    with pytest.raises(LocalFault, match="of an unknown kind"):
         write_shards(images[:, 0], labels, tmp_path, parts=2, partition=Iid(), held_fraction=0.5, test_size=1, seed=0)
 
 

@@ -12,7 +12,7 @@ router = APIRouter(tags=["node"])
 
 
 class WorkView(View):
-    """The leg that the node's trainer is at."""
+    """The leg that the node's trainer is working on."""
 
     stage: str = Field(description="idle, fetching, training or submitting")
     round: int
@@ -35,6 +35,6 @@ class NodeView(View):
 
 @router.get("/v1/node")
 def show_node(context: Context, response: Response) -> NodeView:
-    """What this node is and what it is at."""
+    """What this node is and what it is doing."""
     response.headers["cache-control"] = "no-store"
     return NodeView.of(context.status())

@@ -34,7 +34,9 @@ def show_health(context: Context, response: Response) -> HealthView:
     )
     if not status.healthy:
         why = (
-            "has not caught up with the chain" if status.chain_reachable else "stands still: the chain does not answer"
+            "has not caught up with the chain"
+            if status.chain_reachable
+            else "is not advancing: the chain does not answer"
         )
         detail = f"The index {why}; wait, or look at the node's log."
         raise Problem(503, "unhealthy", "Unhealthy", detail, **health.model_dump(exclude={"status"}))

@@ -47,7 +47,7 @@ class Problem(Exception):
 
 def not_found(what: str, name: str) -> Problem:
     """Say that the index knows no such thing."""
-    detail = f"The index knows no {what} {name}; it may lie in a block that was not read yet."
+    detail = f"The index has no {what} {name}; it may be in a block that has not been read yet."
     return Problem(404, f"unknown-{what.replace(' ', '-')}", f"Unknown {what}", detail)
 
 

@@ -79,7 +79,7 @@ class RulesView(View):
     committee_size: int = Field(description="Validators seated for a round")
     quorum: int = Field(description="Fewer answers than this void the round")
     margin_ppm: int = Field(description="A leg below this gain is never selected, ppm")
-    agreement_ppm: int = Field(description="From this distance on, a score is of no worth to the committee, ppm")
+    agreement_ppm: int = Field(description="A score this far from the committee's, or farther, earns nothing, ppm")
     gamma_bps: int = Field(description="Share of a royalty that climbs one step to the parent, basis points")
     trainer_bps: int = Field(description="Trainers' share of the pot, basis points")
     royalty_bps: int = Field(description="Royalties' share of the pot, basis points")
@@ -102,7 +102,7 @@ class ModelView(View):
     model: Hex32 = Field(description="Id: SHA-256 of creator, genesis root and rules")
     creator: HexAddress
     genesis: Hex32 = Field(description="Root of the first checkpoint")
-    round: int = Field(description="Number of the running round, from 1")
+    round: int = Field(description="Number of the running round, starting at 1")
     phase: Word = Field(description="bid, train, commit, reveal or settle")
     deadline: int = Field(description="Unix seconds at which the phase may be ended; 0 if it has no deadline yet")
     settled_rounds: int
@@ -205,7 +205,8 @@ class SeatView(View):
     seats: int = Field(description="Rounds it was seated in")
     reveals: int = Field(description="Rounds it revealed scores in")
     agreement_ppm: int = Field(
-        validation_alias="agreement", description="Sum over its rounds of the share of the most that it could earn"
+        validation_alias="agreement",
+        description="Sum, over its rounds, of what it earned as a share of the most it could have earned",
     )
     paid_wei: Wei
     charged_wei: Wei = Field(description="Taken from its stake for disagreeing")

@@ -36,7 +36,7 @@ def show_data(
     spec: Annotated[str, typer.Argument(help="A data spec, as --data takes it; `derelayl data list` lists them.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Load what a spec names and tell what it holds: samples, shape, classes, sites."""
+    """Load a data spec and show what it holds: samples, shape, classes, sites."""
     import numpy as np
 
     from derelayl_training.data import load
@@ -66,11 +66,13 @@ def make_schema_file(
     table: Annotated[Path, typer.Argument(help="A CSV or Parquet file.")],
     label: Annotated[str, typer.Option("--label", help="The column to predict; its values are the classes.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The TOML file to write.")] = Path("schema.toml"),
-    site: Annotated[str | None, typer.Option("--site", help="The column that says where a row is from.")] = None,
-    keep: Annotated[list[str] | None, typer.Option("--keep", help="Learn from this column only; repeat it.")] = None,
-    drop: Annotated[list[str] | None, typer.Option("--drop", help="Leave this column out; repeat it.")] = None,
+    site: Annotated[str | None, typer.Option("--site", help="The column that names the site a row is from.")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", help="Learn from this column only; may be repeated.")
+    ] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop", help="Leave this column out; may be repeated.")] = None,
     missing_anywhere: Annotated[
-        bool, typer.Option("--missing", help="Foresee missing cells in every column, for other peers' tables.")
+        bool, typer.Option("--missing", help="Provide for missing cells in every column.")
     ] = False,
 ) -> None:
     """Write columns, scales, categories and classes of a table, to be shared with all peers of a network."""
@@ -78,7 +80,7 @@ def make_schema_file(
     from derelayl_training.loaders.table import make_schema, read_table
 
     if out.exists():
-        raise LocalFault(f"{out} exists: move it away, for peers may rely on it")
+        raise LocalFault(f"{out} exists, and peers may rely on it: move it away first")
     schema = make_schema(
         str(table),
         read_table(table),
@@ -90,4 +92,4 @@ def make_schema_file(
     )
     out.write_text(schema_text(schema), encoding="utf-8")
     show(f"{out}: {schema.features} features, {len(schema.classes)} classes; check it, then share it with every peer")
-    show(f"its network: --architecture mlp --parameter features={schema.features} and classes={len(schema.classes)}")
+    show(f"its model: --architecture mlp --parameter features={schema.features} and classes={len(schema.classes)}")

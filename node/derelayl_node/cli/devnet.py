@@ -58,7 +58,7 @@ def found_devnet(
     """Deploy the contracts, grant tokens, create the model, write FOLDER/network.toml (nothing where that exists)."""
     world = read_world(folder)
     if world.network_file.exists():
-        show(f"{world.network_file} exists: this devnet is founded")
+        show(f"{world.network_file} exists: this devnet has already been founded")
         return
     rules = replace(DEVNET, train_seconds=train_seconds)
     founded = trio.run(found, world, chain_url, rules, bootstrap_host)

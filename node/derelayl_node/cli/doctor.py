@@ -53,7 +53,7 @@ def doctor(
     p2p_port: Annotated[int, typer.Option("--p2p-port", min=0, max=65535, help="The port for peers.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine for running a node: versions, disk, port, key, chain, clock, data."""
+    """Check whether this machine can run a node: versions, disk, port, key, chain, clock, data."""
     findings = list(_examine(home, network, password_file, data, p2p_port))
     if as_json:
         show_json([asdict(finding) for finding in findings])
@@ -131,5 +131,5 @@ def _chain(shared: Network, account: list[Address]) -> Finding:
     if ahead > MAX_CLOCK_SKEW_SECONDS:
         return Finding("clock", False, f"the chain is {ahead:.0f} s ahead of this clock", "set the clock (NTP)")
     if account and (gas := rpc.balance(account[0])) < MIN_GAS_WEI:
-        return Finding("chain", False, f"the account has {gas} wei for gas", "ask the founder for gas")
+        return Finding("chain", False, f"the account has only {gas} wei for gas", "ask the founder for gas")
     return Finding("chain", True, f"chain {shared.chain_id} answers, block {head.number}")

@@ -66,7 +66,7 @@ def export(
     target: Annotated[Path, typer.Option("--out", help="JSON file to write.")],
     model: ModelOption = None,
 ) -> None:
-    """Write every leg of a model with its place on the chain to a JSON file."""
+    """Write every leg of a model, with its place on the chain, to a JSON file."""
     shared = Network.read(network)
     checkpoints = trio.run(partial(_checkpoints, shared, model_of(model, shared)))
     document = {"network": shared.name, "chain_id": shared.chain_id, "ledger": shared.ledger}

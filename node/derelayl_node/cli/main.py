@@ -124,17 +124,17 @@ COMMANDS = {
     ),
     "node": Command("Be a peer of a network.", _node, "node"),
     "model": Command("Relays: create, list, show; buy, pull and use a checkpoint.", _model, "node"),
-    "stake": Command("A validator's stake: show it, add to it, leave, take what has unbonded.", _stake),
-    "lineage": Command("Where a checkpoint came from.", _lineage),
+    "stake": Command("A validator's stake: show it, add to it, leave, release what has unbonded.", _stake),
+    "lineage": Command("Show and prove where a checkpoint came from.", _lineage),
     "rewards": Command("Where every wei came from, and why nothing came.", _rewards),
     "api": Command("Serve lineage over REST without being a peer.", _api),
     "sim": Command("Simulate the incentives of a relay.", _sim),
-    "key": Command("The key pair that is ledger account and network identity at once.", _key, "node"),
+    "key": Command("The key pair that is both ledger account and network identity.", _key, "node"),
     "doctor": Command(
-        "Check this machine for running a node: versions, disk, port, key, chain, clock, data.", _doctor, "node"
+        "Check whether this machine can run a node: versions, disk, port, key, chain, clock, data.", _doctor, "node"
     ),
     "devnet": Command("Lay out a small network in a folder.", _devnet, "devnet"),
-    "data": Command("Look at data and agree on tables.", _data, "training"),
+    "data": Command("Inspect data, and write the schema that peers with tables share.", _data, "training"),
     "chain": Command("The embedded chain: one process, persistent, JSON-RPC. For devnets.", _chain, "devnet"),
 }
 

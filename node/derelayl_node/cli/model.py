@@ -56,7 +56,8 @@ def create(
     password_file: PasswordFileOption = None,
     architecture: Annotated[str, typer.Option("--architecture", help=f"{', '.join(ARCHITECTURES)}.")] = "small-cnn",
     parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", help="NAME=VALUE of the network; repeat it.")
+        list[str] | None,
+        typer.Option("--parameter", help="A parameter of the architecture, NAME=VALUE; may be repeated."),
     ] = None,
     rules: Annotated[
         str | None,
@@ -70,7 +71,7 @@ def create(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first weights.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Initialise a network, keep it in HOME's store and register the relay. Then `node run` in HOME serves it."""
+    """Initialise an architecture, keep it in HOME's store and register the model. `node run` in HOME serves it."""
     shared = Network.read(network)
     key = load_key_file(home / "key.json", keystore_password(password_file))
     chosen = _rules(rules, shared)
@@ -181,7 +182,7 @@ def buy(
     if as_json:
         show_json(document)
     elif document["fee_wei"] == "0":
-        show(f"{document['root']} is open to {key.address} already")
+        show(f"{document['root']} is already open to {key.address}")
     else:
         paid = exact_tokens(int(document["fee_wei"]))
         show(f"{key.address} may fetch {document['root']}, paid {paid} tokens; next: derelayl model pull")
@@ -201,10 +202,10 @@ def pull(
     home: HomeOption = DEFAULT_HOME,
     password_file: PasswordFileOption = None,
 ) -> None:
-    """Fetch an accepted checkpoint from peers, every byte checked: one safetensors file, and what network it is of.
+    """Fetch an accepted checkpoint from peers, every byte checked: the weights, and what architecture they are of.
 
-    A paid model's peers give it to the account that has bought it: the key in HOME. An open one needs no key. What was
-    pulled needs no network any more: next is `derelayl model predict`.
+    Peers give a paid checkpoint only to an account that has bought it, by the key in HOME. An open one needs no key. To
+    use what was pulled, no network is needed: `derelayl model predict`.
     """
 
     def buyer() -> NodeKey:
@@ -212,7 +213,7 @@ def pull(
 
     weights = pull_target(target)
     trio.run(partial(_pull, Network.read(network), root, model, weights, cache, buyer))
-    show(f"{weights} ({weights.stat().st_size} bytes), its network: {description_file(weights)}")
+    show(f"{weights} ({weights.stat().st_size} bytes); its architecture: {description_file(weights)}")
 
 
 async def _create(

@@ -30,15 +30,18 @@ def predict(
     ] = 1.0,
     calibrate: Annotated[
         str | None,
-        typer.Option("--calibrate", help="Labelled samples to set the exits on, once; kept beside the weights."),
+        typer.Option(
+            "--calibrate",
+            help="Labelled samples to calibrate the exits on, once; the result is kept beside the weights.",
+        ),
     ] = None,
     calibrate_part: Annotated[
         Part, typer.Option("--calibrate-part", help="Which part of --calibrate; one that the network never trained on.")
     ] = "held",
-    target: Annotated[Path | None, typer.Option("--out", help="CSV file for the prediction of each sample.")] = None,
+    target: Annotated[Path | None, typer.Option("--out", help="CSV file to write each sample's prediction to.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Classify samples; a network with prefix heads lets clear ones leave early, so that the budget is kept on average.
+    """Classify samples; with prefix heads, easy ones leave early, so that the mean cost stays within the budget.
 
     Give --calibrate once before the first budget below 1: other samples than those that the accuracy is told of.
     """
@@ -56,7 +59,8 @@ def predict(
         write_document(calibration_file(path), calibration)
     if budget < 1 and model.calibration is not None and model.calibration.data == digest_of_samples(samples):
         raise LocalFault(
-            "these samples set the exits, so their accuracy would flatter; calibrate on others (--calibrate, or the "
+            "the exits were calibrated on these samples, so their accuracy would be too good; calibrate "
+            "on others (--calibrate, or the "
             "other part by --calibrate-part) or predict others"
         )
     found = model.predict(samples, budget)
@@ -99,7 +103,7 @@ def _report(model: AnytimeModel, found: Prediction, labels: Labels, budget: floa
 
 def _show(document: dict[str, Any]) -> None:
     show(f"accuracy   {document['accuracy']:.4f} of {document['samples']} samples")
-    show(f"mean cost  {document['mean_cost']:.4f} of {document['multiply_adds']} multiply-adds a sample")
+    show(f"mean cost  {document['mean_cost']:.4f} of {document['multiply_adds']} multiply-adds per sample")
     table = Table("exit", "share", "accuracy", "cost")
     for exit in document["exits"]:
         shares = (exit["share"], exit["accuracy"], exit["cost"])

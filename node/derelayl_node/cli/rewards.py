@@ -58,7 +58,7 @@ def explain(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say for each wei of an account where it came from or went, or tell everybody's part in a round."""
+    """Explain where every wei of an account came from or went, or what everybody did in a round."""
     if network is None and api_url is None:
         raise LocalFault("pass --network FILE to read the chain, or --api URL to ask a node")
     shared = None if network is None else Network.read(network)
@@ -80,7 +80,7 @@ def explain(
 
 @app.command("reconcile")
 def reconcile_balances(network: NetworkOption, as_json: JsonOption = False) -> None:
-    """Recompute all balances from events alone and compare each with the contract: status 0 only if all are equal."""
+    """Recompute all balances from events alone and compare each with the contract; status 0 only if all agree."""
     block, outcome = trio.run(partial(_reconcile, Network.read(network)))
     if as_json:
         show_json(_as_document(block, outcome))
@@ -145,7 +145,7 @@ def _print(block: int, outcome: Reconciliation) -> None:
         f"the events account for {tokens(outcome.total)} ({outcome.total} wei)"
     )
     if outcome.surplus:
-        show(f"{outcome.surplus} wei more were sent to the contract without a deposit: they are nobody's")
+        show(f"{outcome.surplus} wei were sent to the contract without a deposit: they belong to nobody")
 
 
 def _as_document(block: int, outcome: Reconciliation) -> Document:
@@ -174,7 +174,8 @@ async def _read_chain(
     moved = sum(line.amount for line in found)
     if moved != free and len(found) < MAX_LINES:
         raise LedgerUnavailable(
-            f"the events of {account} add up to {moved} wei, the contract has {free}: run `derelayl rewards reconcile`"
+            f"the events of {account} add up to {moved} wei, but the contract says {free}: run `derelayl "
+            "rewards reconcile`"
         )
     return lines, free
 
@@ -203,7 +204,7 @@ async def _reconcile(shared: Network) -> tuple[int, Reconciliation]:
             raise LedgerUnavailable(f"the event log contradicts itself: {error}") from error
         outcome = reconcile(books, await held_at(ledger, books, known[-1].number))
         if (await ledger.logs(known)).keep_through < known[-1].number:
-            raise LedgerUnavailable("the chain was reorganised in between: run it again")
+            raise LedgerUnavailable("the chain was reorganised meanwhile: run the command again")
         return known[-1].number, outcome
 
 

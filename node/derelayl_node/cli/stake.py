@@ -41,7 +41,9 @@ Work = Callable[[EvmLedger, ModelId], Awaitable[dict[str, Any]]]
 
 @app.command("add")
 def add(
-    tokens: Annotated[str | None, typer.Argument(help="Tokens to add; default: what is missing to the least.")] = None,
+    tokens: Annotated[
+        str | None, typer.Argument(help="Tokens to add; default: what is missing to the required stake.")
+    ] = None,
     *,
     network: NetworkOption,
     home: HomeOption = DEFAULT_HOME,
@@ -49,7 +51,7 @@ def add(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add to the stake; what the free balance lacks comes out of the wallet."""
+    """Add to the stake; what the free balance lacks is deposited from the wallet."""
     amount = None if tokens is None else parse_tokens(tokens)
     document = _with_ledger(network, home, password_file, model, partial(_add, amount=amount))
     _answer(document, as_json, _say_done)
@@ -117,13 +119,13 @@ async def _add(ledger: EvmLedger, model: ModelId, amount: Wei | None) -> dict[st
 
 
 async def _unstake(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
-    """Stop being a validator; the whole stake can be released when it has unbonded."""
+    """Stop being a validator; the whole stake can be released once it has unbonded."""
     left = next(event for event in await ledger.send(Unstake(model)) if isinstance(event, Unstaked))
     return {"done": "unbonding", "amount_wei": str(left.amount), "release_time": left.release_time}
 
 
 async def _release(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
-    """Take what has unbonded into the free balance."""
+    """Move what has unbonded into the free balance."""
     released = next(event for event in await ledger.send(Release(model)) if isinstance(event, StakeReleased))
     return {"done": "released", "amount_wei": str(released.amount)}
 

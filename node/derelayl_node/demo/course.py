@@ -132,7 +132,7 @@ def _clear(out: Path) -> None:
     if (out / WORLD_FILE).exists():
         shutil.rmtree(out)
     elif out.exists() and any(out.iterdir()):
-        raise LocalFault(f"{out} is not empty and no earlier demo: choose another folder with --out")
+        raise LocalFault(f"{out} is neither empty nor from an earlier demo: choose another folder with --out")
 
 
 class Demo:

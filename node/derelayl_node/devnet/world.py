@@ -218,7 +218,9 @@ def network_for(inputs: Inputs, labels: Labels, stem: int) -> Architecture:
             window = {"length": shape[0], "dimension": GPT_DIMENSION * stem}
             return Architecture("gpt", {**window, "depth": 2, "heads": 4, "segments": 2})
         case InputKind.LABELLED_TEXT:
-            raise LocalFault(f"a devnet has no small network for {kind}; allowed are images, table rows, text windows")
+            raise LocalFault(
+                f"a devnet has no small architecture for {kind}, only for images, table rows and text windows"
+            )
 
 
 def free_ports(count: int) -> tuple[int, ...]:

@@ -209,7 +209,7 @@ class EvmLedger:
                 return receipt
             # Accepted by the estimate, refused when mined: others came first. Now the reason shows.
             await self._attempt(partial(self._rpc.call, sender=self.account), to, data)
-            raise LedgerUnavailable("The ledger refused a transaction that it takes now: try again.")
+            raise LedgerUnavailable("The ledger refused a transaction that it would accept now: try again.")
         raise LedgerUnavailable(
             f"A transaction was not mined within {SEND_DEADLINE_S:.0f} s: it stays in the outbox, try again."
         )
@@ -377,5 +377,5 @@ def _token_call(signature: str, *arguments: object) -> bytes:
 
 def _uint(data: bytes) -> int:
     if len(data) != 32:
-        raise LedgerUnavailable("The token's answer is no number: check the network file.")
+        raise LedgerUnavailable("The token's answer is not a number: check the network file.")
     return int.from_bytes(data, "big")

@@ -137,7 +137,7 @@ class Codec:
             return results[0] if len(results) == 1 else results
         except (DecodingError, OverflowError) as error:
             raise LedgerUnavailable(
-                f"The ledger's answer to {name} does not decode: check the network file."
+                f"The ledger's answer to {name} cannot be decoded: check the network file."
             ) from error
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class Codec:
             return typing.cast(events.Event, _build(shape.event, [values[name] for name in shape.names]))
         except (DecodingError, OverflowError, ValueError, TypeError) as error:
             raise LedgerUnavailable(
-                f"An event {shape.event.__name__} does not decode ({error}): update derelayl."
+                f"An event {shape.event.__name__} cannot be decoded ({error}): update derelayl."
             ) from error
 
     # --- refusals ---------------------------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ class Outbox:
             yield
         except (OSError, sqlite3.Error) as error:
             raise LedgerUnavailable(
-                f"The outbox {self._path} cannot be used ({error}): check the disk and the file, do not delete it."
+                f"The outbox {self._path} cannot be used ({error}): check the disk and the file, but do not delete it."
             ) from error
 
 

@@ -85,7 +85,7 @@ def connect(url: str, timeout: float = DEFAULT_TIMEOUT_S) -> Web3:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise LedgerUnavailable(
-            f"{_public(url)} is no chain address: give the http:// or https:// URL of a JSON-RPC node."
+            f"{_public(url)} is not the address of a chain: give the http:// or https:// URL of a JSON-RPC node."
         )
     retry = ExceptionRetryConfiguration(errors=(requests.ConnectionError,), retries=RECONNECTS, backoff_factor=0.05)
     return Web3(HTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry))

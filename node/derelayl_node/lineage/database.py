@@ -82,7 +82,7 @@ def _plain_errors(engine: Engine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         if "interrupted" in str(error.orig):
-            raise QueryTooSlow(f"the question took longer than {QUERY_SECONDS:g} s") from error
+            raise QueryTooSlow(f"the query took longer than {QUERY_SECONDS:g} s") from error
         raise IndexUnusable(f"the lineage index {place} failed ({error.orig}); {_remedy(str(error.orig))}") from error
     except SQLAlchemyError as error:
         raise IndexUnusable(f"the lineage index {place} failed ({error}); check its URL") from error
@@ -124,7 +124,7 @@ def _check_sqlite_file(path: Path) -> None:
     except sqlite3.OperationalError as error:
         raise IndexUnusable(f"the lineage index {path} cannot be opened ({error}); {_remedy(str(error))}") from error
     except sqlite3.DatabaseError as error:
-        raise IndexUnusable(f"{path} is damaged or no lineage index ({error}); {remedy}") from error
+        raise IndexUnusable(f"{path} is damaged or not a lineage index ({error}); {remedy}") from error
     if answer != "ok":
         raise IndexUnusable(f"the lineage index {path} is damaged ({answer.splitlines()[0]}); {remedy}")
 

@@ -28,7 +28,7 @@ def event_to_json(event: Event) -> str:
 def event_from_json(name: str, text: str) -> Event:
     """Decode what `event_to_json` wrote. Raises ValueError for an unknown name or other fields than the event has."""
     if name not in EVENTS:
-        raise ValueError(f"{name!r} is no event of the ledger")
+        raise ValueError(f"{name!r} is not an event of the ledger")
     event: Event = _typed(EVENTS[name], json.loads(text))
     return event
 

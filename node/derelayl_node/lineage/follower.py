@@ -70,4 +70,4 @@ async def _read_once(ledger: Ledger, index: LineageIndex) -> bool:
 def _failed(state: Progress, error: Exception, pause: float) -> None:
     state.error = str(error) or "the chain did not answer in time"
     state.reachable = isinstance(error, IndexUnusable)
-    log.warning("lineage index stands still: %s; next try in %g s", state.error, pause)
+    log.warning("the lineage index is not advancing: %s; next try in %g s", state.error, pause)

@@ -95,7 +95,7 @@ def verify_proof(proof_json: Mapping[str, Any] | Proof, fetch_event: FetchEvent)
         if step.settled is not None and step.status != "genesis":
             statements.append(_settled(proof.model, step, step.settled, fetch_event))
         elif step.status in ("selected", "rejected"):
-            statements.append(Statement(False, step.root, f"no event is named that {step.status} it"))
+            statements.append(Statement(False, step.root, f"the proof names no event that {step.status} it"))
         if step.manifest is not None:
             statements.append(_header(proof.model, step, step.manifest))
     return statements
@@ -107,7 +107,7 @@ def _parse(page: Mapping[str, Any]) -> Proof:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise ProofMalformed(f"this is no lineage proof: {where}: {first['msg']}") from error
+        raise ProofMalformed(f"this is not a lineage proof: {where}: {first['msg']}") from error
 
 
 def _one_line(steps: Sequence[ProofStep]) -> Statement:
@@ -147,7 +147,7 @@ def _recorded(model: str, step: ProofStep, fetch_event: FetchEvent) -> Statement
         return Statement(False, step.root, f"the chain records {type(event).__name__} there, not LegSubmitted")
     said = (to_hex(event.model), to_hex(event.child), to_hex(event.parent), event.trainer, event.round, event.leg)
     if said != (model, step.root, step.parent, step.owner, step.round, step.leg):
-        return Statement(False, step.root, "the chain's LegSubmitted says something else than the proof")
+        return Statement(False, step.root, "the chain's LegSubmitted contradicts the proof")
     return Statement(True, step.root, f"the chain records that {step.owner} made it from {step.parent}")
 
 
@@ -156,7 +156,7 @@ def _created(model: str, step: ProofStep, event: ev.Event) -> Statement:
         return Statement(False, step.root, f"the chain records {type(event).__name__} there, not ModelCreated")
     said = (to_hex(event.model), to_hex(event.genesis), event.creator, to_hex(NO_ROOT))
     if said != (model, step.root, step.owner, step.parent):
-        return Statement(False, step.root, "the chain's ModelCreated says something else than the proof")
+        return Statement(False, step.root, "the chain's ModelCreated contradicts the proof")
     if to_hex(model_id(event.creator, event.genesis, event.rules)) != model:
         return Statement(False, step.root, "the model's id is not the hash of its creator, genesis and rules")
     return Statement(True, step.root, f"the chain records that {step.owner} began the model with it")
@@ -169,7 +169,7 @@ def _settled(model: str, step: ProofStep, place: LedgerReference, fetch_event: F
     gain = None if event.score == UNAVAILABLE else int(event.score)
     said = (to_hex(event.model), to_hex(event.child), event.round, event.leg, event.selected, gain)
     if said != (model, step.root, step.round, step.leg, step.status == "selected", step.gain_ppm):
-        return Statement(False, step.root, "the chain's LegSettled says something else than the proof")
+        return Statement(False, step.root, "the chain's LegSettled contradicts the proof")
     return Statement(True, step.root, f"the chain records that it was {step.status} with a gain of {gain} ppm")
 
 

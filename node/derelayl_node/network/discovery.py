@@ -322,7 +322,7 @@ def parse_address(text: str) -> tuple[PeerId, Multiaddr]:
             ["dns6", "tcp", "p2p"],
             ["dns", "tcp", "p2p"],
         ):
-            raise PeerFault("expected is /ip4/ADDRESS/tcp/PORT/p2p/PEER (or ip6, dns, dns4, dns6)")
+            raise PeerFault("expected /ip4/ADDRESS/tcp/PORT/p2p/PEER (or ip6, dns, dns4, dns6)")
         peer = str(whole.value_for_protocol("p2p"))
         return str(parse_peer_id(peer)), whole.decapsulate(Multiaddr(f"/p2p/{peer}"))
     except (MultiaddrError, ValueError) as error:

@@ -99,7 +99,7 @@ async def fetch_checkpoint(
     except _AllRefuse:
         raise FetchFailed(fetch.describe("every peer refuses it")) from None
     except _Stalled:
-        raise FetchFailed(fetch.describe(f"nothing came for {STALL_SECONDS:g} s")) from None
+        raise FetchFailed(fetch.describe(f"nothing arrived for {STALL_SECONDS:g} s")) from None
 
 
 class _Stalled(Exception):
@@ -194,7 +194,7 @@ class _Fetch:
         """Parse a manifest and compare its root before anything in it is believed. Raises PeerFault."""
         manifest = parse_manifest(wire)
         if (found := root_of(manifest)) != self._root:
-            raise ManifestRejected(f"the manifest has the root {found.hex()}, asked for was {self._root.hex()}")
+            raise ManifestRejected(f"the manifest has the root {found.hex()}, but {self._root.hex()} was asked for")
         self._authenticate(manifest)
         return manifest
 

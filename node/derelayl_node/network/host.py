@@ -150,7 +150,7 @@ class Libp2pNetwork:
     async def _stream(self, peer: PeerId, protocol: str) -> AsyncIterator[INetStream]:
         """Open a stream; what goes wrong inside is the peer's absence, or its fault, which is counted."""
         if peer == self.peer_id:
-            raise PeerUnreachable("this node does not ask itself")
+            raise PeerUnreachable("a node cannot ask itself")
         if self._faults.is_refused(peer):
             raise PeerUnreachable(f"peer {peer} is refused: it broke the protocol too often")
         async with self._slots.setdefault(peer, trio.CapacityLimiter(MAX_STREAMS_TO_PEER)):

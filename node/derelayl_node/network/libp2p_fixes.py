@@ -54,7 +54,7 @@ def apply() -> None:
     version = importlib.metadata.version("libp2p")
     if version != SUPPORTED_VERSION:
         raise LocalFault(
-            f"libp2p {version} is installed but only {SUPPORTED_VERSION} is supported: pip install libp2p==0.8.1"
+            f"libp2p {version} is installed, but only {SUPPORTED_VERSION} is supported: pip install libp2p==0.8.1"
         )
     yamux.MAX_MESSAGE_SIZE = FRAME_BYTES
     swarm._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_SECONDS

@@ -28,7 +28,7 @@ def check_entry(entry: SignedEntry, view: RoundView, rules: Rules, now: float, r
     also a second one of a seat, which proves equivocation.
     """
     if entry.round != view.number:
-        raise Ignored(f"it is about round {entry.round}, running is {view.number}")
+        raise Ignored(f"it is about round {entry.round}, but round {view.number} is running")
     if isinstance(entry.content, SignedBid):
         _check_bid(entry.content, rules)
         useful = may_still_enter(view, now) and _bid_is_open(entry.content, view, now)
@@ -40,7 +40,7 @@ def check_entry(entry: SignedEntry, view: RoundView, rules: Rules, now: float, r
     else:
         useful = view.phase in (Phase.COMMIT, Phase.REVEAL, Phase.SETTLE) and seat_of(view, entry.account) is not None
     if not useful:
-        raise Ignored(f"round {view.number} has no use for it from {entry.account}")
+        raise Ignored(f"round {view.number} does not take it from {entry.account}")
     if recover(entry.message, entry.content.signature) != entry.account:
         raise PeerFault(f"the signature is not that of {entry.account}")
 
@@ -66,9 +66,9 @@ def may_be_posted(entry: SignedEntry, view: RoundView, now: float) -> bool:
 
 def _check_bid(bid: SignedBid, rules: Rules) -> None:
     if bid.segment >= rules.segments and bid.segment != WHOLE_MODEL:
-        raise PeerFault(f"it bids for segment {bid.segment}, the model has {rules.segments}")
+        raise PeerFault(f"it bids for segment {bid.segment}, but the model has {rules.segments} segments")
     if bid.amount < rules.min_bid:
-        raise PeerFault(f"it bids {bid.amount} wei, the least is {rules.min_bid}")
+        raise PeerFault(f"it bids {bid.amount} wei, but the minimum is {rules.min_bid}")
 
 
 def _bid_is_open(bid: SignedBid, view: RoundView, now: float) -> bool:

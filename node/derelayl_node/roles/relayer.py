@@ -103,7 +103,7 @@ class RelayerRole:
         command = COMMAND_FOR[kind](self._kit.model, view.number, contents)
         try:
             await self._kit.ledger.send(command)
-            log.info("round %d: sent %d entries of others: %s", view.number, len(ready), type(command).__name__)
+            log.info("round %d: sent %d entries for others: %s", view.number, len(ready), type(command).__name__)
         except RuleViolation as refusal:
             # Our look at the round was old; whoever signed falls back to an own transaction.
             log.warning("round %d: %s refused: %s", view.number, type(command).__name__, refusal)

@@ -114,7 +114,7 @@ class RelayedSubmission:
     async def _tell(self, view: RoundView, entry: Entry) -> None:
         await self._cover(cost_of(entry))
         await self._network.announce(SignedEntry(entry.model, entry.round, self._signed(view, entry)))
-        log.info("round %d: told the peers our signed %s", view.number, type(entry).__name__)
+        log.info("round %d: sent our signed %s to the peers", view.number, type(entry).__name__)
 
     async def _cover(self, cost: Wei) -> None:
         """Have the cost in the free balance: a relayer can spend nothing else."""

@@ -111,7 +111,9 @@ class TrainerRole:
             taken = await self._kit.handoff.take(tip, CHECK_SECONDS)
             await self._kit.trainer.check(await self._job(view, segment, tip, taken.manifest, "check"))
         except (FetchFailed, TrainingFailed) as failure:
-            log.warning("round %d: no bid, for this peer could not train segment %d: %s", view.number, segment, failure)
+            log.warning(
+                "round %d: no bid, because this peer could not train segment %d: %s", view.number, segment, failure
+            )
             return False
         self._able.add(segment)
         return True
@@ -119,7 +121,7 @@ class TrainerRole:
     async def _run(self, view: RoundView, number: int, leg: LegEntry) -> None:
         child = self._kit.journal.child(self._kit.model, view.number, leg.parent)
         if child is not None:
-            log.info("round %d leg %d: going on with the child %s", view.number, number, short(child.root))
+            log.info("round %d leg %d: continuing with the child %s", view.number, number, short(child.root))
         else:
             child = await self._make_child(view, number, leg)
         if child is None:
@@ -146,12 +148,12 @@ class TrainerRole:
         """Train, sign and note the child of a lease; None when the time does not suffice."""
         remaining = view.deadline - self._kit.clock.now() - SUBMIT_RESERVE_SECONDS
         if remaining <= 0:
-            log.warning("round %d leg %d: %.0f s left, too few to train", view.number, number, remaining)
+            log.warning("round %d leg %d: only %.0f s left, too little to train", view.number, number, remaining)
             return None
         with trio.fail_after(remaining):
             self._report(LegStatus(view.number, number, "fetching"))
             taken = await self._kit.handoff.take(leg.parent, remaining)
-            log.info("round %d leg %d: parent taken, %d bytes fetched", view.number, number, taken.bytes_fetched)
+            log.info("round %d leg %d: parent complete, %d bytes fetched", view.number, number, taken.bytes_fetched)
             if self._policy.recipe.compose:
                 composed = await self._compose(view, leg, taken, remaining)
                 if composed is not None:

@@ -117,7 +117,7 @@ class ValidatorRole:
         architecture = Architecture(header.architecture, header.parameters)
         ours, *theirs = await self._kit.trainer.losses(architecture, files)
         if ours is None:
-            log.warning("round %d: parent %s does not load here", view.number, short(parent_root))
+            log.warning("round %d: parent %s cannot be loaded here", view.number, short(parent_root))
             return {}
         return {number: _score(ours, child) for number, child in zip(numbers, theirs, strict=True)}
 

@@ -76,7 +76,7 @@ class WatcherRole:
             except PeerUnreachable:
                 continue  # the next look asks again
             except PeerFault as error:
-                log.info("%s announced %s and shows something else: %s", peer, short(root), error)
+                log.info("%s announced %s but serves something else: %s", peer, short(root), error)
                 signature = None
             message = HandOverMessage(self._kit.model, round_number, leg.parent, root)
             if signature is None or self._kit.recover(message, signature) != leg.trainer:
@@ -95,7 +95,7 @@ class WatcherRole:
             await self._kit.ledger.send(report)
             log.warning("round %d: reported %s: %s", report.round, culprit, type(report).__name__)
         except RuleViolation as refusal:
-            log.info("round %d: %s was reported already: %s", report.round, culprit, refusal)
+            log.info("round %d: %s had already been reported: %s", report.round, culprit, refusal)
         self._reported.add(culprit)
 
     def _is_of_the_round(self, number: int) -> bool:

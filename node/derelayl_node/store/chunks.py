@@ -175,7 +175,8 @@ class FileStore:
         with self._lock:
             if self._bytes + size > self._max_bytes:
                 raise StoreFull(
-                    f"the store at {self._path} has reached its limit of {self._max_bytes} bytes; raise it or free some"
+                    f"the store at {self._path} has reached its limit of {self._max_bytes} bytes; raise "
+                    "the limit or free some space"
                 )
             self._bytes += size
         try:

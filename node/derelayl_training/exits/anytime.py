@@ -68,7 +68,7 @@ class AnytimeModel:
     def __init__(self, model: SegmentedModel, calibration: Calibration | None = None) -> None:
         """Raises LocalFault: a network that continues text, or a calibration of other weights."""
         if model.input_kind is InputKind.TEXT:
-            raise LocalFault("predict takes networks that classify samples, not networks that continue text")
+            raise LocalFault("predict works for networks that classify samples, not for networks that continue text")
         self.model = model.eval()
         self._device = next(iter(model.state_dict().values())).device
         self._stages = stages_of(model)

@@ -119,7 +119,7 @@ class Calibration(Document):
     def _speaks_of_the_same_exits(self) -> Self:
         exits = len(self.temperatures)
         if {len(self.trunk), len(self.heads), *(len(point.thresholds) + 1 for point in self.points)} != {exits}:
-            raise ValueError(f"there are {exits} temperatures, and another number of costs or thresholds")
+            raise ValueError(f"the number of temperatures, {exits}, differs from that of costs or thresholds")
         return self
 
 
@@ -130,7 +130,7 @@ def weights_file(path: Path) -> Path:
     """The weights that a user names: the file, or the one in a folder. Raises LocalFault: not there."""
     found = path / WEIGHTS_NAME if path.is_dir() else path
     if not found.is_file():
-        raise LocalFault(f"{found} is not there; get a checkpoint by `derelayl model pull`")
+        raise LocalFault(f"{found} does not exist; get a checkpoint with `derelayl model pull`")
     return found
 
 

@@ -54,7 +54,7 @@ def load_emoji(argument: str) -> Split:
     found = list(_files(things, folders))
     shape = (len(found), 3, *size)
     if int(np.prod(shape)) > MAX_SHARD_BYTES:
-        raise LocalFault(f"emoji:{argument} becomes {int(np.prod(shape))} bytes; give a smaller size=HxW")
+        raise LocalFault(f"emoji:{argument} would take {int(np.prod(shape))} bytes; give a smaller size=HxW")
     images = np.empty(shape, np.uint8)
     for image, file in zip(images, found, strict=True):
         image[:] = decode_image(file.path, ImageFolder(file.path.parent, size))

@@ -59,7 +59,9 @@ def load_hub(argument: str) -> Split:
         case None:
             return _table(source, found, options)
         case other:
-            raise LocalFault(f"{source}: column {column!r} is {other}, input= names images or text, no part of a table")
+            raise LocalFault(
+                f"{source}: column {column!r} is {other}, input= must name images or text, not a column of a table"
+            )
 
 
 def _open(package: Any, options: Options) -> Any:

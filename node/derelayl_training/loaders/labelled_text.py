@@ -35,7 +35,9 @@ def load_labelled_text(argument: str) -> Split:
     files = [text_files(folder, ENDING) for folder in folders]
     size = sum(map(len, files)) * length
     if size > MAX_SHARD_BYTES:
-        raise LocalFault(f"{options.path} becomes {size} bytes, allowed are {MAX_SHARD_BYTES}; give fewer bytes=")
+        raise LocalFault(
+            f"{options.path} would take {size} bytes, at most {MAX_SHARD_BYTES} are allowed; give fewer bytes="
+        )
     texts = pad_texts([read_text(file) for some in files for file in some], length)
     labels = np.repeat(np.arange(len(files)), [len(some) for some in files])
     held = np.concatenate([held_rows(len(some), options.held()) for some in files])
@@ -60,7 +62,7 @@ def _folders(path: Path) -> list[Path]:
         folders = sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
         for folder in folders:
             if os.path.commonpath([root, os.path.realpath(folder)]) != root:
-                raise LocalFault(f"{folder} leads out of the folder, to {os.path.realpath(folder)}")
+                raise LocalFault(f"{folder} points outside the folder, to {os.path.realpath(folder)}")
     except OSError as error:
         raise LocalFault(f"{path} cannot be read as a folder of labelled texts: {error}") from error
     if not 2 <= len(folders) <= MAX_CLASSES:

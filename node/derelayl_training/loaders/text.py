@@ -45,7 +45,7 @@ def text_files(folder: Path, ending: str = "") -> list[Path]:
         found = sorted(each for each in folder.iterdir() if each.name.endswith(ending))
         for file in found:
             if os.path.commonpath([root, os.path.realpath(file, strict=True)]) != root:
-                raise LocalFault(f"{file} leads out of the folder, to {os.path.realpath(file)}")
+                raise LocalFault(f"{file} points outside the folder, to {os.path.realpath(file)}")
             if not file.is_file():
                 raise LocalFault(f"{file} is not a file: only text files may lie in {folder}")
     except OSError as error:

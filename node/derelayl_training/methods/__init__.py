@@ -18,7 +18,9 @@ def make_method(recipe: Recipe) -> Method:
     if recipe.privacy == "none":
         return chosen
     if not isinstance(chosen, GradientMethod):
-        raise LocalFault(f"privacy={recipe.privacy} goes with methods that follow a gradient, not with {recipe.method}")
+        raise LocalFault(
+            f"privacy={recipe.privacy} works with methods that follow a gradient, not with {recipe.method}"
+        )
     return PrivateMethod(chosen)
 
 

@@ -61,7 +61,7 @@ class PseudoinverseMethod:
                 f"method pseudoinverse solves the architecture {pil.NAME} only; other networks take another method"
             )
         if useless := [dial for dial in USELESS if getattr(leg.recipe, dial) != DEFAULTS[dial]]:
-            raise LocalFault(f"method pseudoinverse has no use for {', '.join(useless)}: it forgets nothing")
+            raise LocalFault(f"method pseudoinverse forgets nothing, so leave out {', '.join(useless)}")
         self.leg, self.model = leg, model
         count = len(model.subsystems)
         self.trained = list(range(count)) if leg.segment == WHOLE_MODEL else [leg.segment]

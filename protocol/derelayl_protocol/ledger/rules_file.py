@@ -29,7 +29,7 @@ def find_rules(given: str, read: Callable[[str], str]) -> Rules:
         known = ", ".join(PRESETS)
         raise LocalFault(f"{given} is no preset ({known}) and cannot be read as a file: {error.strerror}") from None
     except (ProtocolError, UnicodeDecodeError) as error:
-        raise LocalFault(f"{given} holds no rules of a model: {error}") from None
+        raise LocalFault(f"{given} does not hold a model's rules: {error}") from None
 
 
 def parse_rules(text: str) -> Rules:

@@ -49,7 +49,7 @@ def of_seat(story: Story, validator: Address, *, has_stake: bool) -> str:
         silence = "did not reveal your scores" if validator in story.committed else "committed to no scores"
         return f"you {silence} in round {story.number}: nothing is paid, and there was nothing to slash"
     if story.submitted <= 1:
-        return f"round {story.number} had a single submitted leg, which leaves nothing to agree across: nobody is paid"
+        return f"round {story.number} had a single submitted leg, so there is no other to compare with: nobody is paid"
     if len(story.revealed) == 1:
         return f"you alone revealed in round {story.number}: there is nobody to agree with, so nothing is paid"
     if story.seat_share == 0:
@@ -58,7 +58,7 @@ def of_seat(story: Story, validator: Address, *, has_stake: bool) -> str:
         return f"your scores in round {story.number} earned nothing, and your stake is empty: nothing to charge"
     return (
         f"your scores in round {story.number} fitted the right legs no better than all legs:"
-        " an agreement of 0 ppm, or of too little for a wei, earns nothing"
+        " an agreement of 0 ppm, or one worth less than a wei, earns nothing"
     )
 
 

@@ -49,7 +49,7 @@ def _seated(event: ev.CommitteeSeated, story: Story, desk: Desk) -> Iterator[Rem
 def _leg_settled(event: ev.LegSettled, story: Story, desk: Desk) -> Iterator[Remark]:
     leg = story.legs[event.leg]
     if leg.disqualified:
-        text = f"{reasons.of_leg(story, event.leg)}; your bid was lost before, for signing two children"
+        text = f"{reasons.of_leg(story, event.leg)}; your bid had already been lost for signing two children"
         yield Remark(leg.trainer, Kind.NOT_SELECTED, text)
     if event.selected and event.reward == 0:
         text = f"{reasons.leg_name(story, event.leg)} earned nothing: its share of the pot is less than a wei"
@@ -76,7 +76,7 @@ def _pot(event: ev.RoundSettled, story: Story) -> str:
     charged = f", {tokens(story.charged)} of it charged to validators" if story.charged else ""
     return (
         f"round {event.round} was settled: {event.selected} of {story.submitted} submitted legs selected; "
-        f"the pot of {tokens(event.pot)} was {parts}; {tokens(event.carry)} stay for the next round{charged}"
+        f"the pot of {tokens(event.pot)} was {parts}; {tokens(event.carry)} are carried over to the next round{charged}"
     )
 
 

@@ -35,7 +35,7 @@ def of(transfer: Transfer, event: ev.Event, story: Story | None, before: ev.Even
 
 def _unbonding(event: ev.Unstaked, sum_: str) -> str:
     place = f"you stopped validating model {short(event.model)}"
-    return f"{place}: your stake of {sum_} unbonds and can be released from {event.release_time} (Unix time) on"
+    return f"{place}: your stake of {sum_} is unbonding and can be released from {event.release_time} (Unix time) on"
 
 
 def _bid(event: ev.BidPlaced, sum_: str) -> str:
@@ -44,7 +44,7 @@ def _bid(event: ev.BidPlaced, sum_: str) -> str:
 
 def _royalty(event: ev.RoyaltyCollected, sum_: str) -> str:
     rest = f", {tokens(event.passed)} went on to its parent {short(event.parent)}" if event.passed else ""
-    return f"{sum_} of what waited at your checkpoint {short(event.root)} were paid out{rest}"
+    return f"{sum_} of what was pending at your checkpoint {short(event.root)} was paid out{rest}"
 
 
 def _access(event: ev.AccessBought, sum_: str) -> str:
@@ -67,9 +67,10 @@ _PLAIN: Mapping[Kind, Callable[[Any, str], str]] = {
 def _waiting(event: ev.RoyaltyCollected | ev.AccessBought, sum_: str) -> str:
     if isinstance(event, ev.AccessBought):
         sale = f"{short(event.account)} bought access to your checkpoint {short(event.root)}"
-        return f"{sale}: {sum_} of the fee of {tokens(event.fee)} wait there to be collected"
+        return f"{sale}: {sum_} of the fee of {tokens(event.fee)} is waiting there to be collected"
     return (
-        f"{sum_} came from checkpoint {short(event.root)} and wait at its parent, your checkpoint {short(event.parent)}"
+        f"{sum_} came from checkpoint {short(event.root)} and is waiting at its parent, your checkpoint "
+        f"{short(event.parent)}"
     )
 
 
@@ -90,14 +91,15 @@ def _equivocation(transfer: Transfer, event: ev.TrainerEquivocated | ev.Validato
 def _bid_returned(event: ev.BidDisplaced | ev.BidReturned | ev.LegSettled, story: Story, sum_: str) -> str:
     if isinstance(event, ev.BidDisplaced):
         return (
-            f"all places of round {story.number} were taken and {short(event.by)} bid more; your bid of {sum_} returned"
+            f"all places of round {story.number} were taken and {short(event.by)} bid more; your bid of "
+            f"{sum_} was returned"
         )
     if isinstance(event, ev.BidReturned):
         found = void_of(story) if story.voided is not None else f"no tip was left for you in round {story.number}"
-        return f"{found}; your bid of {sum_} returned"
+        return f"{found}; your bid of {sum_} was returned"
     if event.selected:
-        return f"{leg_name(story, event.leg)} was selected: score {ppm(event.score)}; your bid of {sum_} returned"
-    return f"{of_leg(story, event.leg)}; your bid of {sum_} returned"
+        return f"{leg_name(story, event.leg)} was selected: score {ppm(event.score)}; your bid of {sum_} was returned"
+    return f"{of_leg(story, event.leg)}; your bid of {sum_} was returned"
 
 
 def _bid_forfeited(event: ev.LegSettled, story: Story, sum_: str) -> str:
@@ -113,10 +115,12 @@ def _deposit_returned(event: ev.DepositReturned, story: Story, before: ev.Event 
     tip = f"your checkpoint {short(event.tip)}"
     if not isinstance(before, ev.LegSettled):
         free = void_of(story) if story.voided is not None else f"not all legs that may continue {tip} were leased"
-        return f"{free}; {sum_} of your deposit returned"
+        return f"{free}; {sum_} of your deposit was returned"
     if before.selected:
-        return f"{leg_name(story, before.leg)}, which continues {tip}, was selected; your deposit of {sum_} returned"
-    return f"{of_leg(story, before.leg)}, which is not your doing; your deposit of {sum_} for it returned"
+        return (
+            f"{leg_name(story, before.leg)}, which continues {tip}, was selected; your deposit of {sum_} was returned"
+        )
+    return f"{of_leg(story, before.leg)}, through no fault of yours; your deposit of {sum_} for it was returned"
 
 
 def _deposit_forfeited(event: ev.LegSettled, story: Story, sum_: str) -> str:
@@ -131,7 +135,7 @@ def _trainer_reward(event: ev.LegSettled, story: Story, sum_: str) -> str:
 
 def _royalty_of_leg(event: ev.LegSettled, story: Story, sum_: str) -> str:
     built = f"{leg_name(story, event.leg)} was built on your checkpoint {short(story.legs[event.leg].parent)}"
-    return f"{built}: {sum_} of {_share(story, story.rules.royalty_bps, 'royalties')} wait there to be collected"
+    return f"{built}: {sum_} of {_share(story, story.rules.royalty_bps, 'royalties')} is waiting there to be collected"
 
 
 def _validator_reward(event: ev.ValidatorPaid, story: Story, sum_: str) -> str:
@@ -143,14 +147,12 @@ def _validator_reward(event: ev.ValidatorPaid, story: Story, sum_: str) -> str:
 
 def _charged(event: ev.ValidatorCharged, story: Story, sum_: str) -> str:
     misfit = f"your scores in round {story.number} fitted the wrong legs better than the right ones"
-    return f"{misfit} (disagreement {ppm(event.disagreement)}): {sum_} of your stake were charged"
+    return f"{misfit} (disagreement {ppm(event.disagreement)}): {sum_} of your stake was charged"
 
 
 def _slashed(event: ev.ValidatorSlashed, story: Story, sum_: str) -> str:
     silence = "did not reveal your scores" if event.validator in story.committed else "committed to no scores"
-    return (
-        f"you {silence} in round {story.number}: {sum_} of your stake ({percent(story.rules.slash_bps)}) were slashed"
-    )
+    return f"you {silence} in round {story.number}: {sum_} of your stake ({percent(story.rules.slash_bps)}) was slashed"
 
 
 _OF_ROUND: Mapping[Kind, Callable[[Any, Story, str], str]] = {

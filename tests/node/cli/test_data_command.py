@@ -29,7 +29,7 @@ def test_a_schema_that_is_there_is_not_overwritten(
 ) -> None:
     (tmp_path / "schema.toml").write_text("theirs")
     assert command("data", "schema", str(table), "--label", "outcome", "-o", str(tmp_path / "schema.toml")) == 1
-    assert "exists: move it away, for peers may rely on it" in capsys.readouterr().err
+    assert "exists, and peers may rely on it: move it away first" in capsys.readouterr().err
     assert (tmp_path / "schema.toml").read_text() == "theirs"
 
 

@@ -82,7 +82,7 @@ def test_a_preset_and_a_file_are_printed_in_full(mine: Path) -> None:
 
 def test_a_file_that_is_wrong_is_refused_by_name(mine: Path) -> None:
     mine.write_text(FILE + "quorun = 3\n")
-    assert refused("rules", mine) == f"{mine} holds no rules of a model: quorun is no rule, did you mean quorum?"
+    assert refused("rules", mine) == f"{mine} does not hold a model's rules: quorun is no rule, did you mean quorum?"
     assert "standart is no preset" in refused("rules", "standart")
 
 

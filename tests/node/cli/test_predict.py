@@ -123,8 +123,8 @@ def test_a_network_without_exits_says_why_it_cannot_save_compute(folder: Path) -
 def test_the_samples_that_set_the_exits_are_not_taken_for_a_test(folder: Path) -> None:
     theirs = f"shard:{folder / 'theirs'}"
     arguments = ("predict", folder / "model", "--data", theirs, "--budget", "0.8")
-    assert "flatter" in refused(*arguments, "--calibrate", theirs)
-    assert "flatter" in refused(*arguments)
+    assert "too good" in refused(*arguments, "--calibrate", theirs)
+    assert "too good" in refused(*arguments)
     assert predicted(folder, "--budget", "0.8", "--calibrate", theirs, "--calibrate-part", "train")["samples"] == 100
 
 
@@ -190,7 +190,7 @@ def test_a_pulled_checkpoint_predicts_without_network_and_ledger(world: World, f
     result = run("pull", "best", *pulled)
     assert result.exit_code == 0, result.output or result.exception
     home = folder / "home" / "best"
-    assert f"its network: {home / 'model.json'}" in result.stdout
+    assert f"its architecture: {home / 'model.json'}" in result.stdout
     description = json.loads((home / "model.json").read_text())
     assert (description["root"], description["parameters"]["heads"]) == (root.hex(), "linear")
     told = run("predict", home, "--data", f"shard:{folder / 'theirs'}", "--json")

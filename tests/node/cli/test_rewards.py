@@ -154,7 +154,7 @@ def test_a_statement_adds_up_to_what_the_contract_says(network: Path) -> None:
         "deposit", "stake", "seat", "slashed", "unbonding", "withdrawal",
     ]  # fmt: skip
     text = told("explain", "--network", network, "--account", CAROL.address)
-    assert "you committed to no scores in round 1: 4 wei of your stake (10 %) were slashed" in text
+    assert "you committed to no scores in round 1: 4 wei of your stake (10 %) was slashed" in text
     assert "free balance 9,953 wei (9953 wei): what these 6 lines add up to" in text
     assert re.search(r"ValidatorSlashed: block \d+, transaction 0x[0-9a-f]{64}, log \d+", text)
 
@@ -175,8 +175,8 @@ def test_a_round_tells_everybodys_part_in_it(network: Path) -> None:
         assert f"{key.address}: {moved}" in text
     assert "leg 1 of round 1 expired: nothing was submitted in time; your bid of 20 wei was forfeited" in text
     assert (
-        "leg 0x08080808… was voided with round 1: fewer seats committed than the quorum; your bid of 30 wei returned"
-        in text
+        "leg 0x08080808… was voided with round 1: fewer seats committed than the quorum; your bid of 30 "
+        "wei was returned" in text
     )
 
 
@@ -215,7 +215,7 @@ def test_tokens_sent_past_the_ledger_are_a_remark_and_no_difference(
         return Wei(await read(self, block) + 5)
 
     monkeypatch.setattr(EvmLedger, "tokens_at", with_stray_ones)
-    assert "5 wei more were sent to the contract without a deposit" in told("reconcile", "--network", network)
+    assert "5 wei were sent to the contract without a deposit" in told("reconcile", "--network", network)
 
 
 def test_a_log_that_contradicts_itself_is_no_ledgers(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,5 +238,5 @@ def test_a_node_gives_the_same_statement_page_by_page(node: Relay) -> None:
 
 
 def test_a_node_says_in_words_what_it_does_not_know(node: Relay) -> None:
-    assert "knows no account" in refused("explain", "--api", "http://node", "--account", "0x" + "9" * 40)
-    assert "knows no round 99" in refused("explain", "--api", "http://node", "--round", "99")
+    assert "has no account" in refused("explain", "--api", "http://node", "--account", "0x" + "9" * 40)
+    assert "has no round 99" in refused("explain", "--api", "http://node", "--round", "99")

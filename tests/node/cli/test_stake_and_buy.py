@@ -102,7 +102,7 @@ def test_access_is_bought_once_and_of_an_accepted_checkpoint_only(bob: list[str]
     assert "not an accepted checkpoint" in refused(model.app, "buy", "0x" + "01" * 32, *bob)
     assert told(model.app, "buy", root, *bob)["fee_wei"] == str(COIN)
     assert told(model.app, "buy", "best", *bob)["fee_wei"] == "0"
-    assert "is open to" in run(model.app, "buy", root, *bob).stdout
+    assert "is already open to" in run(model.app, "buy", root, *bob).stdout
 
 
 def test_a_purse_that_is_too_small_is_told_the_fee(world: World, bob: list[str]) -> None:

@@ -31,7 +31,7 @@ def texts(folder: Path) -> Path:
         ("table:{table},label=y", "by-site", "names no sites"),
         ("table:{table},label=y,site=site", "by-weather", "allowed are iid, dirichlet:ALPHA, by-label or by-site"),
         ("text:{texts},length=8", "dirichlet:0.5", "text has no labels to deal by"),
-        ("text:{texts},length=8", "by-site", "3 sites cannot be dealt by site to 4 peers"),
+        ("text:{texts},length=8", "by-site", "3 sites cannot be dealt to 4 peers by by site"),
     ],
 )
 def test_a_devnet_that_cannot_be_dealt_out_is_refused(tmp_path: Path, spec: str, partition: str, reason: str) -> None:

@@ -63,7 +63,7 @@ async def test_a_silent_chain_is_shown_and_asked_again_ever_more_rarely(
     assert max(pauses) == MAX_BACKOFF_SECONDS
     assert (progress.reachable, progress.lag_seconds(clock.now())) == (False, None)
     assert "silent" in progress.error
-    assert "lineage index stands still" in caplog.text
+    assert "the lineage index is not advancing" in caplog.text
     players.chain.silent = False
     await next_sleep(clock, MAX_BACKOFF_SECONDS)
     assert (progress.reachable, progress.error, progress.lag_seconds(clock.now())) == (True, "", 0)

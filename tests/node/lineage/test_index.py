@@ -64,7 +64,7 @@ def fresh_index() -> Iterator[LineageIndex]:
 def test_a_file_of_noise_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "noise.db"
     path.write_bytes(b"not a database, " * 1_000)
-    with pytest.raises(IndexUnusable, match=r"damaged or no lineage index .*; delete it"):
+    with pytest.raises(IndexUnusable, match=r"damaged or not a lineage index .*; delete it"):
         LineageIndex(path)
 
 

@@ -100,7 +100,7 @@ async def test_nobody_having_it_is_told_with_their_names_once_it_stalls(clock: M
     network = Network(2)
     network.root = Root(b"\x09" * 32)
     with pytest.raises(
-        FetchFailed, match=rf"nothing came for {STALL_SECONDS:g} s.*seeder0.*has not the manifest.*seeder1"
+        FetchFailed, match=rf"nothing arrived for {STALL_SECONDS:g} s.*seeder0.*has not the manifest.*seeder1"
     ):
         await network.fetch()
 

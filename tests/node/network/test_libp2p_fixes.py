@@ -28,7 +28,7 @@ EXPLODE = TProtocol("/test/explode/1")
 
 def test_another_version_of_libp2p_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.9.0")
-    with pytest.raises(LocalFault, match=r"libp2p 0\.9\.0 is installed but only 0\.8\.1 is supported"):
+    with pytest.raises(LocalFault, match=r"libp2p 0\.9\.0 is installed, but only 0\.8\.1 is supported"):
         libp2p_fixes.apply()
 
 

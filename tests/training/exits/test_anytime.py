@@ -142,7 +142,7 @@ def test_a_network_without_parameters_runs_whole() -> None:
 
 def test_a_network_that_continues_text_is_refused() -> None:
     text = Architecture("gpt", {"length": 8, "dimension": 8, "depth": 1, "heads": 1, "segments": 1})
-    with pytest.raises(LocalFault, match="not networks that continue text"):
+    with pytest.raises(LocalFault, match="not for networks that continue text"):
         AnytimeModel(build(text))
 
 

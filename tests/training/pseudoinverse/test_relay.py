@@ -84,7 +84,7 @@ def test_methods_that_follow_a_gradient_refuse_it(tmp_path: Path, method: str) -
 def test_dials_against_forgetting_are_refused(tmp_path: Path, dial: str) -> None:
     parent = write_genesis(TABLE, 1, tmp_path / "parent").path
     recipe = parse_recipe(f"method=pseudoinverse,{dial}")
-    with pytest.raises(LocalFault, match=f"no use for {dial.partition('=')[0]}"):
+    with pytest.raises(LocalFault, match=f"leave out {dial.partition('=')[0]}"):
         run_leg(job(parent, tmp_path / "child", recipe=recipe), split(), silent)
 
 
