@@ -61,7 +61,7 @@ async def _play(world: World, options: DemoOptions, children: list[Child]) -> No
             await child.ready()
         await _check(world, founded, children)
         log = children[1].log.read_text()
-        assert all(f"entries of others: {command}" in log for command in ("CommitBySig", "RevealBySig"))
+        assert all(f"entries for others: {command}" in log for command in ("CommitBySig", "RevealBySig"))
 
 
 def _relayed(child: Child) -> Child:
