@@ -23,6 +23,7 @@ from derelayl_protocol.errors import ProtocolError
 
 from .compute import Compute
 from .job_lines import JOB, MAX_LINE_BYTES, MAX_REASON, Reply, SamplesJob, encode
+from .loading import loading
 from .own_data import OwnData
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _serve(data_spec: str, compute: Compute, lines: queue.Queue[bytes], answers:
 
     @cache
     def engine() -> Engine:
-        from .engine import Engine  # torch takes seconds to load, and the parent is watched meanwhile
+        with loading():
+            from .engine import Engine  # torch takes seconds to load, and the parent is watched meanwhile
 
         return Engine(own, compute)
 

@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
+from derelayl_training.loading import loading
+
 from ..failures import Failure
-from .loading import loading
 
 HELP = "A decentralized relay-learning network: checkpoints handed on like a baton, judged and paid on a ledger."
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from derelayl_training.loading import loading
+
 from ..settings import Network, keystore_password, node_settings
 from .console import log_to_stderr, show
-from .loading import loading
 from .options import takes_settings
 
 app = typer.Typer(no_args_is_help=True)

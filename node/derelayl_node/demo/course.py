@@ -114,7 +114,7 @@ def node_process(world: World, member: Member, options: DemoOptions) -> Child:
     command += ["--p2p-port", str(member.p2p_port), "--api-port", str(member.api_port)]
     command += ["--password-file", str(world.password_file), "--seed", str(world.seed)]
     command += ["--steps", str(options.steps), "--batch", str(options.batch)]
-    command += ["--learning-rate", str(options.learning_rate)]
+    command += ["--learning-rate", str(options.learning_rate), "--poll-seconds", str(POLL_SECONDS)]
     if member.data:
         command += ["--data", world.data_of(member)]
     return Child(member.name, command, home)

@@ -1,6 +1,6 @@
 """What a devnet's processes run, loaded once in the process that they are forked from."""
 
-from ..cli.loading import loading
+from derelayl_training.loading import loading
 
 with loading():
     from .. import peer

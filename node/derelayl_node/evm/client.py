@@ -45,8 +45,9 @@ READ_DEADLINE_S = 60.0
 SEND_DEADLINE_S = 180.0
 """Seconds for a command to be mined: a dozen blocks of a usual chain; it stays in the outbox beyond."""
 
-FIRST_POLL_S, LAST_POLL_S = 0.02, 1.0
-"""Seconds between two looks for a receipt, doubled from the first to the last: the embedded chain mines at once."""
+FIRST_POLL_S, LAST_POLL_S, POLL_GROWTH = 0.02, 1.0, 1.5
+"""Seconds between two looks for a receipt, from the first to the last, and the factor between them: the embedded chain
+mines within a second, others within many."""
 
 
 class EvmLedger:
@@ -221,7 +222,7 @@ class EvmLedger:
             if receipt is not None:
                 return receipt
             await trio.sleep(poll)
-            poll = min(2 * poll, LAST_POLL_S)
+            poll = min(POLL_GROWTH * poll, LAST_POLL_S)
 
     async def _approve_if_needed(self, intent: str, amount: Wei, deposit: bytes) -> None:
         """Allow the ledger to take exactly `amount` if a deposit fails for the lack of it."""

@@ -42,8 +42,8 @@ STANDARD = Rules(
 
 DEVNET = replace(
     STANDARD,
-    bid_seconds=4,  # every peer is on this machine and bids at once
-    train_seconds=30,  # a leg of a small network takes seconds
+    bid_seconds=3,  # every peer is on this machine and bids at once: in the next block, or in the one after a deposit
+    train_seconds=15,  # a leg of a small network takes two seconds, and ten where the machine is busy
     commit_seconds=40,  # judging is most of a round where all validators share two cores
     reveal_seconds=20,
     committee_size=3,  # a devnet has three validators

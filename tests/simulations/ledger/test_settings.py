@@ -63,7 +63,7 @@ def test_the_defaults_are_the_preset_s() -> None:
 def test_unbonding_is_told_in_rounds_that_use_up_their_time() -> None:
     assert settings_of(STANDARD)["unbonding_rounds"] == 4
     assert settings_of(DEVNET)["unbonding_rounds"] == 1
-    assert "unbonding_seconds is 1 in rounds of 94 s" in not_played(DEVNET)
+    assert "unbonding_seconds is 1 in rounds of 78 s" in not_played(DEVNET)
 
 
 def test_an_amount_that_coins_do_not_hold_exactly_is_refused() -> None:
