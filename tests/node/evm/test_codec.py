@@ -85,9 +85,9 @@ def test_an_event_with_missing_topics_or_data_is_refused() -> None:
     topics, data = _log(_event(events.BidPlaced))
     with pytest.raises(LedgerUnavailable, match="BidPlaced has 3 topics"):
         CODEC.event(topics[:-1], data)
-    with pytest.raises(LedgerUnavailable, match="BidPlaced does not decode"):
+    with pytest.raises(LedgerUnavailable, match="BidPlaced cannot be decoded"):
         CODEC.event(topics, data[:-32])
-    with pytest.raises(LedgerUnavailable, match="BidPlaced does not decode"):
+    with pytest.raises(LedgerUnavailable, match="BidPlaced cannot be decoded"):
         CODEC.event([*topics[:-1], b"\xff" * 32], data)
 
 

@@ -29,7 +29,7 @@ def scripted(answer: Any) -> Rpc:
 
 @pytest.mark.parametrize("url", ["", "ftp://x", "http://", "localhost:8545", "embedded:/x"])
 def test_another_kind_of_address_is_refused(url: str) -> None:
-    with pytest.raises(LedgerUnavailable, match="no chain address"):
+    with pytest.raises(LedgerUnavailable, match="not the address of a chain"):
         connect(url)
 
 
