@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from derelayl_protocol.errors import LocalFault
 
-from .dealing import MIN_SHARD_SAMPLES, Partition
+from .dealing import MIN_SHARD_SAMPLES, Indices, Partition
 from .kinds import InputKind, kind_of
 from .shard import load_shard, write_shard
 from .split import Inputs, Labels, Split
@@ -45,20 +45,25 @@ def write_shards(
     The test shard is a random sample; `partition` deals out the rest. Each shard holds out `held_fraction` of its
     samples. Raises LocalFault, before anything is written.
     """
-    _check(inputs, labels, parts, held_fraction, test_size)
-    traits = _traits(inputs, labels, sites, partition)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
-    test, rest = order[:test_size], order[test_size:]
-    dealt = partition.deal(traits, rest, parts, rng)
+    dealt = _deal(inputs, labels, parts, partition, held_fraction, test_size, seed, sites)
     out_dir.mkdir(parents=True, exist_ok=True)
-    peers = []
-    for index, part in enumerate(dealt):
-        held = max(1, round(len(part) * held_fraction))
-        peers.append(out_dir / f"peer{index}.safetensors")
-        _write(peers[-1], inputs, labels, part[held:], part[:held])
-    _write(out_dir / TEST_SHARD, inputs, labels, test[:0], test)
-    return Shards(tuple(peers), out_dir / TEST_SHARD)
+    paths = [out_dir / f"peer{index}.safetensors" for index in range(parts)] + [out_dir / TEST_SHARD]
+    for path, (train, held) in zip(paths, dealt, strict=True):
+        write_shard(path, Split(inputs[train], labels[train], inputs[held], labels[held]))
+    return Shards(tuple(paths[:-1]), paths[-1])
+
+
+def deal(
+    split: Split, parts: int, partition: Partition, *, held_fraction: float = 0.2, test_size: int = 500, seed: int = 0
+) -> tuple[tuple[Split, ...], Split]:
+    """Deal a set out in memory: one split for each peer, and one that no peer has (all of it held out).
+
+    The very shards that `write_shards` would write of all its samples. Raises LocalFault.
+    """
+    inputs, labels, sites = split.pooled()
+    dealt = _deal(inputs, labels, parts, partition, held_fraction, test_size, seed, sites)
+    *peers, test = (Split(inputs[train], labels[train], inputs[held], labels[held]) for train, held in dealt)
+    return tuple(peers), test
 
 
 def write_union(shards: Sequence[Path], out: Path) -> None:
@@ -73,6 +78,29 @@ def write_union(shards: Sequence[Path], out: Path) -> None:
             np.concatenate([split.held_y for split in splits]),
         ),
     )
+
+
+def _deal(
+    inputs: Inputs,
+    labels: Labels,
+    parts: int,
+    partition: Partition,
+    held_fraction: float,
+    test_size: int,
+    seed: int,
+    sites: NDArray[np.int64] | None,
+) -> list[tuple[Indices, Indices]]:
+    """Choose each part's samples to train on and to hold out, those of the test last. Raises LocalFault."""
+    _check(inputs, labels, parts, held_fraction, test_size)
+    traits = _traits(inputs, labels, sites, partition)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    test, rest = order[:test_size], order[test_size:]
+    dealt = []
+    for part in partition.deal(traits, rest, parts, rng):
+        held = max(1, round(len(part) * held_fraction))
+        dealt.append((part[held:], part[:held]))
+    return [*dealt, (test[:0], test)]
 
 
 def _check(inputs: Inputs, labels: Labels, parts: int, held_fraction: float, test_size: int) -> None:
@@ -106,7 +134,3 @@ def _traits(inputs: Inputs, labels: Labels, sites: NDArray[np.int64] | None, par
         case "labels":
             return labels
     return np.zeros(len(labels), np.int64)
-
-
-def _write(path: Path, inputs: Inputs, labels: Labels, train: NDArray[np.int64], held: NDArray[np.int64]) -> None:
-    write_shard(path, Split(inputs[train], labels[train], inputs[held], labels[held]))
