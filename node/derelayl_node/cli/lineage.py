@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +12,9 @@ import typer
 from rich.tree import Tree
 
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.spelling import first_digits, from_hex, to_hex
+from derelayl_protocol.spelling import first_digits, to_hex
 from derelayl_protocol.statement.words import segment_name, short
-from derelayl_protocol.types import Address, LedgerId, ModelId, Root
+from derelayl_protocol.types import ModelId, Root
 
 from ..api.app import create_app
 from ..api.client import NodeClient
@@ -26,15 +24,14 @@ from ..clock import SystemClock
 from ..lineage import queries
 from ..lineage.follower import Progress, follow
 from ..lineage.index import LineageIndex
-from ..lineage.proof import Statement, join_pages, verify_proof
-from ..lineage.proof_format import LedgerReference
+from ..lineage.proof import join_pages
 from ..lineage.records import Checkpoint
 from ..settings import Network
 from ..signals import stop_on_signal
 from .console import log_to_stderr, out, show, show_json
 from .keys import JsonOption
 from .node import NetworkOption
-from .reading import ModelOption, chain_of, model_of, reading, reading_ledger, root_of
+from .reading import ModelOption, chain_of, model_of, reading, reading_ledger, root_of, verify
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -91,7 +88,7 @@ def proof(
         show_json(document.model_dump(mode="json"))
         return
     shared = Network.read(network)
-    statements = trio.run(partial(_verify, shared, pages))
+    statements = trio.run(verify, shared, document)
     if as_json:
         show_json([{"holds": one.holds, "root": one.root, "text": one.text} for one in statements])
     else:
@@ -119,23 +116,6 @@ async def _checkpoints(shared: Network, model: ModelId) -> list[Checkpoint]:
     if not found:
         raise LocalFault(f"the ledger has no model {to_hex(model)}: check --model and the network file")
     return found
-
-
-async def _verify(shared: Network, pages: list[dict[str, Any]]) -> list[Statement]:
-    async with reading(shared) as (_, index):
-        return verify_proof(join_pages(pages), _fetch_from(index, shared))
-
-
-def _fetch_from(index: LineageIndex, shared: Network) -> Callable[[LedgerReference], Event | None]:
-    """Read events from an index that was just built from the chain itself."""
-
-    def fetch(place: LedgerReference) -> Event | None:
-        if LedgerId(place.chain_id, Address(place.ledger)) != shared.ledger_id:
-            return None
-        block, transaction = from_hex(place.block_hash), from_hex(place.transaction_hash)
-        return index.event(block, transaction, place.log_index)
-
-    return fetch
 
 
 async def _serve(shared: Network, host: str, port: int, index_path: Path) -> None:

@@ -12,13 +12,15 @@ import trio
 import typer
 
 from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.spelling import parse_hash
-from derelayl_protocol.types import ModelId, Root
+from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.spelling import from_hex, parse_hash
+from derelayl_protocol.types import Address, LedgerId, ModelId, Root
 
 from ..evm.client import EvmLedger, open_network_ledger
 from ..keys import NodeKey
 from ..lineage.index import LineageIndex
-from ..lineage.proof import Chain
+from ..lineage.proof import Chain, FetchEvent, Statement, verify_proof
+from ..lineage.proof_format import LedgerReference, Proof
 from ..settings import Network
 
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
@@ -55,6 +57,26 @@ async def catch_up(ledger: EvmLedger, index: LineageIndex) -> None:
         batch = await ledger.logs(await trio.to_thread.run_sync(index.known_blocks))
         await trio.to_thread.run_sync(index.apply, batch)
         more = batch.more
+
+
+async def verify(network: Network, proof: Proof) -> list[Statement]:
+    """Check every claim of a lineage proof against the network's chain, read from its start. Raises LedgerUnavailable.
+
+    ProofMalformed for a proof without steps.
+    """
+    async with reading(network) as (_, index):
+        return verify_proof(proof, fetch_from(index, network.ledger_id))
+
+
+def fetch_from(index: LineageIndex, ledger: LedgerId) -> FetchEvent:
+    """Read the events of this ledger from an index that was built from the chain itself."""
+
+    def fetch(place: LedgerReference) -> Event | None:
+        if LedgerId(place.chain_id, Address(place.ledger)) != ledger:
+            return None
+        return index.event(from_hex(place.block_hash), from_hex(place.transaction_hash), place.log_index)
+
+    return fetch
 
 
 def chain_of(network: Network) -> Chain:
