@@ -112,6 +112,12 @@ def test_what_reads_a_ledger_and_what_simulates_load_nothing_that_only_extras_br
     assert ran.stdout.strip() == ""
 
 
+@pytest.mark.parametrize("folder", ["protocol", "node", "simulations"])
+def test_nothing_imports_the_facade(folder):
+    found = offenders(folder, lambda name: within(name, "derelayl"))
+    assert {path for path, _ in found if not path.startswith("node/derelayl/")} == set()
+
+
 def test_roles_import_no_adapter():
     adapters = [f"derelayl_node.{adapter}" for adapter in (*ADAPTERS, "lineage", "api")]
     assert offenders("node/derelayl_node/roles", lambda name: within(name, *adapters)) == []
