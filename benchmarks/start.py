@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +44,7 @@ IDLE_SECONDS = 60.0
 SETTLE_SECONDS = 15.0
 """A node that has just started still loads what it will need later."""
 
+STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
 CHAIN_PORT = 18_545
 API_PORT = 18_080
@@ -105,11 +105,12 @@ def running(process: psutil.Popen) -> Iterator[psutil.Popen]:
     try:
         yield process
     finally:
-        children = process.children(recursive=True) if process.is_running() else []
-        process.send_signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs([process, *children], timeout=20)
-        for each in alive:
-            each.kill()
+        if process.poll() is None:
+            everybody = [process, *process.children(recursive=True)]
+            process.terminate()
+            _, alive = psutil.wait_procs(everybody, timeout=STOP_SECONDS)
+            for each in alive:
+                each.kill()
 
 
 def wait_for(file: Path, process: psutil.Popen, log: Path) -> None:
