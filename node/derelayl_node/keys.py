@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from coincurve import PrivateKey, PublicKey
-from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 from eth_utils.crypto import keccak
 
 from derelayl_protocol.checkpoint.manifest import CURVE_ORDER, SIGNATURE_BYTES
@@ -19,6 +18,7 @@ from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Address
 from derelayl_training.files import flush, write_private
 
+from .keyfiles import create_keyfile_json, decode_keyfile_json
 from .recursion import restrain_recursion
 
 restrain_recursion()
