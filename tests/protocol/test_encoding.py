@@ -2,15 +2,17 @@
 
 import json
 import time
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from derelayl_protocol import encoding
-from derelayl_protocol.encoding import MAX_INTEGER, EncodingError, decode, encode
+from derelayl_protocol.encoding import MAX_INTEGER, EncodingError, Value, decode, encode
 from derelayl_protocol.errors import LocalFault, PeerFault
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "encoding"
@@ -24,28 +26,28 @@ VALUES = st.recursive(
 )
 
 
-def cases(name):
+def cases(name: str) -> list[pytest.ParameterSet]:
     return [pytest.param(case, id=case["name"]) for case in json.loads((VECTORS / f"{name}.json").read_text())]
 
 
 @pytest.mark.parametrize("case", cases("refused"))
-def test_bytes_that_no_encoder_writes_are_refused(case):
+def test_bytes_that_no_encoder_writes_are_refused(case: Any) -> None:
     with pytest.raises(EncodingError):
         decode(bytes.fromhex(case["hex"]), MEBIBYTE)
 
 
-def test_a_byte_more_than_allowed_is_refused():
+def test_a_byte_more_than_allowed_is_refused() -> None:
     assert decode(b"123", 3) == 123
     with pytest.raises(EncodingError, match="4 bytes, allowed are 3"):
         decode(b"1234", 3)
 
 
-def test_a_refusal_is_a_peers_fault_and_a_value_error():
+def test_a_refusal_is_a_peers_fault_and_a_value_error() -> None:
     assert issubclass(EncodingError, PeerFault)
     assert issubclass(EncodingError, ValueError)
 
 
-def test_a_refusal_says_where_the_bytes_differ():
+def test_a_refusal_says_where_the_bytes_differ() -> None:
     with pytest.raises(EncodingError, match=r"at byte 7: .*second.* should be .*second"):
         decode(b'{"a":1, "second":2}', 100)
     with pytest.raises(EncodingError, match="at byte 1"):
@@ -65,14 +67,14 @@ def test_a_refusal_says_where_the_bytes_differ():
     ],
     ids=["lists", "objects", "closed lists", "open string", "backslashes", "digits", "open list"],
 )
-def test_hostile_bytes_are_refused_quickly(bad):
+def test_hostile_bytes_are_refused_quickly(bad: bytes) -> None:
     start = time.process_time()
     with pytest.raises(EncodingError):
         decode(bad, MEBIBYTE)
     assert time.process_time() - start < 5  # linear takes a tenth; anything worse would take minutes
 
 
-def test_brackets_inside_strings_are_no_nesting():
+def test_brackets_inside_strings_are_no_nesting() -> None:
     value = ["[" * 100, '"[{' * 100, "\\" * 7 + "]"]
     assert decode(encode(value), 10_000) == value
 
@@ -92,19 +94,19 @@ def test_brackets_inside_strings_are_no_nesting():
         ([[[[[[[[[]]]]]]]]], "nesting deeper than 8"),
     ],
 )
-def test_what_has_no_canonical_form_is_our_own_fault(value, why):
+def test_what_has_no_canonical_form_is_our_own_fault(value: Any, why: str) -> None:
     with pytest.raises(LocalFault, match=why):
         encode(value)
 
 
 @pytest.mark.parametrize("case", cases("canonical"))
-def test_values_have_the_form_of_the_vectors(case):
+def test_values_have_the_form_of_the_vectors(case: Any) -> None:
     text = case["text"].encode()
     assert encode(case["value"]) == text
     assert decode(text, len(text)) == case["value"]
 
 
-def test_tuples_are_lists_and_enums_are_integers():
+def test_tuples_are_lists_and_enums_are_integers() -> None:
     class Colour(IntEnum):
         RED = 3
 
@@ -112,14 +114,14 @@ def test_tuples_are_lists_and_enums_are_integers():
 
 
 @given(VALUES)
-def test_what_is_written_is_read_back(value):
+def test_what_is_written_is_read_back(value: Value) -> None:
     text = encode(value)
     assert decode(text, len(text)) == value
     assert json.loads(text) == value
 
 
 @given(VALUES, st.data())
-def test_bytes_with_one_change_are_refused_or_another_value(value, data):
+def test_bytes_with_one_change_are_refused_or_another_value(value: Value, data: st.DataObject) -> None:
     text = bytearray(encode(value))
     at = data.draw(st.integers(0, len(text) - 1))
     text[at] ^= data.draw(st.integers(1, 255))
@@ -159,12 +161,12 @@ def test_bytes_with_one_change_are_refused_or_another_value(value, data):
         (lambda: encoding.read_address("0x" + "A" * 40, "it"), "expected are 0x and 40"),
     ],
 )
-def test_readers_name_what_they_found_and_what_they_expected(read, why):
+def test_readers_name_what_they_found_and_what_they_expected(read: Callable[[], object], why: str) -> None:
     with pytest.raises(EncodingError, match=why):
         read()
 
 
-def test_readers_return_what_is_right():
+def test_readers_return_what_is_right() -> None:
     assert encoding.read_object({"a": 1}, ("a",), "it") == {"a": 1}
     assert encoding.read_list([1, 2], 2, "it") == [1, 2]
     assert encoding.read_integer(9, 0, 9, "it") == 9

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derelayl_protocol import limits
-from derelayl_protocol.encoding import MAX_INTEGER, encode
+from derelayl_protocol.encoding import MAX_INTEGER, Value, encode
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.commands import SignedBid, SignedCommit, SignedReveal
 from derelayl_protocol.ledger.entries import SignedEntry, encode_entry, parse_entry
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage
-from derelayl_protocol.types import UNAVAILABLE
+from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Timestamp, Wei
 
 HASHES = st.binary(min_size=32, max_size=32)
 SIGNATURES = st.binary(min_size=64, max_size=64)
@@ -34,7 +34,7 @@ REVEALS = st.builds(
 )
 ENTRIES = st.builds(SignedEntry, model=HASHES, round=st.integers(1, MAX_INTEGER), content=BIDS | COMMITS | REVEALS)
 
-PLACE = {"model": "01" * 32, "round": 3, "account": "0x" + "04" * 20, "signature": "05" * 64}
+PLACE: dict[str, Value] = {"model": "01" * 32, "round": 3, "account": "0x" + "04" * 20, "signature": "05" * 64}
 BID = PLACE | {"kind": "bid", "segment": 255, "amount": "7", "expiry": 9}
 COMMIT = PLACE | {"kind": "commit", "commitment": "06" * 32}
 REVEAL = PLACE | {"kind": "reveal", "scores": [None, 5], "salt": "07" * 32}
@@ -65,26 +65,28 @@ REVEAL = PLACE | {"kind": "reveal", "scores": [None, 5], "salt": "07" * 32}
         (encode(REVEAL | {"salt": "07" * 31}), "salt is"),
     ],
 )
-def test_an_entry_that_breaks_a_rule_is_refused(data, why):
+def test_an_entry_that_breaks_a_rule_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(PeerFault, match=why):
         parse_entry(data)
 
 
 @given(ENTRIES)
-def test_an_entry_is_read_back(entry):
+def test_an_entry_is_read_back(entry: SignedEntry) -> None:
     assert parse_entry(encode_entry(entry)) == entry
 
 
-def test_an_entry_stands_for_the_message_that_its_account_signed():
+def test_an_entry_stands_for_the_message_that_its_account_signed() -> None:
     bid, commit, reveal = (parse_entry(encode(wire)) for wire in (BID, COMMIT, REVEAL))
-    model = bytes.fromhex("01" * 32)
-    assert bid.message == BidMessage(model, 3, 255, 7, 9)
+    model = ModelId(bytes.fromhex("01" * 32))
+    assert bid.message == BidMessage(model, 3, 255, Wei(7), Timestamp(9))
     assert commit.message == CommitMessage(model, 3, bytes.fromhex("06" * 32))
-    assert reveal.message == RevealMessage(model, 3, (UNAVAILABLE, 5), bytes.fromhex("07" * 32))
+    assert reveal.message == RevealMessage(model, 3, (UNAVAILABLE, Ppm(5)), bytes.fromhex("07" * 32))
     assert {entry.account for entry in (bid, commit, reveal)} == {"0x" + "04" * 20}
 
 
-def test_the_largest_entry_fits_the_limit_of_gossip():
-    scores = (-limits.MAX_SCORE_PPM,) * limits.MAX_BIDS
-    entry = SignedEntry(b"\xff" * 32, MAX_INTEGER, SignedReveal("0x" + "ff" * 20, scores, b"\xff" * 32, b"\xff" * 64))
+def test_the_largest_entry_fits_the_limit_of_gossip() -> None:
+    scores = (Ppm(-limits.MAX_SCORE_PPM),) * limits.MAX_BIDS
+    entry = SignedEntry(
+        ModelId(b"\xff" * 32), MAX_INTEGER, SignedReveal(Address("0x" + "ff" * 20), scores, b"\xff" * 32, b"\xff" * 64)
+    )
     assert len(encode_entry(entry)) < limits.MAX_ANNOUNCEMENT_BYTES

@@ -1,6 +1,8 @@
 """The plan of a fetch: hostile and absent peers first, then who is asked for what."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -12,28 +14,29 @@ from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.fetching import MAX_IN_FLIGHT, FetchPlan
 from derelayl_protocol.checkpoint.manifest import Chunk, Header, Manifest, TensorSpec
 from derelayl_protocol.errors import Ignored, LocalFault, PeerFault
+from derelayl_protocol.types import Address, Digest, ModelId
 
 SIGNATURE = bytes(65)
 
 
-def content(number):
+def content(number: int) -> bytes:
     """The bytes of a chunk: as many as its number and one."""
     return bytes([number % 251]) * (number + 1)
 
 
-def digest(number):
-    return blake3(content(number)).digest()
+def digest(number: int) -> Digest:
+    return Digest(blake3(content(number)).digest())
 
 
-def manifest_of(numbers):
+def manifest_of(numbers: Iterable[int]) -> Manifest:
     """A manifest whose tensors are one chunk each."""
     chunks = tuple(Chunk(number + 1, digest(number)) for number in numbers)
     tensors = tuple(TensorSpec(f"t{index:04}", "U8", (chunk.length,), 0) for index, chunk in enumerate(chunks))
-    header = Header(bytes(32), (), 0, 255, "0x" + "00" * 20, "mlp", {}, {}, tensors)
+    header = Header(ModelId(bytes(32)), (), 0, 255, Address("0x" + "00" * 20), "mlp", {}, {}, tensors)
     return Manifest(header, chunks, SIGNATURE)
 
 
-def plan_for(count, *peers, have=(), **bounds):
+def plan_for(count: int, *peers: str, have: Iterable[int] = (), **bounds: Any) -> FetchPlan:
     plan = FetchPlan(manifest_of(range(count)), {digest(number) for number in have}, **bounds)
     for peer in peers:
         plan.add_peer(peer)
@@ -43,7 +46,7 @@ def plan_for(count, *peers, have=(), **bounds):
 CONTENTS = {digest(number): HashedChunk(content(number)) for number in range(200)}
 
 
-def deliver(plan, peer, digests):
+def deliver(plan: FetchPlan, peer: str, digests: Iterable[Digest]) -> None:
     for asked in digests:
         plan.received(peer, CONTENTS[asked])
 
@@ -60,7 +63,9 @@ def deliver(plan, peer, digests):
     ],
     ids=["wrong bytes", "unasked chunk", "unasked answer"],
 )
-def test_a_peer_that_sends_something_wrong_is_dropped_and_others_are_asked(send, why):
+def test_a_peer_that_sends_something_wrong_is_dropped_and_others_are_asked(
+    send: Callable[[FetchPlan], object], why: str
+) -> None:
     plan = plan_for(4, "bad", "good")
     assert plan.next_request("bad") == (digest(0), digest(1))
     with pytest.raises(PeerFault, match=why):
@@ -75,7 +80,7 @@ def test_a_peer_that_sends_something_wrong_is_dropped_and_others_are_asked(send,
     "late",
     [lambda plan: plan.received("gone", HashedChunk(content(0))), lambda plan: plan.missing("gone", [digest(0)])],
 )
-def test_what_comes_after_a_peer_was_lost_is_ignored(late):
+def test_what_comes_after_a_peer_was_lost_is_ignored(late: Callable[[FetchPlan], object]) -> None:
     plan = plan_for(1, "gone")
     plan.next_request("gone")
     plan.lost("gone")
@@ -83,7 +88,7 @@ def test_what_comes_after_a_peer_was_lost_is_ignored(late):
         late(plan)
 
 
-def test_a_chunk_of_another_length_than_the_manifest_says_is_a_fault():
+def test_a_chunk_of_another_length_than_the_manifest_says_is_a_fault() -> None:
     manifest = manifest_of([0])
     plan = FetchPlan(replace(manifest, chunks=(Chunk(2, digest(0)),)), set())
     plan.add_peer("bad")
@@ -92,7 +97,7 @@ def test_a_chunk_of_another_length_than_the_manifest_says_is_a_fault():
         plan.received("bad", HashedChunk(content(0)))
 
 
-def test_a_chunk_sent_twice_is_a_fault():
+def test_a_chunk_sent_twice_is_a_fault() -> None:
     plan = plan_for(2, "one")
     deliver(plan, "one", plan.next_request("one")[:1])
     with pytest.raises(PeerFault, match="not asked for"):
@@ -100,26 +105,26 @@ def test_a_chunk_sent_twice_is_a_fault():
 
 
 @pytest.mark.parametrize("bounds", [{"in_flight": 0}, {"in_flight_per_peer": 0}])
-def test_a_plan_that_may_ask_for_nothing_is_our_own_fault(bounds):
+def test_a_plan_that_may_ask_for_nothing_is_our_own_fault(bounds: dict[str, Any]) -> None:
     with pytest.raises(LocalFault, match="at least 1"):
         plan_for(1, **bounds)
 
 
-def test_a_stranger_to_the_plan_is_asked_for_nothing_and_losing_it_changes_nothing():
+def test_a_stranger_to_the_plan_is_asked_for_nothing_and_losing_it_changes_nothing() -> None:
     plan = plan_for(1, "one")
     plan.lost("stranger")
     assert plan.next_request("stranger") == ()
     assert plan.next_request("one") == (digest(0),)
 
 
-def test_without_peers_a_plan_is_stuck_until_one_comes():
+def test_without_peers_a_plan_is_stuck_until_one_comes() -> None:
     plan = plan_for(1)
     assert plan.stuck
     plan.add_peer("one")
     assert not plan.stuck
 
 
-def test_a_plan_is_stuck_when_every_peer_lacks_what_is_missing():
+def test_a_plan_is_stuck_when_every_peer_lacks_what_is_missing() -> None:
     plan = plan_for(1, "one", "two")
     for peer in ("one", "two"):
         assert not plan.stuck
@@ -133,7 +138,7 @@ def test_a_plan_is_stuck_when_every_peer_lacks_what_is_missing():
     assert plan.next_request("one") == (digest(0),)
 
 
-def test_a_lost_peer_that_comes_back_is_asked_again():
+def test_a_lost_peer_that_comes_back_is_asked_again() -> None:
     plan = plan_for(1, "one")
     plan.next_request("one")
     plan.lost("one")
@@ -146,7 +151,7 @@ def test_a_lost_peer_that_comes_back_is_asked_again():
 # --- Who is asked for what --------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_fetched_that_is_here_already():
+def test_nothing_is_fetched_that_is_here_already() -> None:
     plan = plan_for(3, "one", have=range(3))
     assert plan.done
     assert not plan.stuck
@@ -154,27 +159,27 @@ def test_nothing_is_fetched_that_is_here_already():
     assert plan.next_request("one") == ()
 
 
-def test_a_killed_fetch_goes_on_with_what_is_missing():
+def test_a_killed_fetch_goes_on_with_what_is_missing() -> None:
     plan = plan_for(4, "one", have=(0, 2))
     assert plan.bytes_missing == 2 + 4
     assert plan.next_request("one") == (digest(1), digest(3))
 
 
-def test_equal_chunks_are_asked_for_once():
+def test_equal_chunks_are_asked_for_once() -> None:
     plan = FetchPlan(manifest_of([5, 5, 1, 5]), set())
     plan.add_peer("one")
     assert plan.next_request("one") == (digest(5), digest(1))
     assert plan.bytes_missing == 6 + 2
 
 
-def test_no_chunk_is_asked_of_two_peers_at_once():
+def test_no_chunk_is_asked_of_two_peers_at_once() -> None:
     plan = plan_for(10, "one", "two")
     first, second = plan.next_request("one"), plan.next_request("two")
     assert first == tuple(map(digest, range(5)))
     assert second == tuple(map(digest, range(5, 10)))
 
 
-def test_a_peer_is_asked_for_at_most_one_request_at_a_time():
+def test_a_peer_is_asked_for_at_most_one_request_at_a_time() -> None:
     plan = plan_for(100, "one")
     assert len(plan.next_request("one")) == limits.MAX_DIGESTS_PER_REQUEST
     assert plan.next_request("one") == ()
@@ -182,12 +187,12 @@ def test_a_peer_is_asked_for_at_most_one_request_at_a_time():
     assert plan.next_request("one") == (digest(16),)
 
 
-def test_a_request_has_no_more_digests_than_the_protocol_allows():
+def test_a_request_has_no_more_digests_than_the_protocol_allows() -> None:
     plan = plan_for(100, "one", in_flight_per_peer=50)
     assert [len(plan.next_request("one")) for _ in range(5)] == [16, 16, 16, 2, 0]
 
 
-def test_all_peers_together_are_asked_for_a_bounded_number():
+def test_all_peers_together_are_asked_for_a_bounded_number() -> None:
     peers = [f"peer {number}" for number in range(10)]
     plan = plan_for(200, *peers)
     asked = [plan.next_request(peer) for peer in peers]
@@ -196,14 +201,14 @@ def test_all_peers_together_are_asked_for_a_bounded_number():
     assert sum(len(plan.next_request(peer)) for peer in peers) == 3
 
 
-def test_a_peer_is_not_asked_again_for_what_it_lacks():
+def test_a_peer_is_not_asked_again_for_what_it_lacks() -> None:
     plan = plan_for(3, "one", "two")
     plan.missing("one", plan.next_request("one"))
     assert plan.next_request("one") == (digest(2),)
     assert plan.next_request("two") == (digest(0), digest(1))
 
 
-def test_bytes_are_counted_by_peer():
+def test_bytes_are_counted_by_peer() -> None:
     plan = plan_for(4, "one", "two")
     deliver(plan, "one", plan.next_request("one"))
     deliver(plan, "two", plan.next_request("two"))
@@ -213,7 +218,7 @@ def test_bytes_are_counted_by_peer():
 
 
 @given(st.data())
-def test_whatever_peers_do_a_fetch_ends_done_or_stuck(data):
+def test_whatever_peers_do_a_fetch_ends_done_or_stuck(data: st.DataObject) -> None:
     count = data.draw(st.integers(0, 30))
     peers = ("a", "b", "c")
     have = data.draw(st.sets(st.integers(0, 29)))

@@ -39,7 +39,7 @@ from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.state import CheckpointRecord, LedgerState, ModelState, TipEntry, Unbonding
 from derelayl_protocol.ledger.totals import PLACES, conserved, total_wei
 from derelayl_protocol.limits import MAX_AMOUNT_WEI
-from derelayl_protocol.types import NO_ROOT, Address, ModelId, Ppm, Root, Wei
+from derelayl_protocol.types import NO_ROOT, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .relay import (
     GENESIS,
@@ -185,7 +185,7 @@ def test_a_new_model_has_its_genesis_as_tip_and_its_id_as_seed() -> None:
     assert relay.do(STRANGER, CreateModel(RULES, genesis, Wei(9))) == (
         ModelCreated(model, STRANGER, genesis, RULES),
         Funded(model, STRANGER, Wei(9)),
-        PhaseChanged(model, 1, Phase.BID, 0),
+        PhaseChanged(model, 1, Phase.BID, Timestamp(0)),
     )
     held = relay.state.models[model]
     assert (held.budget, held.carry, held.next_seed, held.current.seed) == (9, 0, model, model)
@@ -255,7 +255,7 @@ def test_a_validator_slashed_to_nothing_stays_listed_and_may_leave() -> None:
     again.do(silent, Stake(relay.model, RULES.validator_stake))
     assert again.held.validators == relay.held.validators
     release_time = relay.now + RULES.unbonding_seconds
-    assert relay.do(silent, Unstake(relay.model)) == (Unstaked(relay.model, silent, Wei(0), release_time),)
+    assert relay.do(silent, Unstake(relay.model)) == (Unstaked(relay.model, silent, Wei(0), Timestamp(release_time)),)
     assert silent not in relay.held.validators
     relay.now = release_time
     relay.refuse(Reason.NOTHING_UNBONDING, silent, Release(relay.model))
@@ -300,8 +300,10 @@ def test_all_that_is_unbonding_waits_for_the_last_to_leave() -> None:
     relay.now += 400
     relay.do(JUDGES[0], Stake(relay.model, Wei(5_000)))
     release_time = relay.now + RULES.unbonding_seconds
-    assert relay.do(JUDGES[0], Unstake(relay.model)) == (Unstaked(relay.model, JUDGES[0], Wei(5_000), release_time),)
-    assert relay.held.unbonding == {JUDGES[0]: Unbonding(Wei(6_000), release_time)}
+    assert relay.do(JUDGES[0], Unstake(relay.model)) == (
+        Unstaked(relay.model, JUDGES[0], Wei(5_000), Timestamp(release_time)),
+    )
+    assert relay.held.unbonding == {JUDGES[0]: Unbonding(Wei(6_000), Timestamp(release_time))}
 
 
 def test_a_model_may_let_stakes_go_at_once() -> None:

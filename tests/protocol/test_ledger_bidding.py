@@ -111,7 +111,7 @@ def test_the_first_bid_starts_the_clock_and_later_ones_do_not_move_it() -> None:
     deadline = START + RULES.bid_seconds
     assert relay.bid(FIRST, 100, segment=2) == (
         BidPlaced(relay.model, 1, FIRST, 2, Wei(100)),
-        PhaseChanged(relay.model, 1, Phase.BID, deadline),
+        PhaseChanged(relay.model, 1, Phase.BID, Timestamp(deadline)),
     )
     relay.now = deadline - 1
     assert relay.bid(SECOND) == (BidPlaced(relay.model, 1, SECOND, WHOLE_MODEL, Wei(100)),)
@@ -193,7 +193,7 @@ def test_matching_returns_what_found_no_place_then_leases_and_seats() -> None:
         LegLeased(relay.model, 1, 0, TRAINERS[1], GENESIS, WHOLE_MODEL),
         LegLeased(relay.model, 1, 1, TRAINERS[2], GENESIS, WHOLE_MODEL),
         CommitteeSeated(relay.model, 1, relay.seated()),
-        PhaseChanged(relay.model, 1, Phase.TRAIN, relay.now + RULES.train_seconds),
+        PhaseChanged(relay.model, 1, Phase.TRAIN, Timestamp(relay.now + RULES.train_seconds)),
     )
     assert relay.free(TRAINERS[0]) == balances[TRAINERS[0]] + 50
     assert [leg.deposit for leg in relay.round.legs] == [5, 5]
@@ -244,7 +244,7 @@ def test_without_a_committee_everything_returns_and_the_next_round_begins() -> N
         BidReturned(relay.model, 1, SECOND, Wei(70)),
         DepositReturned(relay.model, 1, GENESIS, OWNER, Wei(10)),
         RoundVoided(relay.model, 1, VoidReason.COMMITTEE_TOO_SMALL),
-        PhaseChanged(relay.model, 2, Phase.BID, 0),
+        PhaseChanged(relay.model, 2, Phase.BID, Timestamp(0)),
     )
     assert {account: relay.free(account) for account in (FIRST, SECOND)} == free
     assert (relay.round.seed, relay.held.next_seed) == (seed, seed)

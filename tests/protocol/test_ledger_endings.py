@@ -19,7 +19,7 @@ from derelayl_protocol.ledger.events import (
 )
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry
-from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Ppm, Wei
+from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Ppm, Timestamp, Wei
 
 from .relay import GENESIS, NO_SCORE, OWNER, STRANGER, TRAINERS, Relay, in_phase, of, root, with_rules
 
@@ -65,7 +65,7 @@ def test_a_settlement_pays_in_the_order_of_the_protocol() -> None:
         ValidatorPaid(relay.model, 1, second, full, Wei(share)),
         ValidatorPaid(relay.model, 1, third, full, Wei(share)),
         RoundSettled(relay.model, 1, 1, Wei(pot), Wei(10_000), Wei(carry)),
-        PhaseChanged(relay.model, 2, Phase.BID, 0),
+        PhaseChanged(relay.model, 2, Phase.BID, Timestamp(0)),
     )
     assert relay.free(OWNER) == balances[OWNER] + 5
     assert relay.free(TRAINERS[0]) == balances[TRAINERS[0]] + 300 + reward

@@ -21,7 +21,7 @@ from derelayl_protocol.ledger.events import (
 )
 from derelayl_protocol.ledger.phases import Phase, VoidReason
 from derelayl_protocol.ledger.scoring import commitment
-from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, Ppm, Root, Wei
+from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, Ppm, Root, Timestamp, Wei
 
 from .relay import GENESIS, JUDGES, OWNER, RULES, SALT, STRANGER, TRAINERS, Relay, in_phase, of, root, salt, with_rules
 
@@ -73,7 +73,7 @@ def test_the_last_submission_ends_the_phase() -> None:
     relay.now += 7
     assert relay.submit(0, "child") == (
         LegSubmitted(relay.model, 1, 0, TRAINERS[0], GENESIS, CHILD),
-        PhaseChanged(relay.model, 1, Phase.COMMIT, relay.now + RULES.commit_seconds),
+        PhaseChanged(relay.model, 1, Phase.COMMIT, Timestamp(relay.now + RULES.commit_seconds)),
     )
 
 
@@ -102,7 +102,7 @@ def test_the_last_commitment_ends_the_phase() -> None:
         (committed,) = relay.commit(judge, SCORES)
         assert committed == ScoresCommitted(relay.model, 1, judge, commitment(relay.model, 1, judge, SALT, SCORES))
     changed = relay.commit(last, SCORES)[1]
-    assert changed == PhaseChanged(relay.model, 1, Phase.REVEAL, relay.now + RULES.reveal_seconds)
+    assert changed == PhaseChanged(relay.model, 1, Phase.REVEAL, Timestamp(relay.now + RULES.reveal_seconds))
 
 
 # --- reveals ----------------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_each_reveal_stirs_the_next_seed_and_the_last_ends_the_phase() -> None:
         assert relay.reveal(judge, SCORES) == (ScoresRevealed(relay.model, 1, judge, SCORES, SALT),)
         seed = hashlib.sha256(seed + SALT).digest()
         assert relay.held.next_seed == seed
-    assert relay.reveal(last, SCORES)[1] == PhaseChanged(relay.model, 1, Phase.SETTLE, 0)
+    assert relay.reveal(last, SCORES)[1] == PhaseChanged(relay.model, 1, Phase.SETTLE, Timestamp(0))
 
 
 # --- deadlines --------------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_one_submission_is_enough_to_go_on() -> None:
     relay = in_phase(Phase.TRAIN)
     relay.submit(1)
     deadline = relay.round.deadline
-    assert relay.advance() == (PhaseChanged(relay.model, 1, Phase.COMMIT, deadline + RULES.commit_seconds),)
+    assert relay.advance() == (PhaseChanged(relay.model, 1, Phase.COMMIT, Timestamp(deadline + RULES.commit_seconds)),)
 
 
 def test_a_quorum_is_enough_to_go_on() -> None:
@@ -197,16 +197,16 @@ def test_a_quorum_is_enough_to_go_on() -> None:
     first, second, _ = relay.seated()
     relay.commit(first, SCORES)
     relay.commit(second, SCORES)
-    assert relay.advance() == (PhaseChanged(relay.model, 1, Phase.REVEAL, relay.now + RULES.reveal_seconds),)
+    assert relay.advance() == (PhaseChanged(relay.model, 1, Phase.REVEAL, Timestamp(relay.now + RULES.reveal_seconds)),)
     relay.reveal(first, SCORES)
-    assert relay.reveal(second, SCORES)[1] == PhaseChanged(relay.model, 1, Phase.SETTLE, 0)
+    assert relay.reveal(second, SCORES)[1] == PhaseChanged(relay.model, 1, Phase.SETTLE, Timestamp(0))
 
 
 def test_a_quorum_of_reveals_is_enough_to_settle() -> None:
     relay = in_phase(Phase.REVEAL)
     for judge in relay.seated()[:2]:
         relay.reveal(judge, SCORES)
-    assert relay.advance() == (PhaseChanged(relay.model, 1, Phase.SETTLE, 0),)
+    assert relay.advance() == (PhaseChanged(relay.model, 1, Phase.SETTLE, Timestamp(0)),)
 
 
 def test_without_a_submission_the_bids_are_carried() -> None:
@@ -224,7 +224,7 @@ def test_without_a_submission_the_bids_are_carried() -> None:
     assert relay.advance() == (
         *outcome,
         RoundVoided(relay.model, 1, VoidReason.NOTHING_SUBMITTED),
-        PhaseChanged(relay.model, 2, Phase.BID, 0),
+        PhaseChanged(relay.model, 2, Phase.BID, Timestamp(0)),
     )
     assert (relay.held.carry, relay.held.settled_rounds) == (300, 0)
     assert relay.free(OWNER) == owner + 10

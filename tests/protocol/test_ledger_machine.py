@@ -285,7 +285,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(sender=accounts, noise=NOISE, off=st.sampled_from([0, 0, 0, 1, -1]), seconds=st.sampled_from([0, 1, 25]))
     def disturb(self, sender: Address, noise: tuple[type[Command], Arguments], off: int, seconds: int) -> None:
         """Send a command about the round that makes sense only by luck."""
-        kind, arguments = noise
+        kind: Any = noise[0]
+        arguments = noise[1]
         self.relay.now += seconds
         self.attempt(sender, kind(self.relay.model, self.relay.number + off, *arguments))
 

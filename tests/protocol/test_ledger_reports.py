@@ -179,7 +179,7 @@ def test_a_seat_keeps_its_weight_and_has_nothing_left_to_be_slashed_or_charged()
         relay.do(STRANGER, relay.two_reveals(judge))
     assert [seat.weight for seat in relay.round.seats] == weights
     events = relay.settle()
-    touched = {event.validator for kind in (ValidatorSlashed, ValidatorCharged) for event in of(kind, events)}
+    touched = {event.validator for event in events if isinstance(event, ValidatorSlashed | ValidatorCharged)}
     assert touched.isdisjoint({straying, silent})
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,11 +22,11 @@ TRANSPARENCY_ROOTS = {
 """From the tests of Certificate Transparency (github.com/transparency-dev/merkle), by number of leaves."""
 
 
-def leaves(count):
+def leaves(count: int) -> list[bytes]:
     return [merkle.leaf_hash(index.to_bytes(2, "big")) for index in range(count)]
 
 
-def recursive_root(hashes):
+def recursive_root(hashes: list[bytes]) -> bytes:
     """MTH as RFC 9162 section 2.1.1 defines it."""
     if len(hashes) == 1:
         return hashes[0]
@@ -33,7 +34,7 @@ def recursive_root(hashes):
     return hashlib.sha256(b"\x01" + recursive_root(hashes[:half]) + recursive_root(hashes[half:])).digest()
 
 
-def recursive_path(index, hashes):
+def recursive_path(index: int, hashes: list[bytes]) -> tuple[bytes, ...]:
     """PATH as RFC 9162 section 2.1.3.1 defines it."""
     if len(hashes) == 1:
         return ()
@@ -44,25 +45,25 @@ def recursive_path(index, hashes):
 
 
 @pytest.mark.parametrize("case", json.loads((VECTORS / "refused.json").read_text()), ids=lambda case: case["name"])
-def test_a_wrong_proof_does_not_hold(case):
+def test_a_wrong_proof_does_not_hold(case: Any) -> None:
     path = [bytes.fromhex(node) for node in case["path"]]
     root, leaf = bytes.fromhex(case["root"]), bytes.fromhex(case["leaf"])
     assert not merkle.verify(root, leaf, case["index"], case["count"], path)
 
 
-def test_a_negative_index_does_not_hold():
+def test_a_negative_index_does_not_hold() -> None:
     hashes = leaves(2)
     assert not merkle.verify(merkle.root(hashes), hashes[1], -1, 2, [hashes[0]])
 
 
 @pytest.mark.parametrize("index", [-1, 3])
-def test_there_is_no_path_for_a_leaf_that_is_not_there(index):
+def test_there_is_no_path_for_a_leaf_that_is_not_there(index: int) -> None:
     with pytest.raises(LocalFault, match=f"leaf {index} of 3"):
         merkle.audit_path(leaves(3), index)
 
 
 @pytest.mark.parametrize("count", SIZES)
-def test_a_proof_holds_for_its_leaf_and_place_only(count):
+def test_a_proof_holds_for_its_leaf_and_place_only(count: int) -> None:
     hashes = leaves(count)
     root = merkle.root(hashes)
     for index in range(count):
@@ -73,7 +74,7 @@ def test_a_proof_holds_for_its_leaf_and_place_only(count):
 
 
 @pytest.mark.parametrize("count", SIZES)
-def test_roots_and_paths_are_those_of_the_recursive_definition(count):
+def test_roots_and_paths_are_those_of_the_recursive_definition(count: int) -> None:
     hashes = leaves(count)
     assert merkle.root(hashes) == recursive_root(hashes)
     for index in range(0, count, 7):
@@ -81,7 +82,7 @@ def test_roots_and_paths_are_those_of_the_recursive_definition(count):
 
 
 @pytest.mark.parametrize("case", json.loads((VECTORS / "trees.json").read_text()), ids=lambda case: len(case["leaves"]))
-def test_trees_are_those_of_the_vectors(case):
+def test_trees_are_those_of_the_vectors(case: Any) -> None:
     data = [bytes.fromhex(leaf) for leaf in case["leaves"]]
     hashes = [merkle.leaf_hash(leaf) for leaf in data]
     root = bytes.fromhex(case["root"])

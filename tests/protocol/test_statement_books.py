@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -22,7 +23,7 @@ from .relay import GENESIS, JUDGES, OWNER, RULES, STRANGER, TRAINERS, recover, r
 from .statements import AuditedRelay
 from .test_ledger_machine import LedgerMachine
 
-few = settings(max_examples=max(1, settings.default.max_examples // 4), stateful_step_count=12)  # each step audits all
+few = settings(max_examples=max(1, settings().max_examples // 4), stateful_step_count=12)  # each step audits all
 
 
 def settled() -> list[ev.Event]:
@@ -54,7 +55,7 @@ def test_a_settlement_of_a_leg_nobody_leased_is_a_contradiction() -> None:
 
 
 @pytest.mark.parametrize("change", [{"bid_returned": 999}, {"forfeited": 99}])
-def test_a_settlement_that_returns_or_takes_what_was_not_bid_is_a_contradiction(change: dict[str, Wei]) -> None:
+def test_a_settlement_that_returns_or_takes_what_was_not_bid_is_a_contradiction(change: dict[str, Any]) -> None:
     log = settled()
     place = max(place for place, event in enumerate(log) if isinstance(event, ev.LegSettled))
     bad = log[place]

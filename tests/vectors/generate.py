@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from derelayl_protocol.checkpoint.manifest import (
     Chunk,
@@ -27,7 +27,7 @@ from derelayl_protocol.checkpoint.manifest import (
     root_of,
 )
 from derelayl_protocol.checkpoint.merkle import MembershipProof, audit_path, leaf_hash, root
-from derelayl_protocol.encoding import encode
+from derelayl_protocol.encoding import Value, encode
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, LedgerId, ModelId, Root
 
 HERE = Path(__file__).parent
@@ -60,7 +60,7 @@ def files() -> dict[str, str]:
 
 def canonical_cases() -> list[dict[str, Any]]:
     """Return values and the text that is their only form."""
-    values = {
+    values: dict[str, Value] = {
         "null": None,
         "booleans": [True, False],
         "largest integers": [2**53 - 1, 1 - 2**53, 0],

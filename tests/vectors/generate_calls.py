@@ -36,7 +36,7 @@ _ABOUT = "bytes32,uint64"
 _TWO = "bytes32[2]"
 CALLS: Mapping[type[c.Command], tuple[str, tuple[str, ...]]] = {
     kind: (name, types)
-    for kind, name, *types in (
+    for kind, name, *words in (
         (c.Deposit, "deposit", "uint256"),
         (c.Withdraw, "withdraw", "uint256"),
         (c.CreateModel, "createModel", _RULES, "bytes32", "uint256"),
@@ -60,7 +60,7 @@ CALLS: Mapping[type[c.Command], tuple[str, tuple[str, ...]]] = {
         (c.ReportManifests, "reportManifests", "bytes32", "uint64", "uint8", _TWO, _TWO, _TWO),
         (c.ReportReveals, "reportReveals", "bytes32", "uint64", "address", "int64[][2]", _TWO, _TWO, _TWO),
     )
-    for types in [tuple(types)]
+    for types in [tuple(words)]
 }
 """The contract's function for each command and the types of its arguments, the command's fields in order."""
 

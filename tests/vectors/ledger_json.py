@@ -33,7 +33,7 @@ def from_json(value: Any, hint: Any) -> Any:
         return int(value)
     if typing.get_origin(hint) is tuple:
         return tuple(from_json(entry, typing.get_args(hint)[0]) for entry in value)
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return hint(**{name: from_json(value[name], kind) for name, kind in _hints(hint).items()})
     return bytes.fromhex(value) if hint in (bytes, Root, ModelId) else value
 
@@ -82,6 +82,6 @@ def amounts(balances: Mapping[Address, Wei]) -> dict[str, str]:
     return {account: str(amount) for account, amount in sorted(balances.items()) if amount}
 
 
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
+    return {field.name: hints[field.name] for field in fields(kind)}

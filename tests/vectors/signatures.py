@@ -10,7 +10,7 @@ from typing import Any
 
 from coincurve import PrivateKey, PublicKey
 from eth_account.messages import encode_typed_data
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from derelayl_protocol.checkpoint.manifest import leg_digest
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
