@@ -12,7 +12,7 @@ import trio.testing
 
 from derelayl_node.evm.typed_data import recoverer
 from derelayl_node.keys import NodeKey
-from derelayl_node.ports import Clock, Ledger, LedgerUnavailable
+from derelayl_node.ports import Clock, LedgerUnavailable
 from derelayl_node.testing.clock import START_SECONDS, FakeClock
 from derelayl_node.testing.ledger import FakeChain
 from derelayl_protocol.errors import Reason, RuleViolation
@@ -55,7 +55,7 @@ async def test_the_fake_passes_the_ports_conformance(blocks_per_batch: int) -> N
 
 async def test_a_silent_chain_answers_nothing_and_forgets_nothing() -> None:
     chain = new_chain()
-    alice: Ledger = chain.account(ALICE)
+    alice = chain.account(ALICE)
     chain.silent = True
     model = ModelId(bytes(32))
     for ask in (

@@ -20,7 +20,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Answers:
 
     def answering(answers: dict[str, httpx.Response]) -> NodeClient:
         transport = httpx.MockTransport(lambda request: answers[request.url.raw_path.decode()])
-        monkeypatch.setattr(client.httpx, "AsyncClient", partial(httpx.AsyncClient, transport=transport))
+        monkeypatch.setattr(httpx, "AsyncClient", partial(httpx.AsyncClient, transport=transport))
         return NodeClient("http://node")
 
     return answering

@@ -89,7 +89,9 @@ async def test_what_the_index_does_not_know_is_404(path: str, kind: str, client:
 )
 async def test_a_parameter_that_is_not_understood_is_422_and_named(path: str, client: httpx.AsyncClient) -> None:
     body = check_problem(await client.get(path), 422, "invalid-request")
-    (error,) = body["errors"]  # type: ignore[misc]
+    errors = body["errors"]
+    assert isinstance(errors, list)
+    (error,) = errors
     assert error["where"]
     assert error["where"] in str(body["detail"])
 

@@ -20,13 +20,13 @@ async def test_a_port_in_use_is_refused_in_one_sentence(app: FastAPI) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen, match=f"port {port} of 127.0.0.1 is in use; .* choose another port"):
-            await serve(app, "127.0.0.1", port, trio.Event())
+            await serve(app, "127.0.0.1", port, trio.Event())  # type: ignore[arg-type]  # Starlette and Hypercorn word ASGI differently
 
 
 @pytest.mark.parametrize(("host", "port"), [("no such host", 0), ("192.0.2.1", 0), ("127.0.0.1", 70_000)])
 async def test_an_address_that_cannot_be_used_is_refused_in_one_sentence(host: str, port: int, app: FastAPI) -> None:
     with pytest.raises(CannotListen):
-        await serve(app, host, port, trio.Event())
+        await serve(app, host, port, trio.Event())  # type: ignore[arg-type]  # as above
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

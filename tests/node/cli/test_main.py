@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer.core import TyperGroup, TyperOption
 from typer.testing import CliRunner
 
 from derelayl_node.cli.main import BRINGS, COMMANDS, build, main
@@ -63,9 +64,14 @@ def test_help_lists_every_command() -> None:
 
 @pytest.mark.parametrize("setting", NodeSettings.model_fields)
 def test_every_setting_of_a_node_is_an_option_with_help(setting: str) -> None:
-    run = typer.main.get_command(build(["node"])).commands["node"].commands["run"]
+    whole = typer.main.get_command(build(["node"]))
+    assert isinstance(whole, TyperGroup)
+    node = whole.commands["node"]
+    assert isinstance(node, TyperGroup)
+    run = node.commands["run"]
     option = next(each for each in run.params if each.name == setting)
     assert option.opts == [option_of(setting)]
+    assert isinstance(option, TyperOption)
     assert option.help == NodeSettings.model_fields[setting].description
     assert option.default is None
 

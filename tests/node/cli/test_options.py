@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -27,7 +28,7 @@ def test_a_command_gets_what_was_given_and_none_for_the_rest(arguments: list[str
 
     @app.command()
     @takes_settings
-    def command(own: bool = False, **given: object) -> None:
+    def command(own: bool = False, **given: Any) -> None:
         seen.update({name: value for name, value in given.items() if value is not None}, own=own)
 
     assert CliRunner().invoke(app, arguments).exit_code == 0
@@ -39,7 +40,7 @@ def test_a_number_that_is_none_is_wrong_usage() -> None:
 
     @app.command()
     @takes_settings
-    def command(**given: object) -> None:
+    def command(**given: Any) -> None:
         raise AssertionError("not reached")
 
     refused = CliRunner().invoke(app, ["--steps", "many"])

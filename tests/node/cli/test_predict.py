@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,10 +80,10 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(model.app, [str(argument) for argument in arguments])
 
 
-def predicted(folder: Path, *arguments: object) -> dict[str, object]:
+def predicted(folder: Path, *arguments: object) -> dict[str, Any]:
     result = run("predict", folder / "model", "--data", f"shard:{folder / 'theirs'}", *arguments, "--json")
     assert result.exit_code == 0, result.output or result.exception
-    document: dict[str, object] = json.loads(result.stdout)
+    document: dict[str, Any] = json.loads(result.stdout)
     return document
 
 

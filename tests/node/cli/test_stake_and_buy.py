@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -41,7 +40,7 @@ async def _found(world: World) -> None:
 
 
 @pytest.fixture
-def bob(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def bob(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The options of Bob's commands on a network with a paid model."""
     trio.run(_found, world)
     network_of(world).model_copy(update={"model": "0x" + MODEL.hex()}).write(world.folder / "network.toml")

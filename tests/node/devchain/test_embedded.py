@@ -4,8 +4,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from eth_typing import Address as RawAddress
 
-from derelayl_node.devchain.embedded import BLOCK_GAS_LIMIT, CallFailed, CallRequest, NotFound, Reverted
+from derelayl_node.devchain.embedded import BLOCK_GAS_LIMIT, CallFailed, CallRequest, EmbeddedChain, NotFound, Reverted
 from derelayl_node.devchain.kv import ChainFileError
 from derelayl_node.devchain.pool import MAX_NONCE_GAP, Refused
 
@@ -27,6 +28,13 @@ def file(tmp_path: Path) -> Path:
 
 
 # --- the file ---
+
+
+def block_of(chain: EmbeddedChain, hash_: bytes) -> int:
+    """The number of the block that a transaction is in."""
+    _, block, _ = chain.transaction(hash_)
+    assert block is not None
+    return int(block.block_number)
 
 
 def test_a_file_that_is_no_database_is_refused(file: Path, clock: ManualClock) -> None:
@@ -79,8 +87,8 @@ def test_blocks_balances_and_receipts_survive_reopening(file: Path) -> None:
     chain.close()
     chain = open_embedded(file, clock)
     assert chain.head().hash == head
-    assert [chain.transaction(hash_)[1].block_number for hash_ in sent] == [1, 2, 3, 4, 5]
-    assert chain.state().get_balance(b"\xee" * 20) == 5
+    assert [block_of(chain, hash_) for hash_ in sent] == [1, 2, 3, 4, 5]
+    assert chain.state().get_balance(RawAddress(b"\xee" * 20)) == 5
     chain.close()
 
 
@@ -97,7 +105,7 @@ def test_transactions_of_one_second_wait_and_share_the_next_block(file: Path, cl
     clock.now += 1
     assert not chain.mine_due()
     assert chain.head().timestamp == clock.now
-    assert {chain.transaction(hash_)[1].block_number for hash_ in late} == {2}
+    assert {block_of(chain, hash_) for hash_ in late} == {2}
     chain.close()
 
 
@@ -215,7 +223,7 @@ def test_waiting_transactions_survive_reopening_and_are_then_mined_once(file: Pa
     clock.now += 1
     chain = open_embedded(file, clock)
     assert not chain.mine_due()
-    assert [chain.transaction(hash_)[1].block_number for hash_ in sent] == [1, 2, 2, 2]
+    assert [block_of(chain, hash_) for hash_ in sent] == [1, 2, 2, 2]
     chain.close()
     chain = open_embedded(file, clock)
     assert not chain.mine_due()
@@ -232,7 +240,7 @@ def test_what_does_not_fit_into_a_block_waits_for_the_next(file: Path) -> None:
     for _ in range(3):
         clock.now += 1
         chain.mine_due()
-    numbers = [chain.transaction(hash_)[1].block_number for hash_ in sent]
+    numbers = [block_of(chain, hash_) for hash_ in sent]
     assert numbers == sorted(numbers)
     assert all(chain.header_by_number(number).gas_used <= BLOCK_GAS_LIMIT for number in numbers)
     chain.close()

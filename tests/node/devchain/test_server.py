@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_typing import Address as RawAddress
 
 from derelayl_node.devchain.embedded import EmbeddedChain
 from derelayl_node.devchain.methods import METHODS
@@ -284,7 +285,7 @@ def test_kill_9_loses_no_acknowledged_transaction(tmp_path: Path) -> None:
     chain = open_embedded(file, ManualClock(time.time() + 60))
     assert not chain.mine_due()
     assert all(chain.transaction(hash_)[1] is not None for hash_ in acknowledged)
-    assert chain.state().get_balance(b"\xee" * 20) == 30
+    assert chain.state().get_balance(RawAddress(b"\xee" * 20)) == 30
     assert chain.head().timestamp <= time.time() + 60
     chain.close()
 

@@ -9,7 +9,6 @@ from coincurve import PrivateKey
 from eth_account import Account
 
 from derelayl_node.keys import (
-    CURVE_ORDER,
     KeyFault,
     NodeKey,
     create_key_file,
@@ -17,6 +16,7 @@ from derelayl_node.keys import (
     recover_address,
     sign_digest,
 )
+from derelayl_protocol.checkpoint.manifest import CURVE_ORDER
 from derelayl_protocol.errors import PeerFault
 
 KEY = NodeKey(b"\x07" * 32)

@@ -67,7 +67,7 @@ def test_different_contents_have_different_keys() -> None:
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("kind", sorted(REPEATABLE, key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(REPEATABLE, key=str))
 def test_a_command_that_may_be_meant_twice_gets_a_fresh_key(kind: type) -> None:
     numbers = {"amount": Wei(1), "round": 1, "steps": 1}
     fields = {"model": MODEL, "root": Root(bytes(32)), "bids": (), "commits": (), "reveals": ()} | numbers

@@ -6,6 +6,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from web3.types import RPCEndpoint
 
 from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused, connect, open_chain
 from derelayl_node.ports import LedgerUnavailable
@@ -86,7 +87,7 @@ def test_nonsense_for_a_number_is_an_error(answer: Any) -> None:
 
 @pytest.mark.parametrize("missing", ["number", "hash", "parentHash", "timestamp", "baseFeePerGas", "logsBloom"])
 def test_a_block_with_a_missing_or_broken_field_is_an_error(world: World, missing: str) -> None:
-    block = world.rpc._w3.provider.make_request("eth_getBlockByNumber", ["latest", False])["result"]
+    block = world.rpc._w3.provider.make_request(RPCEndpoint("eth_getBlockByNumber"), ["latest", False])["result"]
     with pytest.raises(LedgerUnavailable, match=missing):
         scripted({"result": {name: value for name, value in block.items() if name != missing}}).block()
     with pytest.raises(LedgerUnavailable):

@@ -92,7 +92,9 @@ def test_a_signature_for_another_ledger_or_chain_is_no_signature_of_the_account(
 def _changed(message: SignedMessage) -> list[SignedMessage]:
     """The message with each of its fields changed in turn."""
     others = {int: 1, bytes: b"\x77" * 32, tuple: (Ppm(1),)}
-    values = {field.name: others[type(getattr(message, field.name))] for field in dataclasses.fields(message)}
+    values: dict[str, Any] = {
+        field.name: others[type(getattr(message, field.name))] for field in dataclasses.fields(message)
+    }
     return [dataclasses.replace(message, **{name: value}) for name, value in values.items()]
 
 

@@ -26,7 +26,7 @@ from derelayl_protocol.types import TOKEN, Wei
 CHAIN_ID = 31337
 COIN = TOKEN  # the chain's own coin has as many wei
 ALICE, BOB, CAROL = (NodeKey(bytes([number]) * 32) for number in (1, 2, 3))
-BALANCES = {key.address: 1_000 * COIN for key in (ALICE, BOB)}
+BALANCES: dict[str, int] = {key.address: 1_000 * COIN for key in (ALICE, BOB)}
 SINK = "0x" + "ee" * 20
 
 RULES = replace(

@@ -101,20 +101,18 @@ class Players:
         rng, account = self.rng, self.rng.choice(EVERYBODY)
         amount = Wei(rng.randrange(1, 300))
         root = rng.choice(list(self.state.models[model].checkpoints))
-        command = rng.choice(
-            [
-                do.Deposit(amount),
-                do.Withdraw(amount),
-                do.Fund(model, amount),
-                do.Stake(model, amount),
-                do.Unstake(model),
-                do.Release(model),
-                do.BuyAccess(model, root),
-                do.CollectRoyalty(model, root, rng.randrange(1, 6)),
-                do.CollectRoyalty(model, root, 32),
-            ]
-        )
-        self._try(account, command)
+        commands: list[do.Command] = [
+            do.Deposit(amount),
+            do.Withdraw(amount),
+            do.Fund(model, amount),
+            do.Stake(model, amount),
+            do.Unstake(model),
+            do.Release(model),
+            do.BuyAccess(model, root),
+            do.CollectRoyalty(model, root, rng.randrange(1, 6)),
+            do.CollectRoyalty(model, root, 32),
+        ]
+        self._try(account, rng.choice(commands))
 
     def _onward(self, model: ModelId, now: RoundView) -> None:
         step = {

@@ -29,7 +29,7 @@ from ...protocol.statements import AuditedRelay
 from .players import EVERYBODY, STRANGER, Players
 from .test_index import catch_up
 
-few_examples = settings(max_examples=max(1, settings.default.max_examples // 8))  # each plays a whole relay
+few_examples = settings(max_examples=max(1, settings().max_examples // 8))  # each plays a whole relay
 ALL = 100_000
 
 

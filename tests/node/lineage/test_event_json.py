@@ -13,7 +13,7 @@ from derelayl_node.testing.history import RULES, named, person
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.phases import Phase, VoidReason
 from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.types import UNAVAILABLE, Ppm, Timestamp, Wei
+from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root, Timestamp, Wei
 
 
 def example(field: dataclasses.Field[Any]) -> Any:
@@ -64,6 +64,6 @@ def test_every_event_comes_back_equal_with_its_types(kind: type[Any]) -> None:
 
 
 def test_the_text_is_canonical() -> None:
-    text = event_to_json(ev.ModelCreated(named("m"), person("c"), named("g"), RULES))
+    text = event_to_json(ev.ModelCreated(ModelId(named("m")), person("c"), Root(named("g")), RULES))
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
     assert set(json.loads(text)["rules"]) == {field.name for field in dataclasses.fields(Rules)}

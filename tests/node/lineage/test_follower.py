@@ -13,9 +13,10 @@ from derelayl_node.lineage import follower
 from derelayl_node.lineage.database import IndexUnusable
 from derelayl_node.lineage.follower import MAX_BACKOFF_SECONDS, Progress, follow
 from derelayl_node.lineage.index import LineageIndex
-from derelayl_node.ports import BlockRef, LogBatch, Timestamp
+from derelayl_node.ports import BlockRef, LogBatch
 from derelayl_node.testing.clock import FakeClock
 from derelayl_node.testing.history import named
+from derelayl_protocol.types import Timestamp
 
 from .players import OWNER, Players
 

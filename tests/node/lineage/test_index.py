@@ -30,7 +30,7 @@ from derelayl_protocol.types import NO_ROOT, Ppm, Timestamp, Wei
 
 from .players import EVERYBODY, Players
 
-few_examples = settings(max_examples=max(1, settings.default.max_examples // 8))  # each plays a whole relay
+few_examples = settings(max_examples=max(1, settings().max_examples // 8))  # each plays a whole relay
 TRUTH = (tables.events, *tables.PROJECTIONS)
 
 
@@ -378,7 +378,8 @@ def test_tables_can_be_written_for_postgresql() -> None:
     dialect = postgresql.dialect()
     for table in tables.metadata.sorted_tables:
         assert str(CreateTable(table).compile(dialect=dialect))
-    for kind, value in ((tables.WeiText(80), -(2**200)), (tables.HexBytes(66), named("x"))):
+    columns: tuple[tuple[Any, Any], ...] = ((tables.WeiText(80), -(2**200)), (tables.HexBytes(66), named("x")))
+    for kind, value in columns:
         stored = kind.process_bind_param(value, dialect)
         assert isinstance(stored, str)
         assert kind.process_result_value(stored, dialect) == value

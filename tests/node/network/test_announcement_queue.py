@@ -11,7 +11,7 @@ def announcement(number: int) -> Announcement:
 
 
 async def test_a_full_queue_drops_its_oldest_and_counts_it() -> None:
-    queue = NewsQueue(limit=2)
+    queue: NewsQueue[Announcement] = NewsQueue(limit=2)
     for number in range(5):
         queue.put("peer", announcement(number))
     assert queue.dropped == 3
@@ -19,7 +19,7 @@ async def test_a_full_queue_drops_its_oldest_and_counts_it() -> None:
 
 
 async def test_two_that_wait_get_one_each() -> None:
-    queue = NewsQueue()
+    queue: NewsQueue[Announcement] = NewsQueue()
     got: list[int] = []
 
     async def take() -> None:

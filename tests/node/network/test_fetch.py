@@ -1,6 +1,8 @@
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -16,7 +18,9 @@ from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import Manifest, ManifestRejected, encode_manifest
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
-from derelayl_protocol.types import Root
+from derelayl_protocol.types import Digest, Root
+
+T = TypeVar("T")
 
 
 class Network:
@@ -28,19 +32,19 @@ class Network:
         self.me = self.hub.join("me", self.store)
         self.stores = [MemoryStore() for _ in range(seeders)]
         self.seeders = [self.hub.join(f"seeder{number}", store) for number, store in enumerate(self.stores)]
-        self.root, self.manifest = ROOT, None
+        self.root = ROOT
         for seeded in self.stores:
             self.root, self.manifest = checkpoint(seeded, chunks=chunks)
 
-    async def fetch(self, deadline_seconds: float = 600, **arguments: object) -> FetchResult:
-        settings = {"verify": lambda manifest: None, "deadline_seconds": deadline_seconds, **arguments}
+    async def fetch(self, deadline_seconds: float = 600, **arguments: Any) -> FetchResult:
+        settings: dict[str, Any] = {"verify": lambda manifest: None, "deadline_seconds": deadline_seconds, **arguments}
         return await fetch_checkpoint(self.me, self.store, self.root, **settings)
 
     def asked(self, node: FakeNetwork | None = None) -> Counter[bytes]:
         return Counter(digest for _, digests in (node or self.me).requests for digest in digests)
 
 
-async def in_line(function, *arguments):
+async def in_line(function: Callable[..., T], *arguments: Any) -> T:
     await trio.lowlevel.checkpoint()
     return function(*arguments)
 
@@ -147,16 +151,18 @@ async def test_a_manifest_that_is_not_authentic_is_that_peers_fault_and_the_next
     assert complete(network.store, network.root, network.manifest)
 
 
-async def test_hints_are_asked_first_and_one_answer_is_enough(clock: MockClock) -> None:
+async def test_hints_are_asked_first_and_one_answer_is_enough(
+    clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = Network(4, chunks=1)
     asked: list[str] = []
     request = network.me.request_manifest
 
-    async def request_manifest(peer, root):
+    async def request_manifest(peer: str, root: Root) -> bytes | None:
         asked.append(peer)
         return await request(peer, root)
 
-    network.me.request_manifest = request_manifest
+    monkeypatch.setattr(network.me, "request_manifest", request_manifest)
     await network.fetch(hints=["seeder2"])
     assert asked == ["seeder2"]
 
@@ -210,17 +216,19 @@ async def test_a_full_store_ends_the_fetch_with_its_own_error(clock: MockClock) 
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_peer_that_dies_costs_at_most_its_chunks_in_flight(clock: MockClock) -> None:
+async def test_a_peer_that_dies_costs_at_most_its_chunks_in_flight(
+    clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = Network(2, chunks=40)
     asked = network.me.request_chunks
 
-    async def request_chunks(peer, digests):
+    async def request_chunks(peer: str, digests: Sequence[Digest]) -> Mapping[Digest, HashedChunk]:
         if peer == "seeder0" and sum(name == peer for name, _ in network.me.requests) >= 2:
             network.hub.unreachable.add(peer)
             network.me.requests.append((peer, tuple(digests)))
         return await asked(peer, digests)
 
-    network.me.request_chunks = request_chunks
+    monkeypatch.setattr(network.me, "request_chunks", request_chunks)
     result = await network.fetch()
     assert complete(network.store, network.root, network.manifest)
     assert result.bad_peers == ()
@@ -228,21 +236,21 @@ async def test_a_peer_that_dies_costs_at_most_its_chunks_in_flight(clock: MockCl
     assert len(twice) <= CHUNKS_PER_REQUEST
 
 
-async def test_a_killed_fetch_goes_on_where_it_was(clock: MockClock) -> None:
+async def test_a_killed_fetch_goes_on_where_it_was(clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network(1, chunks=40)
     asked = network.me.request_chunks
 
     with trio.CancelScope() as life:
 
-        async def request_chunks(peer, digests):
+        async def request_chunks(peer: str, digests: Sequence[Digest]) -> Mapping[Digest, HashedChunk]:
             if len(network.me.requests) == 5:
                 life.cancel()
             return await asked(peer, digests)
 
-        network.me.request_chunks = request_chunks
+        monkeypatch.setattr(network.me, "request_chunks", request_chunks)
         await network.fetch()
     assert network.store.roots() == ()
-    network.me.request_chunks = asked
+    monkeypatch.setattr(network.me, "request_chunks", asked)
     result = await network.fetch()
     assert complete(network.store, network.root, network.manifest)
     assert 40 - 5 * CHUNKS_PER_REQUEST <= result.chunks <= 40 - 4 * CHUNKS_PER_REQUEST

@@ -2,6 +2,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -15,7 +16,10 @@ from derelayl_node.store.packing import assemble_weights
 from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.limits import KIB
-from derelayl_protocol.types import Digest
+from derelayl_protocol.types import Digest, Root
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs installed beside trio hide trio.TaskStatus from type checkers
 
 CHUNKS = 24
 
@@ -56,7 +60,7 @@ async def test_a_lying_seeder_is_found_out_and_the_fetch_completes_from_another(
         open_network(b"\x03" * 32, store=mine, bootstrap=bad.addresses) as me,
     ):
         await eventually(lambda: len(me.peers()) == 2, "connected")
-        result = await fetch_checkpoint(me, mine, root, deadline_seconds=DEADLINE_SECONDS, verify=accept)
+        result = await fetch_checkpoint(me, mine, Root(root), deadline_seconds=DEADLINE_SECONDS, verify=accept)
     assert result.bad_peers == (bad.peer_id,)
     assert result.bytes_fetched == CHUNKS * 64 * KIB
     assert good.peer_id in result.peers
@@ -83,7 +87,7 @@ async def test_a_chunk_is_hashed_once_until_it_is_stored_and_once_when_it_is_ass
         open_network(b"\x02" * 32, store=mine, bootstrap=seeder.addresses) as me,
     ):
         await eventually(me.peers, "connected")
-        await fetch_checkpoint(me, mine, root, deadline_seconds=DEADLINE_SECONDS, verify=accept)
+        await fetch_checkpoint(me, mine, Root(root), deadline_seconds=DEADLINE_SECONDS, verify=accept)
     assert [hashed[content or b""] for content in contents] == [1] * CHUNKS
     assemble_weights(manifest, mine, tmp_path / "weights.safetensors")
     assert [hashed[content or b""] for content in contents] == [2] * CHUNKS
@@ -95,7 +99,7 @@ async def test_a_seeder_that_leaves_mid_way_costs_at_most_its_chunks_in_flight(t
     root, manifest = seed([leaving, staying])
     mine = FileStore(tmp_path)
 
-    async def leave_when_asked(task_status=trio.TASK_STATUS_IGNORED) -> None:
+    async def leave_when_asked(task_status: "TaskStatus[tuple[str, ...]]" = trio.TASK_STATUS_IGNORED) -> None:
         async with open_network(b"\x01" * 32, store=leaving) as network:
             task_status.started(network.addresses)
             await leaving.reached.wait()
@@ -107,7 +111,7 @@ async def test_a_seeder_that_leaves_mid_way_costs_at_most_its_chunks_in_flight(t
             open_network(b"\x03" * 32, store=mine, bootstrap=bootstrap) as me,
         ):
             await eventually(lambda: len(me.peers()) == 2, "connected")
-            result = await fetch_checkpoint(me, mine, root, deadline_seconds=DEADLINE_SECONDS, verify=accept)
+            result = await fetch_checkpoint(me, mine, Root(root), deadline_seconds=DEADLINE_SECONDS, verify=accept)
     assert all(mine.chunk(chunk.digest) is not None for chunk in manifest.chunks)
     assert result.bad_peers == ()
     assert len(set(leaving.served) & set(staying.served)) <= CHUNKS_PER_REQUEST

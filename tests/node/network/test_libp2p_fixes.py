@@ -5,8 +5,9 @@ import pytest
 import trio
 from libp2p.custom_types import TProtocol
 from libp2p.host.exceptions import StreamFailure
+from libp2p.network.swarm import Swarm
 from libp2p.pubsub.pb import rpc_pb2
-from multiaddr import Multiaddr
+from multiaddr import Multiaddr  # type: ignore[import-untyped]
 from tests.node.conformance.network import DEADLINE_SECONDS, MODEL, ROOT, TRAINER, eventually
 
 from derelayl_node.network import libp2p_fixes
@@ -34,9 +35,9 @@ def test_another_version_of_libp2p_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_applying_twice_changes_nothing() -> None:
     libp2p_fixes.apply()
-    before = libp2p_fixes.swarm.Swarm._do_handle_inbound_connection
+    before = Swarm._do_handle_inbound_connection
     libp2p_fixes.apply()
-    assert libp2p_fixes.swarm.Swarm._do_handle_inbound_connection is before
+    assert Swarm._do_handle_inbound_connection is before
 
 
 @pytest.mark.slow
@@ -46,6 +47,7 @@ async def test_a_node_accepts_more_than_250_connections_in_its_life() -> None:
         open_network(b"\x02" * 32, store=MemoryStore()) as caller,
     ):
         here, there = node._host.get_network(), caller._host.get_network()
+        assert isinstance(here, Swarm)
         address, target = Multiaddr(node.addresses[0]), parse_peer_id(node.peer_id)
 
         async def connect_and_leave() -> None:

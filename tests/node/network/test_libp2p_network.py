@@ -3,13 +3,15 @@ import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 from eth_account import Account
+from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from tests.node.conformance.network import (
     DEADLINE_SECONDS,
@@ -34,11 +36,18 @@ from derelayl_protocol.checkpoint.messages import CHUNKS_PROTOCOL, MANIFEST_PROT
 from derelayl_protocol.errors import Ignored, LocalFault, PeerFault
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
-from derelayl_protocol.types import Address, Digest
+from derelayl_protocol.types import Address, Digest, Root
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the stubs installed beside trio hide trio.TaskStatus from type checkers
 
 
 def secret(number: int) -> bytes:
     return bytes([number + 1]) * 32
+
+
+def all_connected(nodes: Sequence[Libp2pNetwork]) -> bool:
+    return all(len(node.peers()) == len(nodes) - 1 for node in nodes)
 
 
 def all_know_topic(nodes: Sequence[Libp2pNetwork]) -> bool:
@@ -56,13 +65,13 @@ async def open_nodes(stores: Sequence[CheckpointStore], **options: Any) -> Async
             bootstrap = nodes[0].addresses if nodes else ()
             opening = open_network(secret(number), store=store, models=[MODEL], bootstrap=bootstrap, **options)
             nodes.append(await stack.enter_async_context(opening))
-        await eventually(lambda: all(len(node.peers()) == len(nodes) - 1 for node in nodes), "all connected")
+        await eventually(lambda: all_connected(nodes), "all connected")
         await eventually(lambda: len(nodes) == 1 or all_know_topic(nodes), "all subscribed")
         yield nodes
 
 
 class TestLibp2pNetwork(PeerNetworkConformance):
-    def open_nodes(self, stores: Sequence[CheckpointStore]):
+    def open_nodes(self, stores: Sequence[CheckpointStore]) -> AbstractAsyncContextManager[Sequence[Libp2pNetwork]]:
         return open_nodes(stores, check_entry=lambda entry: None)
 
 
@@ -202,7 +211,7 @@ def test_an_id_that_holds_no_ledger_key_is_a_peer_fault(peer: str) -> None:
 async def test_a_manifest_above_the_limit_is_refused_before_it_is_read() -> None:
     async with open_nodes([MemoryStore(), MemoryStore()]) as (node, hostile):
 
-        async def answer(stream) -> None:
+        async def answer(stream: INetStream) -> None:
             await stream.read(32)
             await stream.write((MAX_MANIFEST_BYTES + 1).to_bytes(4, "big"))
             await stream.close()
@@ -216,7 +225,7 @@ async def test_a_manifest_above_the_limit_is_refused_before_it_is_read() -> None
 async def test_an_answer_that_ends_early_is_no_answer() -> None:
     async with open_nodes([MemoryStore(), MemoryStore()]) as (node, hostile):
 
-        async def answer(stream) -> None:
+        async def answer(stream: INetStream) -> None:
             await stream.read(32)
             await stream.write((1000).to_bytes(4, "big") + b"half")
             await stream.close()
@@ -230,9 +239,9 @@ async def test_a_peer_that_lies_three_times_is_refused_and_disconnected() -> Non
     async with open_nodes([MemoryStore(), LyingStore()]) as (node, liar):
         for _ in range(MAX_FAULTS):
             with pytest.raises(PeerFault):
-                await node.request_chunks(liar.peer_id, [ROOT])
+                await node.request_chunks(liar.peer_id, [Digest(ROOT)])
         with pytest.raises(PeerUnreachable, match="refused"):
-            await node.request_chunks(liar.peer_id, [ROOT])
+            await node.request_chunks(liar.peer_id, [Digest(ROOT)])
         assert node.peers() == ()
         await eventually(lambda: liar.peer_id not in node._discovery.connected(), "the liar is disconnected")
 
@@ -247,7 +256,7 @@ async def test_a_request_for_too_many_chunks_counts_against_the_asker() -> None:
 
 async def test_a_store_that_raises_leaves_the_node_alive(caplog: pytest.LogCaptureFixture) -> None:
     class BrokenStore(MemoryStore):
-        def manifest(self, root):
+        def manifest(self, root: Root) -> bytes | None:
             raise ZeroDivisionError
 
     store = BrokenStore()
@@ -316,8 +325,8 @@ async def test_a_peer_that_restarts_at_another_port_is_found_again_and_heard() -
         for life in range(2):
             async with open_network(secret(2), store=MemoryStore(), models=[MODEL], bootstrap=boot.addresses) as mover:
                 trio_of_nodes = (boot, watcher, mover)
-                await eventually(lambda nodes=trio_of_nodes: all(len(n.peers()) == 2 for n in nodes), "connected")
-                await eventually(lambda nodes=trio_of_nodes: all_know_topic(nodes), "subscribed")
+                await eventually(partial(all_connected, trio_of_nodes), "connected")
+                await eventually(partial(all_know_topic, trio_of_nodes), "subscribed")
                 await mover.announce(Announcement(MODEL, life, ROOT, TRAINER))
                 for node in (boot, watcher):
                     with trio.fail_after(DEADLINE_SECONDS):
@@ -333,7 +342,7 @@ class Life:
         self.address = ""
         self._stop, self._stopped = trio.Event(), trio.Event()
 
-    async def run(self, task_status=trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         async with open_network(secret(self.number), store=MemoryStore(), port=self.port) as network:
             self.address = network.addresses[0]
             task_status.started()

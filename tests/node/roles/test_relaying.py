@@ -32,7 +32,7 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.limits import MAX_BIDS
-from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Timestamp, Wei
+from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
 
 from .relay import BID, LEDGER, RULES, SUPPLY, Relay
 
@@ -70,10 +70,19 @@ async def validate(relay: Relay, *names: str) -> None:
 
 
 def bid_entry(
-    relay: Relay, name: str = "ann", *, amount: int = BID, segment: int = WHOLE_MODEL, expiry: int = NEVER
+    relay: Relay,
+    name: str = "ann",
+    *,
+    amount: int = BID,
+    segment: int = WHOLE_MODEL,
+    expiry: int = NEVER,
+    signed: int | None = None,
 ) -> SignedEntry:
+    """The bid of a player, who signs `signed` if that is not the amount."""
     key = relay.keys[name]
-    message = BidMessage(relay.model, relay.view.number, segment, Wei(amount), Timestamp(expiry))
+    message = BidMessage(
+        relay.model, relay.view.number, segment, Wei(amount if signed is None else signed), Timestamp(expiry)
+    )
     signature = signer(key, LEDGER)(message)
     bid = SignedBid(key.address, segment, Wei(amount), Timestamp(expiry), signature)
     return SignedEntry(relay.model, relay.view.number, bid)
@@ -108,7 +117,7 @@ def check(relay: Relay, entry: SignedEntry) -> None:
             bid_entry(relay), content=replace(bid_entry(relay).content, trainer=relay.keys["bob"].address)
         ),
         lambda relay: replace(bid_entry(relay), content=replace(bid_entry(relay).content, signature=bytes(64))),
-        lambda relay: replace(bid_entry(relay), content=replace(bid_entry(relay).content, amount=Wei(BID + 1))),
+        lambda relay: bid_entry(relay, signed=BID + 1),
     ],
     ids=["segment", "too small", "somebody else's", "no signature", "another amount"],
 )
@@ -184,8 +193,8 @@ async def test_a_round_goes_through_in_one_batch_a_phase(relay: Relay) -> None:
         assert sender == founder
         entries = next(getattr(command, name) for name in ("bids", "commits", "reveals") if hasattr(command, name))
         assert len(entries) == count
-    for kind in (PlaceBid, CommitScores, RevealScores):
-        assert relay.commands(kind) == []
+    for unsent in (PlaceBid, CommitScores, RevealScores):
+        assert relay.commands(unsent) == []
     await relay.keep()
     assert conserved(relay.chain.state, SUPPLY)
 
@@ -236,7 +245,7 @@ async def test_more_bids_than_a_round_takes_push_out_the_lowest(relay: Relay) ->
     bid = bid_entry(relay).content
     assert isinstance(bid, SignedBid)
     for number in range(MAX_BIDS + 5):
-        one = replace(bid, trainer=f"0x{number:040x}", amount=Wei(100 + number))
+        one = replace(bid, trainer=Address(f"0x{number:040x}"), amount=Wei(100 + number))
         relayer.hear(SignedEntry(relay.model, 1, one))
     amounts = [entry.content.amount for entry in relayer._entries.values() if isinstance(entry.content, SignedBid)]
     assert min(amounts) == 105
@@ -259,7 +268,7 @@ async def test_dropped_bids_are_sent_by_their_trainers_themselves(relay: Relay) 
     for player in relay.trainers:
         await player.trainer_role.step(relay.view)
         await player.trainer_role.step(relay.view)
-    assert relay.view.bids == ()
+    assert not relay.view.bids
     await relay.clock.advance(RULES.bid_seconds * FALLBACK_SHARE)
     for player in relay.trainers:
         await player.trainer_role.step(relay.view)

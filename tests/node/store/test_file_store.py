@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from tests.node.conformance.store import ROOT, CheckpointStoreConformance
 
-from derelayl_node.ports import StoreDamaged, StoreFull
-from derelayl_node.store import chunks
+from derelayl_node.ports import CheckpointStore, StoreDamaged, StoreFull
 from derelayl_node.store.chunks import STALE_SECONDS, FileStore
 from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
@@ -28,7 +27,7 @@ class TestFileStore(CheckpointStoreConformance):
         self.path = path
         return FileStore(path, max_bytes=max_bytes)
 
-    def damage(self, store: FileStore, name: Digest | Root) -> None:
+    def damage(self, store: CheckpointStore, name: Digest | Root) -> None:
         file = only_file_of(self.path, name)
         file.write_bytes(file.read_bytes()[:-1] + b"\xff")
 
@@ -42,7 +41,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(
     def refuse(handle: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(chunks.os, "fsync", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(StoreFull, match="disk"):
         store.put_chunk(HashedChunk(b"weights"))
     with pytest.raises(StoreFull, match="disk"):
@@ -58,7 +57,7 @@ def test_another_write_error_is_ours_and_leaves_nothing_half_written(
     def refuse(source: Path, target: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(chunks.os, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(LocalFault, match="cannot be written: Read-only file system"):
         store.put_chunk(HashedChunk(b"weights"))
     assert files_of(tmp_path) == []
@@ -67,9 +66,7 @@ def test_another_write_error_is_ours_and_leaves_nothing_half_written(
 def test_a_failed_write_does_not_count_against_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FileStore(tmp_path, max_bytes=8)
     with monkeypatch.context() as patch:
-        patch.setattr(
-            chunks.os, "replace", lambda source, target: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error"))
-        )
+        patch.setattr(os, "replace", lambda source, target: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
         with pytest.raises(LocalFault):
             store.put_chunk(HashedChunk(b"12345678"))
     store.put_chunk(HashedChunk(b"12345678"))

@@ -18,7 +18,7 @@ from derelayl_protocol.limits import MAX_CHUNK_BYTES
 from derelayl_protocol.types import Address, ModelId
 from derelayl_training.jobs import WeightsFile
 
-TENSORS = {
+TENSORS: dict[str, np.ndarray] = {
     "stage1.weight": np.arange(600_000, dtype=np.float32).reshape(600, 1000),
     "stage0.weight": np.ones((3, 5), dtype=np.float32),
     "stage0.bias": np.array(7, dtype=np.int64),

@@ -9,11 +9,11 @@ from derelayl_node.training.process import open_trainer
 from derelayl_training.jobs import Architecture
 
 from ...training.tiny import ARCHITECTURE, OTHER_ARCHITECTURE, tiny_shard
-from ..conformance.trainer import CHECKS, Case
+from ..conformance.trainer import CHECKS, Case, Check
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
-async def test_the_fake_passes(check, tmp_path: Path) -> None:
+async def test_the_fake_passes(check: Check, tmp_path: Path) -> None:
     other = Architecture("fake", {"segments": 2, "width": 8})
     await check(Case(FakeTrainer(), tmp_path, FAKE_ARCHITECTURE, other, FAKE_DATA, steps=20, learning_rate=0.05))
 
