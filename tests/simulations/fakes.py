@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from derelayl_simulations.study.results import Results
 from derelayl_simulations.study.run import CoinHistory, Run
 
 
-def small(**values: object) -> Scenario:
+def small(**values: Any) -> Scenario:
     """Return a published scenario of three rounds; keyword arguments are sections or top-level keys."""
     return check({"name": "small", "question": "Is it small?", "rules": "published", "rounds": 3, "seeds": 2} | values)
 

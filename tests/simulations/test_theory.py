@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.ledger import LedgerSettings

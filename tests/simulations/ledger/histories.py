@@ -202,7 +202,7 @@ class History:
         chosen = np.where(rng.random(book.relays) < 0.5, chosen, NOBODY)
         steps = int(rng.choice([1, 2, limits.MAX_COLLECT_STEPS]))
         collect(book, chosen, steps)
-        for relay in np.flatnonzero(chosen != NOBODY):
+        for relay in map(int, np.flatnonzero(chosen != NOBODY)):
             root = replay.roots[relay][int(chosen[relay])]
             replay.send(relay, replay.owners[relay][0], commands.CollectRoyalty(models[relay], root, steps))
         if rng.random() < 0.4:

@@ -164,7 +164,7 @@ class Replay:
                     answer = self.send(relay, tip.owner, offer)
                     assert isinstance(answer, Reason) != leases.offered[relay, place]
         self.now = Timestamp(self.now + self.rules.bid_seconds)
-        for relay in np.flatnonzero(~leases.idle):
+        for relay in map(int, np.flatnonzero(~leases.idle)):
             view = self.model(relay).current
             self.must(relay, self.owners[relay][0], commands.MatchRound, bid_order(view), tip_order(view))
             self._compare_leases(relay, leases)
@@ -236,7 +236,7 @@ class Replay:
                     Ppm(int(score)) if leg.submitted else UNAVAILABLE
                     for leg, score in zip(legs, scores[relay, seat], strict=False)
                 ),
-                self.root(relay, self.model(relay).current.number, 1000 + seat),
+                self.root(relay, self.model(relay).current.number, 1000 + int(seat)),
             )
             for seat in np.flatnonzero(committed[relay] & leases.is_seat[relay])
         }

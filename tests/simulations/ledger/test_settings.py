@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -43,7 +44,11 @@ def test_coins_shares_and_nats_become_wei_basis_points_and_ppm() -> None:
 
 @pytest.mark.parametrize(("trainer", "royalty"), [(0.50005, 0.49995), (0.50015, 0.49985), (0.33335, 0.33335), (1, 0)])
 def test_shares_that_fall_between_basis_points_still_add_up(trainer: float, royalty: float) -> None:
-    shares = {"trainer_share": trainer, "royalty_share": royalty, "validator_share": 1 - trainer - royalty}
+    shares: dict[str, Any] = {
+        "trainer_share": trainer,
+        "royalty_share": royalty,
+        "validator_share": 1 - trainer - royalty,
+    }
     LedgerSettings(**shares).rules().check()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,7 +24,7 @@ def swept(folder: Path) -> Path:
     return results_of(folder, plan(scenario, range(2), sweep=scenario.sweep)).folder
 
 
-def edit(folder: Path, **values: object) -> None:
+def edit(folder: Path, **values: Any) -> None:
     meta = json.loads((folder / META).read_text(encoding="utf-8"))
     (folder / META).write_text(json.dumps(meta | values), encoding="utf-8")
 
@@ -77,6 +78,7 @@ def test_duckdb_reads_one_tidy_table_with_its_partitions_as_columns(tmp_path: Pa
     table = duckdb.sql(
         f"SELECT * FROM read_parquet('{folder}/rounds/**/*.parquet', hive_partitioning=true) ORDER BY run, round"  # noqa: S608
     )
+    assert table is not None
     rows = table.pl()
     assert len(rows) == 4 * 3
     assert rows["scenario"].unique().to_list() == ["small"]

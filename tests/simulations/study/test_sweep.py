@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from ..fakes import Counting, broken_run, dying_process, fake_run, files, small
 K, S = "published.trainers_per_owner", "published.selected_share"
 
 
-def swept(method: str = "grid", samples: int = 8, **over: object) -> Scenario:
+def swept(method: str = "grid", samples: int = 8, **over: Any) -> Scenario:
     return small(sweep={"method": method, "samples": samples, "over": over or {"k": [2, 3], "s": [0.5, 0.75]}})
 
 
@@ -45,7 +46,7 @@ def study(scenario: Scenario | None = None, seeds: int = 2) -> Study:
         ({"s": {"low": 0.5, "high": 2.0}}, "published.selected_share is 1.25, allowed is 0 … 1"),
     ],
 )
-def test_a_point_that_is_not_allowed_is_refused_before_anything_runs(over: dict[str, object], sentence: str) -> None:
+def test_a_point_that_is_not_allowed_is_refused_before_anything_runs(over: dict[str, Any], sentence: str) -> None:
     with pytest.raises(LocalFault, match=sentence):
         study(swept(**over))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.simulations.world.builders import HONEST, scenario
 
@@ -9,7 +11,7 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.world.opening import check_events
 
 
-def with_group(**values: object) -> list[dict[str, object]]:
+def with_group(**values: Any) -> list[dict[str, object]]:
     return [*HONEST, {"name": "more", "share": 0.1, **values}]
 
 
