@@ -136,7 +136,7 @@ def test_a_failed_run_of_flower_says_why(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(flower, "FOLDER", tmp_path)
     monkeypatch.setattr(flower, "FLOWER", "flwr==0.0.0.dev0")
     failed = subprocess.CompletedProcess([], 1, "", "no matching distribution")
-    monkeypatch.setattr(flower.subprocess, "run", lambda *_words, **_more: failed)
+    monkeypatch.setattr(subprocess, "run", lambda *_words, **_more: failed)
     with pytest.raises(flower.FlowerFailed, match="no matching distribution"):
         flower.install()
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,15 @@ OTHER = ("the", "day", "was", "food", "very", "a")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 LENGTH = 48
-REAL = {"base": MINILM_L6, "classes": 2, "bytes": LENGTH, "tokens": 12, "rank": 8, "alpha": 16, "segments": 2}
+REAL: dict[str, int | str | bool] = {
+    "base": MINILM_L6,
+    "classes": 2,
+    "bytes": LENGTH,
+    "tokens": 12,
+    "rank": 8,
+    "alpha": 16,
+    "segments": 2,
+}
 
 
 def write_encoder(folder: Path, seed: int = 0) -> None:
@@ -176,7 +185,7 @@ def test_without_the_libraries_the_extra_is_named(
 )
 def test_parameters_out_of_bounds_are_refused(thin: Architecture, wrong: dict[str, int], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
-        build(Architecture(thin.name, thin.parameters | wrong))
+        build(Architecture(thin.name, {**thin.parameters, **wrong}))
 
 
 def test_text_of_which_each_byte_has_a_label_is_refused(thin: Architecture, tmp_path: Path) -> None:
@@ -211,7 +220,7 @@ def test_the_real_encoder_is_read_without_network_and_only_its_adapter_travels(
 
 
 def test_the_real_encoder_knows_what_words_mean() -> None:
-    model = build(Architecture("minilm-lora", REAL | {"bytes": 64}))
+    model: Any = build(Architecture("minilm-lora", REAL | {"bytes": 64}))
     texts = [b"A man is eating food.", b"Somebody eats a meal.", b"The stock market fell."]
     with torch.no_grad():
         tokens, mask = model._tokenise(torch.from_numpy(pad_texts(texts, 64).astype(np.int64)))
@@ -236,7 +245,7 @@ def test_genesis_depends_on_its_seed_alone(thin: Architecture) -> None:
 
 
 def test_a_fresh_adapter_leaves_the_encoder_as_it_is(thin: Architecture, folder: Path) -> None:
-    model = build(thin)
+    model: Any = build(thin)
     plain = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
     tokens = torch.tensor([[2, 5, 6, 3]])
     with torch.no_grad():
@@ -266,7 +275,7 @@ def test_texts_that_are_empty_or_no_utf8_have_an_answer_too(thin: Architecture) 
 
 
 def test_a_text_is_cut_to_the_tokens_that_the_network_takes(thin: Architecture) -> None:
-    model = build(Architecture(thin.name, thin.parameters | {"tokens": 8}))
+    model = build(Architecture(thin.name, {**thin.parameters, "tokens": 8}))
     assert isinstance(model, MiniLmLora)
     tokens, mask = model._tokenise(torch.from_numpy(pad_texts([b"a " * 20], LENGTH).astype(np.int64)))
     assert tokens.shape == mask.shape == (1, 8)

@@ -11,7 +11,15 @@ from derelayl_training.architectures import build
 from derelayl_training.architectures.blocks import BlockModel, balanced_cuts
 from derelayl_training.jobs import Architecture
 
-RESNET = {"channels": 1, "height": 28, "width": 28, "classes": 10, "depth": 32, "base": 4, "segments": 4}
+RESNET: dict[str, int | str] = {
+    "channels": 1,
+    "height": 28,
+    "width": 28,
+    "classes": 10,
+    "depth": 32,
+    "base": 4,
+    "segments": 4,
+}
 MLP = {"features": 3, "classes": 2, "width": 8, "depth": 5, "segments": 2}
 CNN = {"channels": 1, "height": 28, "width": 28, "classes": 10, "stem": 4}
 
@@ -59,7 +67,7 @@ def test_equal_blocks_are_cut_in_equal_parts() -> None:
 
 
 def test_heads_sit_where_the_balanced_cuts_are() -> None:
-    parameters = {**RESNET, "cuts": "balanced", "heads": "linear"}
+    parameters: dict[str, int | str | bool] = {**RESNET, "cuts": "balanced", "heads": "linear"}
     model = build(Architecture("resnet", parameters))
     assert isinstance(model, BlockModel)
     widths = [model.heads[str(segment)].get_parameter("layers.0.linear.weight").shape[1] for segment in range(3)]

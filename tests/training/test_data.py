@@ -3,6 +3,7 @@
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_an_unknown_spec_is_refused_with_the_allowed_ones(spec: str) -> None:
         ({"extra": np.zeros(1)}, "a shard holds"),
     ],
 )
-def test_a_shard_that_contradicts_itself_is_refused(tmp_path: Path, replaced: dict, reason: str) -> None:
+def test_a_shard_that_contradicts_itself_is_refused(tmp_path: Path, replaced: dict[str, Any], reason: str) -> None:
     path = tiny_shard(tmp_path, **replaced)
     with pytest.raises(LocalFault, match=reason):
         load(f"shard:{path}")
@@ -141,7 +142,7 @@ def test_a_table_with_a_number_that_is_none_is_refused_with_its_row(tmp_path: Pa
         ),
     ],
 )
-def test_parts_that_contradict_each_other_are_refused(split: Split, changes: dict, reason: str) -> None:
+def test_parts_that_contradict_each_other_are_refused(split: Split, changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
         check_split("somewhere", replaced(split, **changes))
 
@@ -254,7 +255,7 @@ LABELS = np.arange(6, dtype=np.uint8)
         ({"train_labels": idx(LABELS[:5])}, "6 train images and 5 train labels"),
     ],
 )
-def test_a_damaged_fashion_mnist_file_is_refused(tmp_path: Path, replaced: dict, reason: str) -> None:
+def test_a_damaged_fashion_mnist_file_is_refused(tmp_path: Path, replaced: dict[str, Any], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
         load(f"fashion-mnist:{fashion_folder(tmp_path, **replaced)}")
 

@@ -24,7 +24,7 @@ def test_a_figure_is_where_its_formula_puts_it(figure: Figure) -> None:
 def test_heads_that_do_not_agree_have_a_discord_and_other_gradients() -> None:
     model = LinearNet(0)
     with torch.no_grad():
-        model.heads["1"].get_submodule("layers.0").weight.neg_()
+        model.heads["1"].get_parameter("layers.0.weight").neg_()
     record = take_steps(leg_on(model, local(sgr=1.0), data=linear_samples(0))).finish()
     assert float(str(record["discord"])) > 0.1
 

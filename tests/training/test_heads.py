@@ -1,6 +1,7 @@
 """Auxiliary heads: which there are, where they sit, and what they leave alone."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -88,7 +89,7 @@ def test_heads_that_weigh_too_much_are_refused_before_they_are_made(monkeypatch:
     made: list[int] = []
     draw = nn.init.kaiming_normal_
 
-    def record(tensor: torch.Tensor, **settings: object) -> torch.Tensor:
+    def record(tensor: torch.Tensor, **settings: Any) -> torch.Tensor:
         if tensor.device.type != "meta":
             made.append(tensor.numel())
         return draw(tensor, **settings) if tensor.device.type == "meta" else tensor

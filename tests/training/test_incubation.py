@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -158,7 +159,7 @@ def test_legs_at_the_same_time_compose_to_what_legs_in_any_order_give(norm: str)
 
 def test_the_composed_network_answers_better_than_its_genesis() -> None:
     data = samples(0)
-    shape = {"depth": 14, "heads": "meta"}
+    shape: dict[str, Any] = {"depth": 14, "heads": "meta"}
     model = network(0, **shape)
     genesis = state_of(model)
     before = mean_loss(model, data.held_x, data.held_y)

@@ -1,7 +1,7 @@
 """The architecture mrla-resnet: layer attention within a stage, and blocks that skip it."""
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -63,7 +63,7 @@ def skip(model: LayerAttentionResNet, *blocks: int) -> LayerAttentionResNet:
         ({"height": 256, "width": 256, "base": 16}, "numbers, allowed are"),
     ],
 )
-def test_a_network_that_cannot_be_is_refused(changes: Mapping[str, int | str | bool], reason: str) -> None:
+def test_a_network_that_cannot_be_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
         network(**changes)
 
@@ -135,7 +135,7 @@ def test_a_block_that_skips_gives_its_body_alone_and_later_blocks_do_not_see_it(
     block = model.blocks[2]
     assert isinstance(block, AttentiveBlock)
     features, memory = torch.rand(2, 4, SIDE, SIDE), Memory()
-    for each in model.blocks[:2]:
+    for each in (model.blocks[0], model.blocks[1]):
         features = each(features, memory)
     assert torch.equal(block(features, memory), block.body(features))
     assert (len(memory.keys), len(memory.values)) == (2, 2)
@@ -242,7 +242,7 @@ def test_it_runs_in_bfloat16() -> None:
 
 
 def test_every_parameter_gets_the_same_gradient_each_time() -> None:
-    runs = []
+    runs: list[dict[str, Any]] = []
     for _ in range(2):
         model = network(seed=5).train()
         F.cross_entropy(model(images()), torch.tensor([0, 1, 0])).backward()

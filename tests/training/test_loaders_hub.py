@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face library, from local folders that the tests write; no network."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,14 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     datasets.disable_progress_bars()
 
 
-def saved(folder: Path, columns: dict[str, list[object]], features: dict[str, object] | None = None) -> Path:
+def saved(folder: Path, columns: Mapping[str, object], features: dict[str, object] | None = None) -> Path:
     found = datasets.Features(features) if features else None
     datasets.Dataset.from_dict(columns, features=found).save_to_disk(folder / "set")
     return folder / "set"
 
 
 def table(folder: Path, **changes: list[object]) -> Path:
-    columns: dict[str, list[object]] = {
+    columns: Mapping[str, object] = {
         "age": [float(index) for index in range(ROWS)],
         "sex": ["f", "m"] * (ROWS // 2),
         "ward": [f"w{index % 3}" for index in range(ROWS)],

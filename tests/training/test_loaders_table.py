@@ -1,6 +1,7 @@
 """Tables: a schema that peers share, and everything wrong with a file refused with its column and row."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -42,7 +43,7 @@ def columns(rows: int = ROWS) -> dict[str, list[object]]:
     }
 
 
-def csv(folder: Path, name: str = "table.csv", **changed: object) -> Path:
+def csv(folder: Path, name: str = "table.csv", **changed: Any) -> Path:
     """Write a table; `age={3: "x"}` changes row 4, `age=None` leaves the column out, a list replaces or adds one."""
     table = columns()
     for column, change in changed.items():
@@ -139,7 +140,7 @@ def test_a_spec_that_cannot_be_is_refused(tmp_path: Path, schema: Path, argument
     ],
 )
 def test_a_table_that_does_not_follow_the_schema_is_refused_with_the_row(
-    tmp_path: Path, schema: Path, changes: dict, reason: str
+    tmp_path: Path, schema: Path, changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(LocalFault, match=reason):
         load(f"table:{csv(tmp_path, **changes)},schema={schema}")
@@ -154,7 +155,7 @@ def test_a_table_that_does_not_follow_the_schema_is_refused_with_the_row(
         ({"sex": [""] * ROWS}, "column 'sex' has 0 different texts"),
     ],
 )
-def test_a_table_that_gives_no_schema_is_refused(tmp_path: Path, changes: dict, reason: str) -> None:
+def test_a_table_that_gives_no_schema_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
         load(f"table:{csv(tmp_path, **changes)},label=outcome")
 
@@ -274,7 +275,8 @@ def test_rows_without_a_label_are_left_out_if_asked(tmp_path: Path) -> None:
 
 
 def test_a_schema_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = csv(tmp_path, **{'o\tdd "näme" 😀\x7f': [f"v\\{index % 2}" for index in range(ROWS)]})
+    odd: dict[str, Any] = {'o\tdd "näme" 😀\x7f': [f"v\\{index % 2}" for index in range(ROWS)]}
+    path = csv(tmp_path, **odd)
     made = make_schema("x", read_table(path), "outcome", site="clinic", missing_anywhere=True)
     (tmp_path / "made.toml").write_text(schema_text(made), encoding="utf-8")
     assert read_schema(tmp_path / "made.toml") == made

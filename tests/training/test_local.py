@@ -49,8 +49,10 @@ def changed_names(folder: Path, architecture: Architecture, recipe: Recipe, segm
 
 def test_a_network_without_blocks_is_refused() -> None:
     model = build(ARCHITECTURE)
+    (train_x, train_y), (held_x, held_y) = _two_classes(), _two_classes()
+    two_classes = Split(train_x, train_y, held_x, held_y)
     with pytest.raises(LocalFault, match="needs a network made of blocks"):
-        LocalMethod().prepare(leg_on(model, LOCAL, data=Split(*_two_classes(), *_two_classes())))
+        LocalMethod().prepare(leg_on(model, LOCAL, data=two_classes))
 
 
 def test_a_network_without_heads_is_refused() -> None:
@@ -208,7 +210,7 @@ def test_distillation_reaches_the_heads() -> None:
         model = small("linear")
         take_steps(leg_on(model, Recipe(method="local", distil=share)))
         found.append(gradients(model)["heads.0.layers.0.linear.weight"])
-    assert not torch.allclose(*found)
+    assert not torch.allclose(found[0], found[1])
 
 
 # --- pieces, snapshots, other families ---
@@ -268,7 +270,7 @@ def test_a_leg_that_resumes_ends_in_the_same_bytes(segment: int) -> None:
     ],
 )
 def test_every_family_learns_locally(name: str, parameters: dict[str, int], recipe: Recipe) -> None:
-    shape = {**parameters, "depth": 3, "segments": 3, "heads": "mlaan"}
+    shape: dict[str, int | str | bool] = {**parameters, "depth": 3, "segments": 3, "heads": "mlaan"}
     model = build(Architecture(name, shape), seed=1)
     data = {"vit": samples(0), "gpt": _text(), "mlp": _rows()}[name]
     adam = recipe.model_copy(update={"optimiser": "adamw", "warmup": 0})

@@ -1,5 +1,7 @@
 """The registry of architectures."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def test_an_unknown_architecture_is_refused_by_name() -> None:
         ({"depth": 3}, "takes the parameters"),
     ],
 )
-def test_parameters_out_of_range_are_refused(changes: dict, reason: str) -> None:
+def test_parameters_out_of_range_are_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
         build(Architecture("small-cnn", {**MNIST, **changes}))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ def test_a_vit_that_cannot_be_is_refused(changes: Mapping[str, int | str | bool]
 def test_a_network_with_too_many_weights_is_refused_before_any_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
-    def record(tensor: torch.Tensor, **_settings: object) -> torch.Tensor:
+    def record(tensor: torch.Tensor, **_settings: Any) -> torch.Tensor:
         made.append(tensor.device.type)
         return tensor
 
@@ -162,7 +163,8 @@ def test_a_resnet_with_batch_norm_has_running_statistics_and_no_count_beside_the
 
 
 def test_group_norm_is_the_default() -> None:
-    plain, named = (build(Architecture("resnet", shape), seed=3) for shape in (RESNET, {**RESNET, "norm": "group"}))
+    plain = build(Architecture("resnet", RESNET), seed=3)
+    named = build(Architecture("resnet", {**RESNET, "norm": "group"}), seed=3)
     assert list(plain.state_dict()) == list(named.state_dict())
     assert all(torch.equal(tensor, named.state_dict()[name]) for name, tensor in plain.state_dict().items())
 
@@ -172,6 +174,8 @@ def test_batch_norm_agrees_with_torch() -> None:
     features = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     for _ in range(2):
         assert torch.equal(ours(features), theirs(features))
+    assert ours.running_var is not None
+    assert theirs.running_var is not None
     assert torch.equal(ours.running_var, theirs.running_var)
     assert torch.equal(ours.eval()(features), theirs.eval()(features))
 
@@ -259,7 +263,7 @@ def test_weights_follow_from_the_seed_alone(network: Architecture) -> None:
 def test_every_tensor_gets_the_same_gradient_each_time(network: Architecture) -> None:
     assert torch.are_deterministic_algorithms_enabled()
     images = torch.rand(8, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
-    runs = []
+    runs: list[dict[str, Any]] = []
     for _ in range(2):
         model = build(network, seed=5).train()
         F.cross_entropy(model(images), torch.arange(8) % 2).backward()

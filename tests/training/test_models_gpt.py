@@ -59,7 +59,8 @@ def test_a_gpt_that_cannot_be_is_refused(changes: Mapping[str, int | str | bool]
 
 def test_windows_of_another_length_are_refused_before_training(tmp_path: Path) -> None:
     parent = write_genesis(NETWORK, 1, tmp_path / "parent").path
-    short = Split(*(part[:, :5] for part in (text().train_x, text().train_y) * 2))
+    windows, following = text().train_x[:, :5], text().train_y[:, :5]
+    short = Split(windows, following, windows, following)
     with pytest.raises(LocalFault, match=r"text windows are \(5,\), the network takes \(12,\)"):
         run_leg(leg(parent, tmp_path / "child", 0), short, lambda _fraction: None)
 
@@ -105,7 +106,7 @@ def test_every_tensor_gets_a_gradient_and_belongs_to_one_segment() -> None:
     model = build(NETWORK, seed=5)
     windows = torch.randint(0, 256, (8, LENGTH), generator=torch.Generator().manual_seed(1))
     F.cross_entropy(model(windows), windows).backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
     assert [name for names in model.segments for name in names] == list(model.state_dict())
 
 

@@ -58,7 +58,8 @@ def test_an_mlp_that_cannot_be_is_refused(changes: Mapping[str, int | str | bool
 
 def test_rows_of_another_width_and_other_data_are_refused_before_training(tmp_path: Path) -> None:
     parent = write_genesis(NETWORK, 1, tmp_path / "parent").path
-    narrow = Split(*(part[:, :5] if part.ndim == 2 else part for part in (rows().train_x, rows().train_y) * 2))
+    inputs, labels = rows().train_x[:, :5], rows().train_y
+    narrow = Split(inputs, labels, inputs, labels)
     images = Split(*(np.zeros((4, 1, 8, 8), np.uint8), np.zeros(4, np.int64)) * 2)
     with pytest.raises(LocalFault, match=r"table rows are \(5,\), the network takes \(6,\)"):
         run_leg(leg(parent, tmp_path / "child", 0), narrow, lambda _fraction: None)
@@ -83,7 +84,7 @@ def test_no_row_depends_on_the_others_of_its_batch() -> None:
 def test_every_tensor_gets_a_gradient_and_belongs_to_one_segment() -> None:
     model = build(NETWORK, seed=5)
     F.cross_entropy(model(torch.rand(8, 6)), torch.arange(8) % 3).backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
     assert [name for names in model.segments for name in names] == list(model.state_dict())
 
 

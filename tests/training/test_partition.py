@@ -1,6 +1,7 @@
 """Cutting a set into shards."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def numbered_set() -> tuple[np.ndarray, np.ndarray]:
     return images, (numbers % 10).astype(np.int64)
 
 
-def cut(folder: Path, **changes: object) -> Shards:
+def cut(folder: Path, **changes: Any) -> Shards:
     arguments = {"parts": 5, "partition": Dirichlet(0.5), "held_fraction": 0.25, "test_size": 200, "seed": 1}
     return write_shards(*numbered_set(), folder, **{**arguments, **changes})
 
@@ -41,7 +42,7 @@ def numbers(images: np.ndarray) -> list[int]:
         ({"parts": 16}, "need 1224 samples, the set has 1200"),
     ],
 )
-def test_a_cut_that_cannot_be_made_is_refused(tmp_path: Path, changes: dict, reason: str) -> None:
+def test_a_cut_that_cannot_be_made_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
         cut(tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
@@ -56,7 +57,7 @@ def test_images_without_a_channel_axis_are_refused(tmp_path: Path) -> None:
 def test_sets_without_sites_or_labels_are_refused_where_the_rule_needs_them(tmp_path: Path) -> None:
     text = np.zeros((SAMPLES, 4), np.uint8)
     following = np.zeros((SAMPLES, 4), np.int64)
-    size = {"parts": 2, "held_fraction": 0.5, "test_size": 1, "seed": 0}
+    size: dict[str, Any] = {"parts": 2, "held_fraction": 0.5, "test_size": 1, "seed": 0}
     with pytest.raises(LocalFault, match="names no sites, so it cannot be dealt by site"):
         cut(tmp_path / "out", partition=BySite())
     with pytest.raises(LocalFault, match="1200 samples have the sites of 3"):
@@ -84,7 +85,7 @@ def test_tables_and_text_are_cut_like_images(tmp_path: Path, kind: InputKind) ->
     else:
         inputs = np.stack([places // 256, places % 256], axis=1).astype(np.uint8)
         labels = inputs.astype(np.int64)
-    settings = {"parts": 4, "partition": Iid(), "held_fraction": 0.25, "test_size": 100, "seed": 3}
+    settings: dict[str, Any] = {"parts": 4, "partition": Iid(), "held_fraction": 0.25, "test_size": 100, "seed": 3}
     shards = write_shards(inputs, labels, tmp_path, **settings)
     splits = [load_shard(path) for path in (*shards.peers, shards.test)]
     assert {split.kind for split in splits} == {kind}

@@ -1,6 +1,7 @@
 """Private legs: what is refused, what bounds a sample's influence, what is told of it, and what is kept."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from opacus.accountants import RDPAccountant
+from opacus.accountants import RDPAccountant  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from derelayl_protocol.errors import LocalFault
@@ -422,7 +423,7 @@ def test_draws_are_secret_unless_a_test_wants_otherwise() -> None:
 
 
 def test_secret_normals_are_normal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(privacy.os, "urandom", np.random.default_rng(5).bytes)
+    monkeypatch.setattr(os, "urandom", np.random.default_rng(5).bytes)
     drawn = np.sort(secret_normals(20_001))
     assert len(drawn) == 20_001
     moments = [np.mean(drawn**power) for power in (1, 2, 3, 4)]

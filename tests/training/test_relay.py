@@ -1,6 +1,7 @@
 """The point of it all: a network passed round peers with different digits learns all digits."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ NETWORK = Architecture("small-cnn", {"channels": 1, "height": 28, "width": 28, "
 @pytest.mark.parametrize("segments", [[WHOLE_MODEL] * 5, [0, 1, 0, 1, 0]], ids=["whole model", "segments in turn"])
 def test_a_relay_over_skewed_shards_learns_all_digits(tmp_path: Path, digits: Split, segments: list[int]) -> None:
     images, labels = digits.train_x, digits.train_y
-    cut = {"parts": 5, "partition": Dirichlet(0.5), "held_fraction": 0.2, "test_size": 500, "seed": 0}
+    cut: dict[str, Any] = {"parts": 5, "partition": Dirichlet(0.5), "held_fraction": 0.2, "test_size": 500, "seed": 0}
     shards = write_shards(images, labels, tmp_path, **cut)
     parent = write_genesis(NETWORK, 1, tmp_path / "genesis").path
     for leg, (path, segment) in enumerate(zip(shards.peers, segments, strict=True)):

@@ -12,8 +12,9 @@ from safetensors.numpy import load_file, save_file
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_training.architectures import build
 from derelayl_training.data import Split
+from derelayl_training.inputs import to_inputs
 from derelayl_training.jobs import Architecture, LegJob
-from derelayl_training.judge import gain_error, losses_of_files, mean_loss, share_correct, to_inputs
+from derelayl_training.judge import gain_error, losses_of_files, mean_loss, share_correct
 from derelayl_training.labels import label_shift, log_shares
 from derelayl_training.recipe import parse_recipe
 from derelayl_training.resources import CPU

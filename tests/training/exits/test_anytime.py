@@ -112,6 +112,7 @@ def test_the_weight_of_supervision_falls_to_nothing_over_the_leg(data: Split, tm
     (last + 0.5 * sum(early)).backward()
     weight = dict(model.named_parameters())["heads.0.layers.0.linear.weight"]
     rate = 0.05 / (SUPERVISED.warmup + 1)
+    assert weight.grad is not None
     step = (weight.grad + SUPERVISED.weight_decay * weight) * (1 + SUPERVISED.momentum)
     torch.testing.assert_close(first["heads.0.layers.0.linear.weight"], weight.detach() - rate * step)
 
@@ -174,7 +175,14 @@ def test_samples_that_do_not_fit_are_refused(anytime: AnytimeModel, data: Split)
 
 
 def test_an_answer_that_is_not_finite_is_refused() -> None:
-    shape = {"features": 2, "classes": 2, "width": 4, "depth": 2, "segments": 2, "heads": "linear"}
+    shape: dict[str, int | str | bool] = {
+        "features": 2,
+        "classes": 2,
+        "width": 4,
+        "depth": 2,
+        "segments": 2,
+        "heads": "linear",
+    }
     rows = np.full((60, 2), 3e38, np.float32)
     model = AnytimeModel(build(Architecture("mlp", shape)))
     with pytest.raises(LocalFault, match="not finite"):

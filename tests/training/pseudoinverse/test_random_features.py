@@ -1,5 +1,7 @@
 """Random features: integers, the same everywhere."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -14,7 +16,8 @@ from derelayl_training.pseudoinverse.random_features import (
 )
 
 SHAPE = (2, 12, 13)
-PROJECTIONS = [
+Make = Callable[[int], DenseProjection | PatchProjection]
+PROJECTIONS: list[Make] = [
     lambda seed: DenseProjection(SHAPE, 24, seed),
     lambda seed: PatchProjection(SHAPE, 48, 3, seed),
 ]
@@ -36,7 +39,7 @@ def test_neurons_that_do_not_fill_the_grid_are_refused() -> None:
 
 
 @pytest.mark.parametrize("make", PROJECTIONS)
-def test_features_are_integers_of_seven_bits_and_end_with_a_constant(make) -> None:
+def test_features_are_integers_of_seven_bits_and_end_with_a_constant(make: Make) -> None:
     projection = make(4)
     features = projection(images())
     assert features.shape == (70, projection.size)
@@ -48,7 +51,7 @@ def test_features_are_integers_of_seven_bits_and_end_with_a_constant(make) -> No
 
 
 @pytest.mark.parametrize("make", PROJECTIONS)
-def test_features_follow_from_the_seed_and_do_not_travel(make) -> None:
+def test_features_follow_from_the_seed_and_do_not_travel(make: Make) -> None:
     torch.rand(5)
     first, again, other = make(4), make(4), make(5)
     inputs = images()
@@ -58,7 +61,7 @@ def test_features_follow_from_the_seed_and_do_not_travel(make) -> None:
 
 
 @pytest.mark.parametrize("make", PROJECTIONS)
-def test_a_sample_has_the_same_features_in_any_company(make) -> None:
+def test_a_sample_has_the_same_features_in_any_company(make: Make) -> None:
     projection, inputs = make(4), images()
     together = projection(inputs)
     assert torch.equal(together[5], projection(inputs[5:6])[0])
@@ -66,7 +69,7 @@ def test_a_sample_has_the_same_features_in_any_company(make) -> None:
 
 
 @pytest.mark.parametrize("make", PROJECTIONS)
-def test_double_precision_gives_the_same_integers(make) -> None:
+def test_double_precision_gives_the_same_integers(make: Make) -> None:
     projection = make(4)
     assert projection.exact
     quick = projection(images())

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,9 @@ def silent(_fraction: float) -> None:
     pass
 
 
-def job(parent: Path, child: Path, network: Architecture = TABLE, recipe: Recipe = ADD, segment: int = WHOLE_MODEL):
+def job(
+    parent: Path, child: Path, network: Architecture = TABLE, recipe: Recipe = ADD, segment: int = WHOLE_MODEL
+) -> LegJob:
     return LegJob(network, parent, child, segment, 7, 16, 0.05, seed=3, recipe=recipe)
 
 
@@ -126,7 +129,7 @@ def test_statistics_that_a_peer_made_up_are_refused(tmp_path: Path) -> None:
         ({"neurons": 2000, "subsystems": 64}, "numbers, allowed are"),
     ],
 )
-def test_a_network_for_rows_that_cannot_be_is_refused(changes: dict, reason: str) -> None:
+def test_a_network_for_rows_that_cannot_be_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
         build(Architecture("pil", {**TABLE.parameters, **changes}))
 
@@ -134,7 +137,7 @@ def test_a_network_for_rows_that_cannot_be_is_refused(changes: dict, reason: str
 @pytest.mark.parametrize(
     ("changes", "reason"), [({"patch": 1}, "patch is 1"), ({"patch": 10}, "patch is 10"), ({"neurons": 60}, "multiple")]
 )
-def test_a_network_for_images_that_cannot_be_is_refused(changes: dict, reason: str) -> None:
+def test_a_network_for_images_that_cannot_be_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(LocalFault, match=reason):
         build(Architecture("pil", {**LOCAL.parameters, **changes}))
 

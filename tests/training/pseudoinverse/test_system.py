@@ -1,6 +1,7 @@
 """The two-way system on one machine."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def test_inputs_without_labels_are_refused() -> None:
 @pytest.mark.parametrize(
     "change", [{"widths": ()}, {"fusion_neurons": 0}, {"ridges": ()}, {"ridges": (1e-3, 0.0)}, {"share": 1.5}]
 )
-def test_dials_out_of_range_are_refused(change: dict) -> None:
+def test_dials_out_of_range_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(LocalFault, match="must be"):
         replace(SMALL, **change)
 
