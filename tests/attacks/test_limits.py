@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import eth_abi
+import eth_abi.abi
 import pytest
 from tests.contracts.evm import START, account
 from tests.contracts.relay import CREATOR, Relay, root
@@ -61,7 +61,7 @@ class Pair:
     def __init__(self) -> None:
         self.relay = Relay()
         self.relay.token = self.relay.evm.deploy(
-            creation_code("RelayToken", eth_abi.encode(["address", "uint256"], [account(0), SUPPLY]))
+            creation_code("RelayToken", eth_abi.abi.encode(["address", "uint256"], [account(0), SUPPLY]))
         )
         self.relay.ledger = self.relay.deploy_ledger(self.relay.token)
         self.relay.address = Address("0x" + self.relay.ledger.hex())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 from tests.contracts.evm import account
 from tests.contracts.relay import RULES, Relay, root
 

@@ -23,7 +23,7 @@ ATTACKER = VALIDATORS[0]
 class ByValidator(Attack):
     """The first validator attacks."""
 
-    attackers = (ATTACKER,)
+    attackers: tuple[Address, ...] = (ATTACKER,)
     victims = VALIDATORS[1:]
 
     def measure(self, world: World, validator: Address, leg: LegEntry) -> Ppm:

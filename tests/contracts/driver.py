@@ -16,8 +16,9 @@ from derelayl_protocol.ledger.state import LedgerState, ModelState
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .envelopes import Signer
+from .evm import account
 from .orders import bid_order, commitment, settlement_order, tip_order
-from .relay import RULES, UNKNOWN, account, root
+from .relay import RULES, UNKNOWN, root
 
 Step = tuple[Address, commands.Command]
 
@@ -211,7 +212,8 @@ class Driver:
 
     def _batch(self, model: ModelId, ledger: ModelState, now: Timestamp) -> Step | None:
         """A list of signed entries for the running phase, some of which come twice or too late."""
-        view, command = ledger.current, None
+        view = ledger.current
+        command: commands.Command | None = None
         if view.deadline and now >= view.deadline:
             return None
         if view.phase is Phase.BID:
@@ -335,28 +337,25 @@ class Driver:
     def _untimely(self, command: commands.Command) -> commands.Command:
         """Another command about the same round, likely in the wrong phase or before its deadline."""
         model, number = getattr(command, "model", UNKNOWN), getattr(command, "round", 1)
-        return self.random.choice(
-            [
-                commands.PlaceBid(model, number, 0, Wei(20)),
-                commands.OfferTip(model, number, self._new_root()),
-                commands.MatchRound(model, number, (0,), (0,)),
-                commands.SubmitLeg(model, number, 0, self._new_root()),
-                commands.CommitScores(model, number, self.random.randbytes(32)),
-                commands.RevealScores(model, number, (Ppm(0),), bytes(32)),
-                commands.SettleRound(model, number, (0,), (0,)),
-                commands.Advance(model, number),
-                commands.CollectRoyalty(model, self._new_root(), 1),
-                commands.Unstake(model),
-                commands.Release(model),
-                commands.BuyAccess(model, self._new_root()),
-                commands.BidBySig(model, number, ()),
-                commands.CommitBySig(model, number, ()),
-                commands.RevealBySig(model, number, ()),
-                self.sign.manifests(
-                    model, number, 0, self._any(), self._new_root(), (self._new_root(), Root(bytes(32)))
-                ),
-            ]
-        )
+        others: list[commands.Command] = [
+            commands.PlaceBid(model, number, 0, Wei(20)),
+            commands.OfferTip(model, number, self._new_root()),
+            commands.MatchRound(model, number, (0,), (0,)),
+            commands.SubmitLeg(model, number, 0, self._new_root()),
+            commands.CommitScores(model, number, self.random.randbytes(32)),
+            commands.RevealScores(model, number, (Ppm(0),), bytes(32)),
+            commands.SettleRound(model, number, (0,), (0,)),
+            commands.Advance(model, number),
+            commands.CollectRoyalty(model, self._new_root(), 1),
+            commands.Unstake(model),
+            commands.Release(model),
+            commands.BuyAccess(model, self._new_root()),
+            commands.BidBySig(model, number, ()),
+            commands.CommitBySig(model, number, ()),
+            commands.RevealBySig(model, number, ()),
+            self.sign.manifests(model, number, 0, self._any(), self._new_root(), (self._new_root(), Root(bytes(32)))),
+        ]
+        return self.random.choice(others)
 
     def _spoiled_order(self, order: Sequence[int]) -> tuple[int, ...]:
         wrong = list(order)

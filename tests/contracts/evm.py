@@ -19,6 +19,8 @@ from eth.vm.execution_context import ExecutionContext
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.state import PragueState
 from eth.vm.spoof import SpoofTransaction
+from eth_typing import Address as RawAddress
+from eth_typing import BlockNumber, Hash32
 
 from derelayl_node.keys import NodeKey
 from derelayl_protocol.types import Address, Timestamp, Wei
@@ -35,7 +37,7 @@ SUPPLY = Wei(10**30)
 """Wei minted when the token is deployed."""
 
 CHAIN_ID = 31337
-GENESIS = {
+GENESIS: dict[str, Any] = {
     "coinbase": bytes(20),
     "difficulty": 0,
     "extra_data": b"",
@@ -87,7 +89,7 @@ class RecordingState(PragueState):
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
         self.written.add((address, slot))
-        super().set_storage(address, slot, value)
+        super().set_storage(RawAddress(address), slot, value)
 
 
 class RecordingVM(PragueVM):
@@ -96,7 +98,7 @@ class RecordingVM(PragueVM):
 
 class Chain(MiningChain):
     chain_id = CHAIN_ID
-    vm_configuration = ((0, RecordingVM),)
+    vm_configuration = ((BlockNumber(0), RecordingVM),)
 
 
 class Evm:
@@ -105,8 +107,8 @@ class Evm:
     def __init__(self) -> None:
         self._database = AtomicDB()
         vm = Chain.from_genesis(self._database, GENESIS, {}).get_vm()
-        self._state = vm.state
-        self._transactions = vm.get_transaction_builder()
+        self._state: Any = vm.state
+        self._transactions: Any = vm.get_transaction_builder()
         self.now = START
 
     def fork(self) -> Evm:
@@ -142,7 +144,7 @@ class Evm:
 
     def slot(self, address: bytes, number: int) -> int:
         """Read a word of a contract's storage."""
-        word: int = self._state.get_storage(address, number)
+        word: int = self._state.get_storage(RawAddress(address), number)
         return word
 
     def written(self) -> set[tuple[bytes, int]]:
@@ -160,12 +162,21 @@ class Evm:
 
     def _execute(self, sender: Address, to: bytes, data: bytes) -> Any:
         self._state.execution_context = ExecutionContext(
-            bytes(20), self.now, 1, 0, bytes(32), GENESIS["gas_limit"], (), CHAIN_ID, 0, 0
+            RawAddress(bytes(20)),
+            self.now,
+            BlockNumber(1),
+            0,
+            Hash32(bytes(32)),
+            GENESIS["gas_limit"],
+            (),
+            CHAIN_ID,
+            0,
+            0,
         )
         sender_bytes = bytes.fromhex(sender[2:])
         transaction = self._transactions.new_unsigned_dynamic_fee_transaction(
             chain_id=CHAIN_ID,
-            nonce=self._state.get_nonce(sender_bytes),
+            nonce=self._state.get_nonce(RawAddress(sender_bytes)),
             max_priority_fee_per_gas=0,
             max_fee_per_gas=0,
             gas=TX_GAS,

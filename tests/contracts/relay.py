@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import eth_abi
+import eth_abi.abi
 import pytest
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from derelayl_node.evm.codec import Codec
 from derelayl_node.evm.deploy import LIBRARIES, creation_code
@@ -63,7 +63,7 @@ class Relay:
 
     def __init__(self) -> None:
         self.evm = Evm()
-        holder = eth_abi.encode(["address", "uint256"], [account(0), SUPPLY])
+        holder = eth_abi.abi.encode(["address", "uint256"], [account(0), SUPPLY])
         self.token = self.evm.deploy(creation_code("RelayToken", holder))
         self.libraries = {name: _spelt(self.evm.deploy(creation_code(name))) for name in LIBRARIES}
         self.ledger = self.deploy_ledger(self.token)
@@ -75,7 +75,7 @@ class Relay:
 
     def deploy_ledger(self, token: bytes) -> bytes:
         """Deploy another ledger, for that token, and return its address."""
-        return self.evm.deploy(creation_code("RelayLedger", eth_abi.encode(["address"], [token]), self.libraries))
+        return self.evm.deploy(creation_code("RelayLedger", eth_abi.abi.encode(["address"], [token]), self.libraries))
 
     def signature(self, message: SignedMessage, signer: Address | NodeKey) -> bytes:
         """Sign a message for this ledger."""
@@ -98,7 +98,7 @@ class Relay:
         """Transact with the token. Raises Reverted."""
         types = signature[signature.index("(") + 1 : -1].split(",")
         return self.evm.transact(
-            sender, self.token, keccak(text=signature)[:4] + eth_abi.encode(types, arguments)
+            sender, self.token, keccak(text=signature)[:4] + eth_abi.abi.encode(types, arguments)
         ).output
 
     def send(self, sender: Address, command: commands.Command) -> tuple[events.Event, ...]:
@@ -138,7 +138,7 @@ class Relay:
     def wallet(self, owner: Address | bytes) -> Wei:
         """Tokens outside the ledger (or, asked for the ledger, in it)."""
         address = "0x" + owner.hex() if isinstance(owner, bytes) else owner
-        data = keccak(text="balanceOf(address)")[:4] + eth_abi.encode(["address"], [address])
+        data = keccak(text="balanceOf(address)")[:4] + eth_abi.abi.encode(["address"], [address])
         return Wei(int.from_bytes(self.evm.call(self.token, data)))
 
     def unbonding(self, model: ModelId, owner: Address) -> state.Unbonding:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from derelayl_node.evm.codec import camel
 from derelayl_protocol.encoding import word

@@ -177,7 +177,8 @@ def test_random_histories(number: int) -> None:
     class Seeded(Histories):
         pass
 
-    Seeded.outcomes = outcomes = Counter()
+    outcomes = Counter[Any]()
+    Seeded.outcomes = outcomes
     run_state_machine_as_test(
         Seeded,
         settings=settings(

@@ -10,7 +10,7 @@ import pytest
 from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.types import UNAVAILABLE, Address, Ppm, Wei
+from derelayl_protocol.types import UNAVAILABLE, Address, Ppm, Timestamp, Wei
 
 from .game import Game
 from .relay import CREATOR, RULES, TRAINERS, VALIDATORS, root
@@ -91,7 +91,7 @@ def test_no_lease_is_running_while_bids_are_placed() -> None:
 @pytest.mark.parametrize("phase", [Phase.TRAIN, Phase.COMMIT, Phase.REVEAL, Phase.SETTLE])
 def test_the_bid_goes_to_reporter_and_carry_in_every_later_phase(phase: Phase) -> None:
     game = reached(phase).fork()
-    game.relay.evm.now += 10**6  # a deadline that has passed does not matter
+    game.relay.evm.now = Timestamp(game.relay.evm.now + 10**6)  # a deadline that has passed does not matter
     free, carry = game.relay.free(REPORTER), game.relay.model(game.model).carry
     recorded = game.relay.send(REPORTER, manifests(game))
     assert recorded == (events.TrainerEquivocated(game.model, 1, 0, FIRST, REPORTER, Wei(40), Wei(8)),)

@@ -10,9 +10,10 @@ import pytest
 from derelayl_protocol.checkpoint import merkle
 from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger import commands, events
+from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.ledger.scoring import commitment
-from derelayl_protocol.types import UNAVAILABLE, Ppm, Wei
+from derelayl_protocol.types import UNAVAILABLE, Ppm, Timestamp, Wei
 
 from .game import Game
 from .relay import CREATOR, RULES, VALIDATORS, Relay, root
@@ -62,7 +63,7 @@ def test_model_id_is_the_protocol_s() -> None:
     assert recorded == (
         events.ModelCreated(name, CREATOR, root(1), RULES),
         events.Funded(name, CREATOR, Wei(5)),
-        events.PhaseChanged(name, 1, 0, 0),
+        events.PhaseChanged(name, 1, Phase.BID, Timestamp(0)),
     )
     model = game.relay.model(name, [root(1)])
     assert (model.rules, model.next_seed, model.current.seed) == (RULES, name, name)

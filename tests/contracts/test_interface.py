@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-import eth_abi
+import eth_abi.abi
 import pytest
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from derelayl_node.evm.codec import FUNCTIONS
 from derelayl_node.evm.deploy import LIBRARIES
@@ -160,7 +160,7 @@ def test_burning_lowers_the_supply() -> None:
 def test_deposit_without_allowance_moves_nothing() -> None:
     relay = Relay()
     relay.token_call(account(0), "transfer(address,uint256)", TRAINERS[0], WALLET)
-    data = keccak(text="deposit(uint256)")[:4] + eth_abi.encode(["uint256"], [5])
+    data = keccak(text="deposit(uint256)")[:4] + eth_abi.abi.encode(["uint256"], [5])
     with pytest.raises(Reverted) as caught:
         relay.evm.transact(TRAINERS[0], relay.ledger, data)
     assert caught.value.data[:4] == keccak(text="ERC20InsufficientAllowance(address,uint256,uint256)")[:4]

@@ -13,7 +13,7 @@ from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import BOUNDS
-from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Root, Wei
+from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Root, Timestamp, Wei
 
 from .game import Game
 from .orders import bid_order, seats_by_score, settlement_order, tip_order
@@ -227,7 +227,7 @@ def test_nothing_to_advance(phase: Phase) -> None:
 def test_advancing_one_second_too_early(phase: Phase) -> None:
     game = reached(phase).fork()
     game.pass_deadline()
-    game.relay.evm.now -= 1
+    game.relay.evm.now = Timestamp(game.relay.evm.now - 1)
     game.refuses(Reason.TOO_EARLY, FIRST, commands.Advance)
 
 
@@ -238,7 +238,7 @@ def test_matching_before_any_bid(game: Game) -> None:
 def test_matching_one_second_too_early(game: Game) -> None:
     game.bid(40)
     game.pass_deadline()
-    game.relay.evm.now -= 1
+    game.relay.evm.now = Timestamp(game.relay.evm.now - 1)
     game.refuses(Reason.TOO_EARLY, FIRST, commands.MatchRound, (0,), (0,))
 
 

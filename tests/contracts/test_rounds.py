@@ -10,11 +10,12 @@ from derelayl_protocol import limits
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import CheckpointRecord
-from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Wei
+from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Root, Timestamp, Wei
 
+from .evm import account
 from .game import Game
 from .orders import agreement, bid_order, tip_order
-from .relay import CREATOR, RULES, TRAINERS, VALIDATORS, account, root
+from .relay import CREATOR, RULES, TRAINERS, VALIDATORS, root
 
 FIRST, SECOND, THIRD, FOURTH, FIFTH = TRAINERS[:5]
 
@@ -56,7 +57,7 @@ def test_a_whole_round_pays_trainer_parent_and_validators() -> None:
     carry = pot - reward - royalty - sum(event.amount for event in paid.values())
     assert recorded[-2:] == (
         events.RoundSettled(game.model, 1, 1, Wei(pot), RULES.emission, Wei(carry)),
-        events.PhaseChanged(game.model, 2, Phase.BID, 0),
+        events.PhaseChanged(game.model, 2, Phase.BID, Timestamp(0)),
     )
     assert relay.free(FIRST) == before[FIRST] + 40 + reward
     assert relay.free(CREATOR) == before[CREATOR] + RULES.offer_deposit
@@ -64,7 +65,7 @@ def test_a_whole_round_pays_trainer_parent_and_validators() -> None:
     model = relay.model(game.model, [game.genesis, root(1000)])
     assert (model.carry, model.budget, model.settled_rounds) == (carry, game.budget - RULES.emission, 1)
     assert model.checkpoints == {
-        game.genesis: CheckpointRecord(CREATOR, parent=bytes(32), score=Ppm(0), round=0, pending=Wei(royalty)),
+        game.genesis: CheckpointRecord(CREATOR, parent=Root(bytes(32)), score=Ppm(0), round=0, pending=Wei(royalty)),
         root(1000): CheckpointRecord(FIRST, parent=game.genesis, score=Ppm(5001), round=1, pending=Wei(0)),
     }
     assert [(tip.root, tip.owner, tip.score, tip.offered) for tip in model.current.tips] == [

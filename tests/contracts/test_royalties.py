@@ -8,7 +8,7 @@ from functools import lru_cache
 import pytest
 
 from derelayl_protocol.ledger import commands, events
-from derelayl_protocol.types import NO_ROOT, Root
+from derelayl_protocol.types import NO_ROOT, Root, Wei
 
 from .game import Game
 from .relay import CREATOR, RULES, TRAINERS, root
@@ -40,16 +40,16 @@ def test_half_is_kept_and_half_climbs_to_genesis() -> None:
     passed_on = (at_first + passed) // 2
     trainer = TRAINERS[0]
     assert recorded == (
-        events.RoyaltyCollected(game.model, root(2000), trainer, at_second - passed, passed, root(1000)),
+        events.RoyaltyCollected(game.model, root(2000), trainer, Wei(at_second - passed), Wei(passed), root(1000)),
         events.RoyaltyCollected(
             game.model,
             root(1000),
             trainer,
-            at_first + passed - passed_on,
-            passed_on,
+            Wei(at_first + passed - passed_on),
+            Wei(passed_on),
             game.genesis,
         ),
-        events.RoyaltyCollected(game.model, game.genesis, CREATOR, at_genesis + passed_on, 0, NO_ROOT),
+        events.RoyaltyCollected(game.model, game.genesis, CREATOR, Wei(at_genesis + passed_on), Wei(0), NO_ROOT),
     )
     assert [pending(game, name) for name in (root(2000), root(1000), game.genesis)] == [0, 0, 0]
     game.check_money()

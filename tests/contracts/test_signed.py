@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import pytest
 
@@ -13,17 +14,18 @@ from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage
-from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Timestamp, Wei
+from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Timestamp, Wei
 
+from .evm import account
 from .game import Game
 from .orders import commitment
-from .relay import CREATOR, KEYS, RULES, TRAINERS, VALIDATORS, account
+from .relay import CREATOR, KEYS, RULES, TRAINERS, VALIDATORS
 
 FIRST, SECOND, THIRD = TRAINERS[:3]
 RELAYER = account(5)
 """Neither bids nor judges; it does not even have an account in the ledger."""
 
-SCORES = (5000, 4000, 3000)
+SCORES = (Ppm(5000), Ppm(4000), Ppm(3000))
 
 
 @lru_cache
@@ -88,7 +90,7 @@ def reveal(game: Game, seat: int) -> commands.SignedReveal:
         ({"signature": b"\xff" * 64}, Reason.BAD_SIGNATURE),
     ],
 )
-def test_one_wrong_bid_refuses_all(bidding: Game, change: dict[str, object], reason: Reason) -> None:
+def test_one_wrong_bid_refuses_all(bidding: Game, change: dict[str, Any], reason: Reason) -> None:
     wrong = replace(bid(bidding, FIRST), **change)
     bidding.refuses(reason, RELAYER, commands.BidBySig, (bid(bidding, THIRD), wrong))
     assert bidding.view.bids == ()
@@ -102,7 +104,7 @@ def test_a_bid_signed_for_another_place(bidding: Game, place: str) -> None:
     if place == "another round":
         message = replace(message, round=2)
     elif place == "another model":
-        message = replace(message, model=bytes(32))
+        message = replace(message, model=ModelId(bytes(32)))
     elif place == "another ledger":
         ledger = replace(ledger, address=CREATOR)
     else:
@@ -161,8 +163,11 @@ def test_one_wrong_reveal_refuses_all(revealing: Game) -> None:
     for entry, reason in [
         (revealing.sign.reveal(model, 1, FIRST, SCORES, right.salt), Reason.NOT_SEATED),
         (replace(right, salt=bytes(32)), Reason.BAD_SIGNATURE),
-        (revealing.sign.reveal(model, 1, validator, (5000, 4000), right.salt), Reason.BAD_SCORES),
-        (revealing.sign.reveal(model, 1, validator, (5000, 4000, UNAVAILABLE + 1), right.salt), Reason.BAD_SCORES),
+        (revealing.sign.reveal(model, 1, validator, SCORES[:2], right.salt), Reason.BAD_SCORES),
+        (
+            revealing.sign.reveal(model, 1, validator, (*SCORES[:2], Ppm(UNAVAILABLE + 1)), right.salt),
+            Reason.BAD_SCORES,
+        ),
         (revealing.sign.reveal(model, 1, validator, SCORES, bytes(32)), Reason.COMMIT_MISMATCH),
         (revealing.sign.reveal(model, 1, validator, SCORES[::-1], right.salt), Reason.COMMIT_MISMATCH),
     ]:

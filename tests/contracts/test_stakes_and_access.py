@@ -31,7 +31,7 @@ def test_releasing_without_anything_unbonding() -> None:
 def test_releasing_one_second_too_early() -> None:
     game = Game()
     game.relay.send(LEAVER, commands.Unstake(game.model))
-    game.relay.evm.now += RULES.unbonding_seconds - 1
+    game.relay.evm.now = Timestamp(game.relay.evm.now + RULES.unbonding_seconds - 1)
     game.relay.refuses(Reason.TOO_EARLY, LEAVER, commands.Release(game.model))
 
 
@@ -56,12 +56,12 @@ def test_what_leaves_later_delays_what_left_before() -> None:
     game = Game()
     relay, stake = game.relay, game.relay.stake(game.model, LEAVER)
     relay.send(LEAVER, commands.Unstake(game.model))
-    relay.evm.now += 100
+    relay.evm.now = Timestamp(relay.evm.now + 100)
     relay.send(LEAVER, commands.Stake(game.model, RULES.validator_stake))
     relay.send(LEAVER, commands.Unstake(game.model))
     later = Timestamp(relay.evm.now + RULES.unbonding_seconds)
     assert relay.unbonding(game.model, LEAVER) == Unbonding(Wei(stake + RULES.validator_stake), later)
-    relay.evm.now = later - 1
+    relay.evm.now = Timestamp(later - 1)
     relay.refuses(Reason.TOO_EARLY, LEAVER, commands.Release(game.model))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import eth_abi
+import eth_abi.abi
 import pytest
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from derelayl_node.keys import sign_digest
 from derelayl_protocol.ledger import commands, events
@@ -36,7 +36,7 @@ def relay() -> Relay:
 def permit(relay: Relay, value: int = AMOUNT, deadline: int = DEADLINE) -> tuple[int, bytes, bytes]:
     """The owner's signature (v, r, s) that lets the ledger take `value`."""
     separator = relay.evm.call(relay.token, keccak(text="DOMAIN_SEPARATOR()")[:4])
-    fields = eth_abi.encode(
+    fields = eth_abi.abi.encode(
         ["bytes32", "address", "address", "uint256", "uint256", "uint256"],
         [keccak(text=PERMIT_TYPE), OWNER, relay.address, value, 0, deadline],
     )

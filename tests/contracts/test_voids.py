@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.phases import Phase, VoidReason
-from derelayl_protocol.types import UNAVAILABLE, Wei
+from derelayl_protocol.types import UNAVAILABLE, Timestamp, Wei
 
 from .game import Game
 from .relay import CREATOR, RULES, TRAINERS, VALIDATORS
@@ -21,7 +21,7 @@ def kinds(recorded: tuple[events.Event, ...]) -> list[str]:
 
 def voided(game: Game, recorded: tuple[events.Event, ...]) -> VoidReason:
     """The reason, after checks that hold for every void."""
-    assert recorded[-1] == events.PhaseChanged(game.model, 2, Phase.BID, 0)
+    assert recorded[-1] == events.PhaseChanged(game.model, 2, Phase.BID, Timestamp(0))
     view = game.view
     assert (view.number, view.phase, view.bids, view.legs, view.seats) == (2, Phase.BID, (), (), ())
     assert [(tip.root, tip.offered) for tip in view.tips] == [(game.genesis, False)]
