@@ -9,6 +9,7 @@ does, gets the real ones. This module is imported before anything else that impo
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 
 BLS12_381_ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
@@ -22,14 +23,18 @@ class NoBls:
         raise NotImplementedError("key files of BLS keys are not read or written here")
 
 
-STAND_INS = {"py_ecc.bls": {"G2ProofOfPossession": NoBls()}, "py_ecc.bls12_381": {"curve_order": BLS12_381_ORDER}}
+STAND_INS: Mapping[str, Mapping[str, object]] = {
+    "py_ecc.bls": {"G2ProofOfPossession": NoBls()},
+    "py_ecc.bls12_381": {"curve_order": BLS12_381_ORDER},
+}
 
 
 def _import_without_bls() -> None:
     made = [name for name in STAND_INS if name not in sys.modules]
     for name in made:
         module = ModuleType(name)
-        vars(module).update(STAND_INS[name])
+        for attribute, stand_in in STAND_INS[name].items():
+            setattr(module, attribute, stand_in)
         sys.modules[name] = module
     try:
         import eth_keyfile.keyfile  # noqa: F401

@@ -10,6 +10,7 @@ from derelayl_protocol.errors import LocalFault, ProtocolError
 from derelayl_protocol.ledger.presets import DEVNET, MINIMAL, PRESETS, STANDARD
 from derelayl_protocol.ledger.rules import BOUNDS, Rules, model_id
 from derelayl_protocol.ledger.rules_file import find_rules, format_rules, parse_rules
+from derelayl_protocol.types import Wei
 
 from .relay import GENESIS, OWNER
 
@@ -43,7 +44,7 @@ def test_what_is_written_is_read_back(rules: Rules) -> None:
 
 def test_a_file_may_say_only_what_departs_from_a_preset() -> None:
     rules = parse_rules('preset = "standard"\nsegments = 4\naccess_fee = 5_000_000_000_000_000_000\n')
-    assert rules == replace(STANDARD, segments=4, access_fee=5 * 10**18)
+    assert rules == replace(STANDARD, segments=4, access_fee=Wei(5 * 10**18))
     whole = parse_rules(format_rules(rules))
     assert model_id(OWNER, GENESIS, whole) == model_id(OWNER, GENESIS, rules)
 

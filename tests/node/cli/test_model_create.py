@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -110,10 +111,11 @@ def simulated(rules: Rules, wei_per_coin: int) -> Rules:
     """What a simulation makes of rules: other wei, and seconds that stand for phases."""
     amounts = ("min_bid", "offer_deposit", "validator_stake", "emission", "access_fee")
     phases = ("bid_seconds", "train_seconds", "commit_seconds", "reveal_seconds")
+    played: dict[str, Any] = {name: getattr(rules, name) * wei_per_coin // TOKEN for name in amounts}
+    played |= dict.fromkeys(phases, 1)
     return replace(
         rules,
-        **{name: getattr(rules, name) * wei_per_coin // TOKEN for name in amounts},
-        **dict.fromkeys(phases, 1),
+        **played,
         segments=1,
         unbonding_seconds=4 * 4,
     )

@@ -150,7 +150,12 @@ async def test_the_round_is_read_again_only_after_a_new_block(
     first = await alice.round(MODEL)
     asked: list[object] = []
     call = Rpc.call
-    monkeypatch.setattr(Rpc, "call", lambda rpc, *words, **more: (asked.append(words), call(rpc, *words, **more))[1])
+
+    def noted(rpc: Rpc, *words: Any, **more: Any) -> bytes:
+        asked.append(words)
+        return call(rpc, *words, **more)
+
+    monkeypatch.setattr(Rpc, "call", noted)
     assert await alice.round(MODEL) is first
     assert asked == []
     await alice.send(OfferTip(MODEL, 1, GENESIS))
