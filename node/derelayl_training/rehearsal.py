@@ -8,14 +8,14 @@ from typing import Self
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from derelayl_protocol.errors import LocalFault
 
-from .files import replacing
 from .inputs import to_inputs
 from .leg import Leg
+from .saving import save_arrays
 
 FILE_NAME = "rehearsal.safetensors"
 
@@ -71,8 +71,5 @@ class Rehearsal:
                 y.append(data.train_y[index])
             elif place < size:
                 x[place], y[place] = data.train_x[index], data.train_y[index]
-        try:
-            with replacing(self._path) as part:
-                save_file({"x": np.stack(x[:size]), "y": np.stack(y[:size]), SEEN: np.array(seen)}, part)
-        except (OSError, SafetensorError) as error:
-            raise LocalFault(f"{self._path} cannot be written: {error}") from error
+        remembered = {"x": np.stack(x[:size]), "y": np.stack(y[:size]), SEEN: np.array(seen)}
+        save_arrays(self._path, remembered, private=True)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from derelayl_protocol.errors import LocalFault
 
 from .kinds import InputKind
+from .saving import save_arrays
 from .split import MAX_SHARD_BYTES, Split, check_split
 
 Layout = dict[str, tuple[str, int]]
@@ -54,7 +54,10 @@ def load_shard(path: str | Path) -> Split:
 
 
 def write_shard(path: Path, split: Split) -> None:
-    """Write a shard file; where samples come from is left out. The same split gives the same bytes."""
+    """Write a shard file; where samples come from is left out. The same split gives the same bytes.
+
+    Raises LocalFault: the disk refused.
+    """
     noun = NOUNS[split.kind]
     tensors = {
         f"train_{noun}": split.train_x,
@@ -62,7 +65,7 @@ def write_shard(path: Path, split: Split) -> None:
         f"held_{noun}": split.held_x,
         "held_labels": split.held_y.astype(np.int64),
     }
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path)
+    save_arrays(path, tensors)
 
 
 def _read_shard(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:

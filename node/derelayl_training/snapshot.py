@@ -11,14 +11,13 @@ from collections.abc import Callable
 import torch
 from blake3 import blake3
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from derelayl_protocol.errors import LocalFault
 
 from .architectures import SegmentedModel
-from .files import replacing
 from .jobs import LegJob
 from .methods.port import Method
+from .saving import save_tensors
 
 SUFFIX = ".snapshot"
 """Appended to the child's name."""
@@ -73,9 +72,8 @@ class Snapshots:
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
         try:
-            with replacing(self._path) as part:
-                save_file(here, part, {"leg": self._leg})
-        except (OSError, SafetensorError) as error:
+            save_tensors(self._path, here, private=True, metadata={"leg": self._leg})
+        except LocalFault as error:
             log.warning("no snapshot after step %d: %s", steps, error)
 
     def remove(self) -> None:

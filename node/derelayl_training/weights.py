@@ -7,14 +7,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.limits import MIB
 
 from .architectures import SegmentedModel
-from .files import replacing
+from .saving import save_tensors
 
 MAX_HEADER_BYTES = 8 * MIB
 """What a weights file may hold beside its tensors: the table of MAX_TENSORS names."""
@@ -46,11 +45,7 @@ def load_weights(model: SegmentedModel, path: Path) -> None:
 
 def save_weights(model: SegmentedModel, path: Path) -> None:
     """Write the network's state so that `path` holds all of it or is untouched. Raises LocalFault: the disk refused."""
-    try:
-        with replacing(path) as part:
-            save_file({name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}, part)
-    except (OSError, SafetensorError) as error:
-        raise LocalFault(f"{path} cannot be written: {error}") from error
+    save_tensors(path, model.state_dict())
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:

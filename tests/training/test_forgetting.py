@@ -1,5 +1,6 @@
 """The dials against forgetting: what each does to a leg, and what it refuses."""
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +164,7 @@ def test_a_peer_rehearses_its_own_past_data_which_stays_on_its_disk(tmp_path: Pa
     assert correct(tmp_path / "without", zeros) < 0.1
     remembered = load_file(tmp_path / FILE_NAME)
     assert set(remembered["y"].tolist()) == {0, 1}
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
     assert int(remembered["seen"]) == len(zeros.train_y) + len(ones.train_y)
 
 

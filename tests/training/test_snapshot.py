@@ -1,5 +1,6 @@
 """A leg that was interrupted goes on to the very same child."""
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def _every_step(monkeypatch: pytest.MonkeyPatch) -> None:
 def interrupted(job: LegJob, split: Split) -> None:
     with pytest.raises(Crash):
         run_leg(job, split, crash_at(0.5))
-    assert snapshot_of(job).exists()
+    assert stat.S_IMODE(snapshot_of(job).stat().st_mode) == 0o600
 
 
 def snapshot_of(job: LegJob) -> Path:

@@ -10,10 +10,12 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
+from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
 from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, WeightsFile
+from derelayl_training.saving import save_arrays
 
 from ..ports import TrainingFailed
 
@@ -152,9 +154,9 @@ def _distance(weights: Weights, optimum: float) -> float:
 
 def _write(weights: Weights, path: Path) -> None:
     try:
-        path.write_bytes(save(weights))
-    except OSError as error:
-        raise TrainingFailed(f"{path} cannot be written: {error}") from error
+        save_arrays(path, weights)
+    except LocalFault as error:
+        raise TrainingFailed(str(error)) from error
 
 
 def _read(path: Path, architecture: Architecture) -> Weights:

@@ -1,4 +1,6 @@
 import json
+import os
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -135,6 +137,15 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     manifest = manifest_of(*split_weights(weights_file(tmp_path / "in"), store))
     with pytest.raises(LocalFault, match="cannot be written"):
         assemble_weights(manifest, store, tmp_path / "absent" / "out")
+
+
+def test_assembled_weights_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    store = MemoryStore()
+    manifest = manifest_of(*split_weights(weights_file(tmp_path / "in"), store))
+    before = os.umask(0o022)
+    assemble_weights(manifest, store, tmp_path / "out")
+    os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o644
 
 
 def test_splitting_and_assembling_gives_the_same_tensors(tmp_path: Path) -> None:
