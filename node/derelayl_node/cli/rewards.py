@@ -22,6 +22,7 @@ from derelayl_protocol.types import Address, ModelId, Wei
 from ..api.client import Document, NodeClient
 from ..api.statement import StatementLineView
 from ..evm.balances import held_at
+from ..evm.heads import at_fresh_head
 from ..keys import load_key_file
 from ..lineage import queries
 from ..lineage.index import LineageIndex
@@ -31,7 +32,7 @@ from ..settings import DEFAULT_HOME, Network, keystore_password
 from .console import out, show, show_json
 from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
-from .reading import ModelOption, model_of, reading
+from .reading import ModelOption, catch_up, model_of, reading
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -164,15 +165,20 @@ async def _read_chain(
     shared: Network, account: Address | None, model: ModelId | None, number: int | None
 ) -> tuple[list[Document], Wei | None]:
     """Lines from an index built of the chain's events, and the balance that the contract itself has."""
-    async with reading(shared) as (ledger, index):
+
+    async def read() -> tuple[list[StatementLine], Wei | None]:
+        await catch_up(ledger, index)
         block = index.head().block
         found = await trio.to_thread.run_sync(_all_lines, index, account, model, number)
-        lines = [StatementLineView.of(line).model_dump(mode="json") for line in found]
         if account is None or model is not None or number is not None or block is None:
-            return lines, None
-        free = Wei(await ledger.view_at(block, "freeOf", account))
+            return found, None
+        return found, Wei(await ledger.view_at(block, "freeOf", account))
+
+    async with reading(shared) as (ledger, index):
+        found, free = await at_fresh_head(read)
+    lines = [StatementLineView.of(line).model_dump(mode="json") for line in found]
     moved = sum(line.amount for line in found)
-    if moved != free and len(found) < MAX_LINES:
+    if free is not None and moved != free and len(found) < MAX_LINES:
         raise LedgerUnavailable(
             f"the events of {account} add up to {moved} wei, but the contract says {free}: run `derelayl "
             "rewards reconcile`"
@@ -194,7 +200,8 @@ def _all_lines(
 
 
 async def _reconcile(shared: Network) -> tuple[int, Reconciliation]:
-    async with reading(shared) as (ledger, index):
+    async def read() -> tuple[int, Reconciliation]:
+        await catch_up(ledger, index)
         known = index.known_blocks()
         if not known:
             raise LedgerUnavailable("the chain has no block at or above the network file's start_block")
@@ -206,6 +213,9 @@ async def _reconcile(shared: Network) -> tuple[int, Reconciliation]:
         if (await ledger.logs(known)).keep_through < known[-1].number:
             raise LedgerUnavailable("the chain was reorganised meanwhile: run the command again")
         return known[-1].number, outcome
+
+    async with reading(shared) as (ledger, index):
+        return await at_fresh_head(read)
 
 
 # --- From a node ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from .client import EvmLedger
 
 
 async def held_at(ledger: EvmLedger, books: Books, block: int) -> Held:
-    """Ask for every place that the books name, and for all that each model lists. Raises LedgerUnavailable."""
+    """Ask for each place that the books name, and all that each model lists. Raises LedgerUnavailable, StateGone."""
     names = books.names()
     accounts = sorted({place.account for place in names if place.account is not None})
     free = {account: Wei(await ledger.view_at(block, "freeOf", account)) for account in accounts}

@@ -26,6 +26,7 @@ from ..settings import Network
 from .codec import INSUFFICIENT_ALLOWANCE, Codec
 from .deploy import NetworkAddresses, artifact
 from .event_log import next_batch
+from .heads import at_fresh_head
 from .names import NameIndex
 from .outbox import Outbox, key_for
 from .provider import DEFAULT_TIMEOUT_S, CallReverted, Receipt, Rpc, open_chain
@@ -145,7 +146,7 @@ class EvmLedger:
 
     async def account_view(self, address: Address) -> AccountView:
         """An account's tokens: in the wallet, free in the ledger, staked and unbonding."""
-        return await self._thread(self._account_view, address)
+        return await at_fresh_head(partial(self._thread, self._account_view, address))
 
     async def model(self, model: ModelId) -> ModelState:
         """Rules, budget, stakes, the checkpoints and what this account has unbonding, all of the same block.
@@ -154,18 +155,21 @@ class EvmLedger:
         checkpoint and validator. A chain cannot list who unbonds or has bought: `buyers` is empty.
         Raises RuleViolation(UNKNOWN_MODEL).
         """
-        return await self._thread(self._model, model)
+        return await at_fresh_head(partial(self._thread, self._model, model))
 
     async def model_at(self, model: ModelId, block: int) -> ModelState:
-        """What `model` gave at the end of a block."""
+        """What `model` gave at the end of a block. Raises StateGone if the chain no longer has that block's state."""
         return await self._thread(self._model, model, block)
 
     async def view_at(self, block: int, name: str, *arguments: Any) -> Any:
-        """What a view of the contract gave at the end of a block."""
+        """What a view of the contract gave at the end of a block. Raises StateGone like `model_at`."""
         return await self._thread(self._read, name, arguments, block)
 
     async def tokens_at(self, block: int) -> Wei:
-        """Tokens in the ledger's own wallet at the end of a block: all that it owes, and what was sent to it astray."""
+        """Tokens in the ledger's own wallet at the end of a block: all that it owes, and what was sent to it astray.
+
+        Raises StateGone like `model_at`.
+        """
         return await self._thread(self._wallet, self._contract, block)
 
     async def models(self) -> tuple[ModelId, ...]:

@@ -27,6 +27,9 @@ DEFAULT_TIMEOUT_S = 20.0
 RECONNECTS = 2
 """Tries after a refused or dropped connection: an idle connection may be closed just when it is used again."""
 
+MAX_REASON_CHARS = 300
+"""What is shown of a node's own words: they are a stranger's text of any length."""
+
 Json = Any
 
 
@@ -38,8 +41,20 @@ class CallReverted(Exception):
         self.data = data
 
 
+class StateGone(LedgerUnavailable):
+    """The node refused a call at a block: nodes keep the state of recent blocks only, some of the newest alone."""
+
+
 class SendRefused(Exception):
     """The node did not take a raw transaction; the message is the node's."""
+
+
+class _Refused(LedgerUnavailable):
+    """The node answered with an error that is no revert; `reason` is the node's."""
+
+    def __init__(self, url: str, method: str, reason: str) -> None:
+        self.reason = reason[:MAX_REASON_CHARS]
+        super().__init__(f"The chain at {url} refused {method}: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +172,17 @@ class Rpc:
     def call(
         self, to: Address | None, data: bytes, *, sender: Address | None = None, block: int | None = None
     ) -> bytes:
-        """eth_call; `to` None executes `data` as a creation. Raises CallReverted."""
+        """eth_call; `to` None executes `data` as a creation. Raises CallReverted, StateGone with a `block` only."""
         request = _request(to, data, sender)
-        return self._bytes(self._execute("eth_call", request, "latest" if block is None else hex(block)))
+        if block is None:
+            return self._bytes(self._execute("eth_call", request, "latest"))
+        try:
+            return self._bytes(self._execute("eth_call", request, hex(block)))
+        except _Refused as error:
+            raise StateGone(
+                f"The chain at {self._url} refused eth_call at block {block} ({error.reason}). If it no longer has "
+                "that block's state: try again, or use a node that keeps the state of more blocks."
+            ) from error
 
     def estimate(self, to: Address | None, data: bytes, *, sender: Address, value: int = 0) -> int:
         """Gas that the transaction needs now. Raises CallReverted."""
@@ -180,8 +203,7 @@ class Rpc:
     def _ask(self, method: str, *params: Json) -> Json:
         response = self._response(method, *params)
         if "error" in response:
-            message = _error_of(response).get("message", "no reason given")
-            raise LedgerUnavailable(f"The chain at {self._url} refused {method}: {message!s:.300}")
+            raise _Refused(self._url, method, str(_error_of(response).get("message", "no reason given")))
         return response["result"]
 
     def _execute(self, method: str, *params: Json) -> Json:
@@ -196,7 +218,7 @@ class Rpc:
             raise CallReverted(self._bytes(data), message)
         if error.get("code") == 3 or "revert" in message.lower():
             raise CallReverted(b"", message)
-        raise LedgerUnavailable(f"The chain at {self._url} refused {method}: {message:.300}")
+        raise _Refused(self._url, method, message)
 
     def _response(self, method: str, *params: Json) -> Mapping[str, Json]:
         try:
