@@ -191,7 +191,16 @@ def test_a_layer_that_mixes_samples_is_refused_in_a_frozen_segment_too() -> None
 
 
 def test_a_gradient_that_opacus_sees_in_part_only_is_refused() -> None:
-    assert "does not see all of the gradient of body.linear.weight" in refused(leg_of(Tiny(Borrowing())))
+    assert "not what autograd gives for body.linear.weight of Linear(in_features=" in refused(leg_of(Tiny(Borrowing())))
+
+
+@pytest.mark.parametrize("padding", ["circular", "reflect", "replicate"])
+def test_a_convolution_whose_gradients_opacus_gets_wrong_is_refused_by_its_name(padding: str) -> None:
+    """Opacus pads with zeros whatever the mode: findings/opacus-conv-padding.sh."""
+    ring = nn.Conv1d(1, 1, 3, padding=1, padding_mode=padding)
+    reason = refused(leg_of(Tiny(nn.Sequential(nn.Unflatten(1, (1, -1)), ring, nn.Flatten()))))
+    assert "not what autograd gives for body.1.weight of Conv1d(1, 1, " in reason
+    assert f"padding_mode={padding})" in reason
 
 
 def test_a_delta_that_would_let_one_sample_be_published_is_refused() -> None:

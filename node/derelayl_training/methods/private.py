@@ -194,7 +194,7 @@ class PrivateMethod:
             parameter.grad += noise.to(parameter.device, parameter.dtype)
 
     def _probe(self) -> None:
-        """Try two samples: refuse layers that mix them, or whose gradients Opacus sees in part only.
+        """Try two samples: refuse layers that mix them, or whose gradients Opacus gets wrong or sees in part only.
 
         Parameters that the loss does not touch are left as they are, without noise.
         """
@@ -217,9 +217,11 @@ class PrivateMethod:
                 parameter.requires_grad_(False)
                 del method.trained[name]
             elif not isinstance(per_sample, Tensor) or not _alike(per_sample.mean(0), parameter.grad):
+                layer = model.get_submodule(name.rpartition(".")[0])
                 raise LocalFault(
-                    f"privacy=dp: Opacus does not see all of the gradient of {name}, so it cannot be clipped by "
-                    f"sample; use an architecture without such layers"
+                    f"privacy=dp: the gradients by sample that Opacus finds are not what autograd gives for {name} of "
+                    f"{type(layer).__name__}({layer.extra_repr()}), so they cannot be clipped; use an architecture "
+                    f"without such layers"
                 )
         if not method.trained:
             raise LocalFault(f"privacy=dp: the loss depends on no parameter of segment {self._leg.segment}")
