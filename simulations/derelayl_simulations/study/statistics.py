@@ -6,6 +6,7 @@ bootstrap with a fixed seed, so that the same results always give the same numbe
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,9 +81,15 @@ def median(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) -> 
         return Interval(np.nan, np.nan, np.nan, 0)
     if len(there) == 1:
         return Interval(float(there[0]), np.nan, np.nan, 1)
-    picks = np.random.default_rng(BOOTSTRAP_SEED).integers(len(there), size=(RESAMPLES, len(there)))
-    low, high = np.quantile(np.median(there[picks], axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(np.median(there)), float(low), float(high), len(there))
+    found = stats.bootstrap(
+        (there,),
+        np.median,
+        n_resamples=RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    ).confidence_interval
+    return Interval(float(np.median(there)), float(found.low), float(found.high), len(there))
 
 
 def difference(first: Floats, second: Floats, paired: bool, confidence: float = CONFIDENCE) -> Interval:
@@ -96,12 +103,12 @@ def difference(first: Floats, second: Floats, paired: bool, confidence: float = 
     estimate = float(second.mean() - first.mean())
     if min(counts) < 2:
         return Interval(estimate, np.nan, np.nan, min(counts))
-    a, b = first.var(ddof=1) / counts[0], second.var(ddof=1) / counts[1]
-    if a + b == 0:
+    if first.var() + second.var() == 0:  # no spread to divide by
         return Interval(estimate, estimate, estimate, min(counts))
-    freedom = (a + b) ** 2 / (a**2 / (counts[0] - 1) + b**2 / (counts[1] - 1))
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(a + b))
-    return Interval(estimate, estimate - half, estimate + half, min(counts))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)  # one group may never vary; the other does
+        found = stats.ttest_ind(second, first, equal_var=False).confidence_interval(confidence)
+    return Interval(estimate, float(found.low), float(found.high), min(counts))
 
 
 def proportion(successes: int, count: int, confidence: float = CONFIDENCE) -> Interval:
