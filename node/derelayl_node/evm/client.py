@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import trio
 from eth_abi.abi import encode
-from eth_utils.crypto import keccak
+from eth_utils.abi import function_signature_to_4byte_selector
 
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import Command, Deposit
@@ -377,7 +377,7 @@ async def open_network_ledger(network: Network, key: NodeKey, home: Path) -> Evm
 
 def _token_call(signature: str, *arguments: object) -> bytes:
     types = [kind for kind in signature[signature.index("(") + 1 : -1].split(",") if kind]
-    return keccak(text=signature)[:4] + encode(types, arguments)
+    return function_signature_to_4byte_selector(signature) + encode(types, arguments)
 
 
 def _uint(data: bytes) -> int:

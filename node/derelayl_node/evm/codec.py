@@ -16,7 +16,18 @@ from typing import Any
 
 from eth_abi.abi import decode, encode, is_encodable
 from eth_abi.exceptions import DecodingError
-from eth_utils.crypto import keccak
+from eth_typing import ABI, ABIComponent, ABIEvent, ABIFunction
+from eth_utils.abi import (
+    collapse_if_tuple,
+    event_abi_to_log_topic,
+    function_abi_to_4byte_selector,
+    function_signature_to_4byte_selector,
+    get_abi_input_names,
+    get_abi_input_types,
+    get_abi_output_types,
+    get_all_event_abis,
+    get_all_function_abis,
+)
 
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
@@ -56,12 +67,12 @@ FUNCTIONS: Mapping[type, str] = {
 STANDARD_EVENTS = frozenset({"EIP712DomainChanged"})
 """Events that a standard has the contract declare (ERC-5267) and that it never emits."""
 
-TOKEN_REASONS: Mapping[str, Reason] = {
+TOKEN_REASONS: dict[str, Reason] = {
     "ERC20InsufficientBalance(address,uint256,uint256)": Reason.INSUFFICIENT_BALANCE,
 }
 """Errors of the token that break a rule of the ledger: a deposit of more than the wallet holds."""
 
-INSUFFICIENT_ALLOWANCE = keccak(text="ERC20InsufficientAllowance(address,uint256,uint256)")[:4]
+INSUFFICIENT_ALLOWANCE = function_signature_to_4byte_selector("ERC20InsufficientAllowance(address,uint256,uint256)")
 """Selector of the token's error for a deposit that was not approved."""
 
 UNFIT: Mapping[str, Reason] = {
@@ -82,15 +93,13 @@ UNFIT: Mapping[str, Reason] = {
 
 ZERO_ADDRESS = Address(to_hex(bytes(ADDRESS_BYTES)))
 
-Abi = Sequence[Mapping[str, Any]]
-
 
 @dataclass(frozen=True, slots=True)
 class _Function:
     selector: bytes
-    inputs: Abi
-    input_types: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: Sequence[ABIComponent]
+    input_types: Sequence[str]
+    outputs: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +113,13 @@ class _EventShape:
 class Codec:
     """Encodes and decodes for one contract's ABI. Pure; immutable after construction."""
 
-    def __init__(self, abi: Abi) -> None:
+    def __init__(self, abi: ABI) -> None:
         """Read the ABI. Raises ValueError when it and the protocol's events or commands disagree."""
-        self._functions = {item["name"]: _function(item) for item in abi if item["type"] == "function"}
-        events_of_ledger = [item for item in abi if item["type"] == "event" and item["name"] not in STANDARD_EVENTS]
-        self._events = {keccak(text=_signature(item)): _event_shape(item) for item in events_of_ledger}
-        self._reasons = {keccak(text=f"{reason.value}()")[:4]: reason for reason in Reason}
-        self._reasons |= {keccak(text=signature)[:4]: reason for signature, reason in TOKEN_REASONS.items()}
+        self._functions = {item["name"]: _function(item) for item in get_all_function_abis(abi)}
+        events_of_ledger = [item for item in get_all_event_abis(abi) if item["name"] not in STANDARD_EVENTS]
+        self._events = {event_abi_to_log_topic(item): _event_shape(item) for item in events_of_ledger}
+        signatures = {f"{reason.value}()": reason for reason in Reason} | TOKEN_REASONS
+        self._reasons = {function_signature_to_4byte_selector(text): reason for text, reason in signatures.items()}
         missing = [name for name in FUNCTIONS.values() if name not in self._functions]
         if missing:
             raise ValueError(f"the contract lacks the functions {', '.join(missing)}")
@@ -246,7 +255,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _check_fits(part: Mapping[str, Any], value: Any) -> None:
+def _check_fits(part: ABIComponent, value: Any) -> None:
     """Check a value against an input of the ABI; lists of structs member by member."""
     name, kind = part["name"], part["type"]
     if kind == "tuple[]":
@@ -257,10 +266,10 @@ def _check_fits(part: Mapping[str, Any], value: Any) -> None:
     for word in value if kind.startswith("bytes32[") else [value] if kind == "bytes32" else []:
         if len(word) != HASH_BYTES:  # eth_abi would pad a shorter one without a word
             raise LocalFault(f"{name} has {len(word)} bytes, the ledger takes {HASH_BYTES}")
-    if not is_encodable(_type(part), value):
+    if not is_encodable(collapse_if_tuple(part), value):
         if name not in UNFIT:
             raise LocalFault(f"{name} cannot be sent to the ledger: {value!r:.80}")
-        raise RuleViolation(UNFIT[name], f"{name} does not fit {_type(part)}")
+        raise RuleViolation(UNFIT[name], f"{name} does not fit {collapse_if_tuple(part)}")
 
 
 def _build(kind: Any, values: Sequence[Any]) -> Any:
@@ -307,33 +316,22 @@ def _convert(kind: Any, value: int) -> Any:
 # --- tables from the ABI ---
 
 
-def _type(item: Mapping[str, Any]) -> str:
-    kind: str = item["type"]
-    if not kind.startswith("tuple"):
-        return kind
-    return f"({','.join(_type(part) for part in item['components'])}){kind.removeprefix('tuple')}"
-
-
-def _signature(item: Mapping[str, Any]) -> str:
-    return f"{item['name']}({','.join(_type(part) for part in item['inputs'])})"
-
-
-def _function(item: Mapping[str, Any]) -> _Function:
+def _function(item: ABIFunction) -> _Function:
     return _Function(
-        selector=keccak(text=_signature(item))[:4],
+        selector=function_abi_to_4byte_selector(item),
         inputs=item["inputs"],
-        input_types=tuple(_type(part) for part in item["inputs"]),
-        outputs=tuple(_type(part) for part in item["outputs"]),
+        input_types=get_abi_input_types(item),
+        outputs=get_abi_output_types(item),
     )
 
 
-def _event_shape(item: Mapping[str, Any]) -> _EventShape:
+def _event_shape(item: ABIEvent) -> _EventShape:
     event = {kind.__name__: kind for kind in typing.get_args(events.Event)}.get(item["name"])
     if event is None:
         raise ValueError(f"the contract has an event {item['name']} that the protocol does not know")
     names = tuple(camel(field.name) for field in fields(event))
-    if names != tuple(part["name"] for part in item["inputs"]):
+    if names != tuple(get_abi_input_names(item)):
         raise ValueError(f"the contract's event {item['name']} has other fields than the protocol's")
-    indexed = tuple((part["name"], _type(part)) for part in item["inputs"] if part["indexed"])
-    plain = tuple((part["name"], _type(part)) for part in item["inputs"] if not part["indexed"])
+    indexed = tuple((part["name"], collapse_if_tuple(part)) for part in item["inputs"] if part["indexed"])
+    plain = tuple((part["name"], collapse_if_tuple(part)) for part in item["inputs"] if not part["indexed"])
     return _EventShape(event=event, names=names, indexed=indexed, plain=plain)
