@@ -9,12 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Chain
 from . import accounts, lineage, node, operations, problems, statement
-from .edge import Edge
+from .edge import METHODS, Edge
 from .problems import MEDIA_TYPE, ProblemDetails
 from .status import ApiContext, Manifests, NodeStatus
 
@@ -23,6 +24,9 @@ Where did a model come from? A projection of the ledger's events, rebuilt from t
 can be checked against the chain with `/v1/checkpoints/{root}/proof`. Read-only. Amounts are wei as decimal strings,
 scores ppm. Lists are paged: follow `next` until it is null.
 """
+
+PREFLIGHT_SECONDS = 86_400
+"""How long a browser may remember what other origins are allowed, in seconds: it never changes."""
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": text}
@@ -54,6 +58,14 @@ def create_app(index: LineageIndex, *, chain: Chain, manifests: Manifests, statu
     app.state.metrics = operations.metrics_of(context)
     problems.install(app)
     app.add_middleware(Edge)
+    app.add_middleware(  # around the edge, so that a page elsewhere can read its refusals too
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=METHODS,
+        allow_headers=["If-None-Match"],
+        expose_headers=["ETag", "Link"],
+        max_age=PREFLIGHT_SECONDS,
+    )
     for router in (lineage.router, accounts.router, statement.router, node.router, operations.router):
         app.include_router(router)
     _add_dashboard(app)

@@ -1,4 +1,4 @@
-"""The outermost layer of the API: bounds, CORS, HEAD, entity tags, security headers, and the last resort for errors."""
+"""The outermost layer of ours: bounds, HEAD, entity tags, security headers, and the last resort for errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_TARGET_BYTES: Final = 4_096
 REQUEST_SECONDS: Final = 30.0
 """The longest a request may take; a query alone is ended much sooner."""
 
-METHODS: Final = "GET, HEAD, OPTIONS"
+METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -27,8 +27,6 @@ CONTENT_SECURITY_POLICY: Final = (
 )
 
 _HEADERS: Final = {
-    "access-control-allow-origin": "*",
-    "access-control-expose-headers": "ETag, Link",
     "content-security-policy": CONTENT_SECURITY_POLICY,
     "cross-origin-resource-policy": "cross-origin",
     "referrer-policy": "no-referrer",
@@ -39,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Edge:
-    """ASGI middleware around the whole app. Public data, read only: any origin may read it, nobody may send a body."""
+    """ASGI middleware around the whole app. Public data, read only: nobody may send a body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -118,8 +116,7 @@ class _Answer:
 def _refusal(scope: Scope) -> Response | None:
     headers = Headers(scope=scope)
     if scope["method"] == "OPTIONS":
-        allow = {"allow": METHODS, "access-control-allow-methods": METHODS, "access-control-max-age": "86400"}
-        return Response(None, 204, allow | {"access-control-allow-headers": "If-None-Match"})
+        return Response(None, 204, {"allow": ", ".join(METHODS)})
     if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
         return plain(414, f"Path and query are longer than {MAX_TARGET_BYTES} bytes.", scope["path"][:MAX_TARGET_BYTES])
     reads = scope["method"] in ("GET", "HEAD")

@@ -22,6 +22,9 @@ CHAIN = Chain("test network", LedgerId(31_337, person("ledger")))
 LEGS = 4
 
 
+ELSEWHERE = "https://elsewhere.example"
+
+
 @dataclass
 class World:
     """Everything behind the API; tests change it between requests."""
@@ -55,6 +58,11 @@ def app_of(world: World) -> FastAPI:
     return create_app(world.index, chain=CHAIN, manifests=manifests, status=lambda: world.status)
 
 
+def client_of(app: FastAPI) -> httpx.AsyncClient:
+    """A browser that shows a page from elsewhere."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node", headers={"origin": ELSEWHERE})
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The world of the tests that change nothing."""
@@ -70,7 +78,7 @@ def app(world: World) -> FastAPI:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node") as made:
+    async with client_of(app) as made:
         yield made
 
 
@@ -89,7 +97,7 @@ def own_app(own_world: World) -> FastAPI:
 
 @pytest.fixture
 async def own_client(own_app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(own_app), base_url="http://node") as made:
+    async with client_of(own_app) as made:
         yield made
 
 

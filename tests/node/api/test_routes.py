@@ -238,13 +238,33 @@ async def test_head_answers_like_get_without_a_body(path: str, client: httpx.Asy
 
 
 async def test_any_origin_may_read(client: httpx.AsyncClient) -> None:
-    asked = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
+    asked = {"access-control-request-method": "GET", "access-control-request-headers": "if-none-match"}
     preflight = await client.options("/v1/models", headers=asked)
-    assert preflight.status_code == 204
+    assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
-    answer = await client.get("/v1/models", headers=asked)
+    assert preflight.headers["access-control-max-age"] == "86400"
+    answer = await client.get("/v1/models")
     assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-expose-headers"] == "ETag, Link"
     assert "access-control-allow-credentials" not in answer.headers
+    same = await client.get("/v1/models", headers={"if-none-match": answer.headers["etag"]})
+    assert (same.status_code, same.headers["access-control-allow-origin"]) == (304, "*")
+
+
+async def test_options_without_a_question_about_origins_names_the_methods(client: httpx.AsyncClient) -> None:
+    answer = await client.options("/v1/models")
+    assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"access-control-request-method": "POST"},
+        {"access-control-request-method": "GET", "access-control-request-headers": "authorization"},
+    ],
+)
+async def test_a_page_elsewhere_may_neither_write_nor_sign_in(client: httpx.AsyncClient, asked: dict[str, str]) -> None:
+    assert (await client.options("/v1/models", headers=asked)).status_code == 400
 
 
 async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
