@@ -1,7 +1,8 @@
 """Repairs of py-libp2p 0.8.1, applied once per process before the first host is made.
 
 Each repair replaces one private function, so `apply` refuses every other version: on an upgrade, read the functions
-named here again, drop what upstream has fixed, and let `tests/node/network/test_libp2p_fixes.py` decide.
+named here again and run `tests/node/network/test_libp2p_fixes.py`, which also shows what libp2p does without each
+repair: where that test fails, upstream has mended it, and the repair goes.
 """
 
 from __future__ import annotations
