@@ -42,7 +42,7 @@ def test_a_devnet_that_cannot_be_dealt_out_is_refused(tmp_path: Path, spec: str,
 
 
 def test_there_is_no_network_for_labelled_texts() -> None:
-    with pytest.raises(LocalFault, match="no small network for labelled texts"):
+    with pytest.raises(LocalFault, match="no small architecture for labelled texts"):
         network_for(np.zeros((4, 16), np.uint8), np.zeros(4, np.int64), 16)
 
 
