@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -195,7 +196,9 @@ def test_a_gradient_that_opacus_sees_in_part_only_is_refused() -> None:
 
 
 @pytest.mark.parametrize("padding", ["circular", "reflect", "replicate"])
-def test_a_convolution_whose_gradients_opacus_gets_wrong_is_refused_by_its_name(padding: str) -> None:
+def test_a_convolution_whose_gradients_opacus_gets_wrong_is_refused_by_its_name(
+    padding: Literal["circular", "reflect", "replicate"],
+) -> None:
     """Opacus pads with zeros whatever the mode: findings/opacus-conv-padding.sh."""
     ring = nn.Conv1d(1, 1, 3, padding=1, padding_mode=padding)
     reason = refused(leg_of(Tiny(nn.Sequential(nn.Unflatten(1, (1, -1)), ring, nn.Flatten()))))
