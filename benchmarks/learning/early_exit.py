@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.rows import Row, row
 from derelayl_training.architectures import build
@@ -23,7 +22,7 @@ from derelayl_training.recipe import Recipe
 from derelayl_training.split import Split
 
 from .harness import Log, Measured
-from .images import whole_images
+from .images import halved, shape_of, spread, whole_images
 from .legs import Plan, train
 
 WHOLE = 1.0
@@ -94,10 +93,8 @@ TABLE = EarlyExitTable()
 def measure(size: Size, data: Split, heads: str, seed: int) -> Measured:
     """Train one network on part of the training images, set its exits on others, and route the test images."""
     parts = deal(size, data, seed)
-    channels, height, width = data.train_x.shape[1:]
-    shape = {"channels": channels, "height": height, "width": width, "classes": 10}
     cut = {"depth": size.depth, "base": size.base, "segments": size.segments}
-    architecture = Architecture("resnet", {**shape, **cut, **({"heads": heads} if heads else {})})
+    architecture = Architecture("resnet", {**shape_of(data), **cut, **({"heads": heads} if heads else {})})
     recipe = Recipe(schedule="cosine", warmup=size.steps // 20, supervision=SUPERVISION if heads else 0.0)
     child = train(architecture, None, parts, Plan(recipe, size.steps, size.batch, size.learning_rate, seed))
     network = build(architecture)
@@ -105,24 +102,13 @@ def measure(size: Size, data: Split, heads: str, seed: int) -> Measured:
     model = AnytimeModel(network)
     if heads:
         model.calibrate(parts.held_x, parts.held_y)
-    test = np.linspace(0, len(data.held_y) - 1, size.test).round().astype(np.int64)
+    test = spread(len(data.held_y), size.test)
     found = {str(at): model.predict(data.held_x[test], at) for at in (BUDGETS if heads else (WHOLE,))}
     return {
         "accuracy": {at: float((each.labels == data.held_y[test]).mean()) for at, each in found.items()},
         "cost": {at: each.mean_cost for at, each in found.items()},
         "seconds": child.seconds,
     }
-
-
-def halved(data: Split) -> Split:
-    """Both parts at half the height and width."""
-    return Split(_half(data.train_x), data.train_y, _half(data.held_x), data.held_y)
-
-
-def _half(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    samples, channels, height, width = images.shape
-    cells = images.reshape(samples, channels, height // 2, 2, width // 2, 2)
-    return cells.mean((3, 5), dtype=np.float32).round().astype(np.uint8)
 
 
 def deal(size: Size, data: Split, seed: int) -> Split:

@@ -32,9 +32,8 @@ from derelayl_training.recipe import Recipe
 from derelayl_training.split import Split
 from derelayl_training.train import samples_of
 
-from .early_exit import halved
 from .harness import Log, Measured
-from .images import whole_images
+from .images import halved, shape_of, spread, whole_images
 from .legs import Plan, open_leg
 
 RIVAL = "MRLA-base, same steps"
@@ -182,14 +181,12 @@ def measure_cost(size: Size, cost: Cost, data: Split, seed: int) -> Measured:
 def deal(size: Size, data: Split, seed: int) -> Split:
     """Draw training images to train on, and test images, the same for every seed, as the held-out part."""
     train = np.random.default_rng(seed).permutation(len(data.train_y))[: size.train]
-    test = np.linspace(0, len(data.held_y) - 1, size.test).round().astype(np.int64)
+    test = spread(len(data.held_y), size.test)
     return Split(data.train_x[train], data.train_y[train], data.held_x[test], data.held_y[test])
 
 
 def _open(size: Size, data: Split, recipe: Recipe, steps: int, seed: int) -> tuple[Leg, Method, Batches]:
-    channels, height, width = data.train_x.shape[1:]
-    shape = {"channels": channels, "height": height, "width": width, "classes": 10}
-    architecture = Architecture(NAME, {**shape, "depth": size.depth, "base": size.base, "segments": 1})
+    architecture = Architecture(NAME, {**shape_of(data), "depth": size.depth, "base": size.base, "segments": 1})
     leg = open_leg(architecture, None, data, Plan(recipe, steps, size.batch, size.learning_rate, seed))
     method = make_method(recipe)
     return leg, method, method.prepare(leg)

@@ -20,7 +20,7 @@ from derelayl_training.jobs import Architecture
 
 ROOT = Path(__file__).parents[2]
 
-FLOWER = "flwr==1.41.0"
+FLOWER = "flwr==1.42.0"
 
 FOLDER = ROOT / ".derelayl" / "bench" / FLOWER.replace("==", "-")
 

@@ -36,7 +36,7 @@ class Validator(Participant):
 
 class World(mesa.Model):
     def __init__(self, job: Job) -> None:
-        super().__init__(seed=job.seed)
+        super().__init__(rng=job.seed)
         self.job, self.luck = job, np.random.default_rng(job.seed)
         self.relays: list[PlainRelay] = []
         for relay in range(job.relays):

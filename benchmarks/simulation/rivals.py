@@ -33,7 +33,9 @@ class Rival:
 
     @property
     def folder(self) -> Path:
-        return ROOT / ".derelayl" / "bench" / self.package.replace("==", "-")
+        """Of this Python: speeds compare only where ours and the rival's are run by the same one."""
+        name = f"{self.package.replace('==', '-')}-python{sys.version_info.major}.{sys.version_info.minor}"
+        return ROOT / ".derelayl" / "bench" / name
 
     def install(self) -> Path:
         """Make the environment unless it is there; return its Python. Raises RivalFailed."""
@@ -57,8 +59,11 @@ class Rival:
         return answer
 
 
+MESA = "3.5.1" if sys.version_info >= (3, 12) else "3.3.1"
+"""The newest that this Python can run: Mesa needs Python 3.12 since 3.4. radCAD 0.14 needs one before 3.13."""
+
 RIVALS = (
-    Rival("Mesa 3.3.1", "mesa==3.3.1", "benchmarks.simulation.mesa_rival"),
+    Rival(f"Mesa {MESA}", f"mesa=={MESA}", "benchmarks.simulation.mesa_rival", ("networkx",)),
     Rival("radCAD 0.14.0", "radcad==0.14.0", "benchmarks.simulation.radcad_rival", ("typing_extensions",)),
 )
 
