@@ -156,7 +156,7 @@ import sys, time, trio, psutil
 from pathlib import Path
 from derelayl_node.devnet import processes
 from derelayl_node.demo.course import node_process
-from derelayl_node.demo.options import DemoOptions
+from derelayl_node.demo.request import DemoOptions
 from derelayl_node.devnet.world import read_world
 
 net = Path(sys.argv[1])

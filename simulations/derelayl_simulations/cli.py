@@ -21,7 +21,7 @@ from derelayl_protocol.errors import LocalFault, ProtocolError
 from derelayl_protocol.ledger.rules_file import find_rules
 
 from .ledger.settings import not_played
-from .scenarios.keys import expand, parse
+from .scenarios.dotted import expand, parse
 from .scenarios.load import MAX_ROUNDS, MAX_SAMPLES, MAX_SEEDS, Scenario, SweepSettings, load, names
 
 if TYPE_CHECKING:

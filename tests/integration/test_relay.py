@@ -18,7 +18,7 @@ from derelayl_node.demo.audit import audit
 from derelayl_node.demo.chronicle import Chronicle
 from derelayl_node.demo.course import chain_process, node_process
 from derelayl_node.demo.node_api import NodeApi
-from derelayl_node.demo.options import DemoOptions
+from derelayl_node.demo.request import DemoOptions
 from derelayl_node.devnet.founding import Founded, found
 from derelayl_node.devnet.processes import Child, stop_all
 from derelayl_node.devnet.world import TOKEN_SUPPLY, Plan, World, prepare

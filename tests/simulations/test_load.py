@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.scenarios import load, names
-from derelayl_simulations.scenarios.keys import parse
+from derelayl_simulations.scenarios.dotted import parse
 from derelayl_simulations.scenarios.load import IDLE, MAX_FILE_BYTES, Scenario, check
 
 from .fakes import small

@@ -16,8 +16,8 @@ import typer
 from derelayl_protocol.spelling import exact_tokens
 
 from ..demo.course import run_demo
-from ..demo.options import DemoOptions
 from ..demo.report import Report
+from ..demo.request import DemoOptions
 from ..signals import stop_on_signal
 from .console import INTERRUPTED, out, show
 

@@ -22,7 +22,7 @@ from derelayl_protocol.types import Address, ModelId, Wei
 from ..api.client import Document, NodeClient
 from ..api.statement import StatementLineView
 from ..evm.balances import held_at
-from ..evm.heads import at_fresh_head
+from ..evm.one_block import at_fresh_head
 from ..keys import load_key_file
 from ..lineage import queries
 from ..lineage.index import LineageIndex

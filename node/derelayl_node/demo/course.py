@@ -33,8 +33,8 @@ from .chronicle import Chronicle, Leg
 from .figures import draw_accuracy, draw_lineage
 from .measuring import FETCH_SECONDS, Laboratory, open_laboratory
 from .node_api import NodeApi
-from .options import DemoOptions
 from .report import MIN_SELECTED_LEGS, Accuracy, Killed, LegLine, Report
+from .request import DemoOptions
 
 log = logging.getLogger(__name__)
 

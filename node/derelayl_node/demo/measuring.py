@@ -15,7 +15,7 @@ from derelayl_training.jobs import LegJob
 from ..devnet.world import World
 from ..handoff import Handoff
 from ..training.process import SubprocessTrainer, open_trainer
-from .options import DemoOptions
+from .request import DemoOptions
 
 FETCH_SECONDS = 30.0
 """Any peer has the checkpoints that are measured."""

@@ -26,8 +26,8 @@ from ..settings import Network
 from .codec import INSUFFICIENT_ALLOWANCE, Codec
 from .deploy import NetworkAddresses, artifact
 from .event_log import next_batch
-from .heads import at_fresh_head
 from .names import NameIndex
+from .one_block import at_fresh_head
 from .outbox import Outbox, key_for
 from .provider import DEFAULT_TIMEOUT_S, CallReverted, Receipt, Rpc, open_chain
 from .sender import Sender

@@ -9,7 +9,7 @@ from pathlib import Path
 from derelayl_protocol.errors import LocalFault
 
 from ..split import Split
-from .options import parse_options
+from .spec import parse_options
 from .text import SEPARATOR, TEXT_KEYS, read_text, split_text, text_files
 
 SOTU_FILE = re.compile(r"(\d{4})_([a-z_]+)_([a-z]+)\.txt")

@@ -16,7 +16,7 @@ from derelayl_protocol.limits import MIB
 
 from ..images import HELD_EVERY, ImageFolder, decode_image, parse_size
 from ..split import MAX_SHARD_BYTES, Sites, Split, check_split
-from .options import parse_options
+from .spec import parse_options
 
 SIDE = 64
 """Pixels along a side, the size of the packages' single images."""

@@ -18,8 +18,8 @@ from derelayl_protocol.errors import LocalFault
 
 from ..images import ImageFolder, decode_image, parse_size
 from ..split import MAX_SHARD_BYTES, Split, check_split
-from .options import Options, held_rows, parse_options
 from .package_tables import optional_package
+from .spec import Options, held_rows, parse_options
 from .table import REPEATABLE_KEYS, TABLE_KEYS, encode_labels, label_classes, site_codes, split_table
 from .text import SEPARATOR, TEXT_KEYS, split_text
 

@@ -13,7 +13,7 @@ from derelayl_protocol.errors import LocalFault
 
 from ..architectures.minilm import BYTE_RANGE
 from ..split import MAX_CLASSES, MAX_SHARD_BYTES, Inputs, Split, check_split
-from .options import held_rows, parse_options
+from .spec import held_rows, parse_options
 from .text import read_text, text_files
 
 KEYS = ("bytes", "held")

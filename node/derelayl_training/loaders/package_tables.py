@@ -11,7 +11,7 @@ import polars as pl
 from derelayl_protocol.errors import LocalFault
 
 from ..split import Split
-from .options import Options, parse_options
+from .spec import Options, parse_options
 from .table import REPEATABLE_KEYS, TABLE_KEYS, split_table
 
 KEEL_FAMILIES = ("balanced", "imbalanced")

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from derelayl_protocol.errors import LocalFault
 
 from ..split import MAX_CLASSES, MAX_SHARD_BYTES, Inputs, Labels, Sites, Split, check_split
-from .columns import is_numeric, numbers, texts
-from .options import Options, held_rows, parse_options
+from .cells import is_numeric, numbers, texts
 from .schema import MAX_VALUES, CategoryColumn, Column, NumberColumn, Schema, read_schema
+from .spec import Options, held_rows, parse_options
 
 TABLE_KEYS = ("schema", "label", "site", "keep", "drop", "unlabelled", "held")
 REPEATABLE_KEYS = ("keep", "drop")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from derelayl_protocol.errors import LocalFault
 
 from ..split import MAX_SHARD_BYTES, Sites, Split, check_split
-from .options import Options, parse_options
+from .spec import Options, parse_options
 
 TEXT_KEYS = ("length", "held")
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .lineage import Floats, Ints, Lineage
+from .family import Floats, Ints, Lineage
 from .parameters import PublishedParameters
 
 GENESIS_OWNER = 0  # the participant who owns version 0

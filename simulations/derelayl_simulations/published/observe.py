@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..measures import gini
-from .lineage import Floats, Ints
+from .family import Floats, Ints
 from .mechanism import NO_MODEL, Network, RoundOutcome
 
 LAGS = 11  # versions behind the newest that are told apart: 0 … 10

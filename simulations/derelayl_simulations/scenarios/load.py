@@ -21,7 +21,7 @@ from ..ledger.settings import LedgerSettings, settings_of
 from ..published.parameters import PublishedParameters
 from ..world.section import Section
 from ..world.settings import Event, SearchSettings, WorldSettings
-from .keys import ALIASES, Document, expand, flatten, put
+from .dotted import ALIASES, Document, expand, flatten, put
 from .refusal import explain
 
 MAX_FILE_BYTES = 256 * 1024  # a scenario is a page or two

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from derelayl_node.evm.client import EvmLedger
-from derelayl_node.evm.heads import FRESH_HEADS
+from derelayl_node.evm.one_block import FRESH_HEADS
 from derelayl_node.evm.outbox import Outbox
 from derelayl_node.evm.provider import Rpc, StateGone
 from derelayl_protocol.ledger.commands import CreateModel, Deposit, Stake

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from derelayl_simulations.published.lineage import Lineage
+from derelayl_simulations.published.family import Lineage
 from derelayl_simulations.published.mechanism import Chance, Network, draw_chance, play_round
 from derelayl_simulations.published.parameters import PublishedParameters
 
