@@ -11,7 +11,7 @@ import trio
 from derelayl_node.api.client import Document, NodeClient
 
 if TYPE_CHECKING:
-    from derelayl_node.lineage.proof import FetchEvent, Statement
+    from derelayl_node.lineage.proof import Claim, FetchEvent
     from derelayl_node.lineage.proof_format import Proof
 
 
@@ -43,7 +43,7 @@ class Node:
 
         return join_pages(trio.run(NodeClient(self.url).pages, f"/v1/checkpoints/{root}/proof"))
 
-    def verify(self, root: str, chain: Path | FetchEvent) -> list[Statement]:
+    def verify(self, root: str, chain: Path | FetchEvent) -> list[Claim]:
         """Check every claim of the lineage; it is good if all statements hold (`statement.holds`).
 
         `chain` is a network file, whose chain is then read from its start, or a function from a place on the ledger to

@@ -44,7 +44,7 @@ from .roles.owner import OwnerRole, Waiting
 from .roles.relayer import RelayerRole
 from .roles.seeder import SeederRole
 from .roles.submission import DirectSubmission, RelayedSubmission, Submission
-from .roles.trainer import LegStatus, TrainerPolicy, TrainerRole
+from .roles.trainer import LegStage, TrainerPolicy, TrainerRole
 from .roles.validator import ValidatorRole
 from .roles.watcher import WatcherRole
 from .rounds import RoundWatch
@@ -74,11 +74,11 @@ HOLDUPS = (
 class Activity:
     """What the node is at, for its status page."""
 
-    leg: LegStatus | None = None
+    leg: LegStage | None = None
     progress: float = 0.0
     last_holdup: str = ""
 
-    def leg_changed(self, status: LegStatus) -> None:
+    def leg_changed(self, status: LegStage) -> None:
         """Note the trainer's stage."""
         self.leg, self.progress = status, 0.0
 

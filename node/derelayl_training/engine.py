@@ -12,6 +12,7 @@ from .job_lines import (
     AccuracyDone,
     AccuracyJob,
     AnyJob,
+    ArchitectureLine,
     CheckDone,
     Done,
     GenesisDone,
@@ -19,7 +20,6 @@ from .job_lines import (
     Loss,
     LossesDone,
     LossesJob,
-    Network,
     SamplesJob,
     TrainDone,
     TrainJob,
@@ -85,5 +85,5 @@ class Engine:
         load_weights(model, Path(job.weights))
         return AccuracyDone(accuracy=share_correct(model, split.held_x, split.held_y))
 
-    def _build(self, network: Network) -> SegmentedModel:
+    def _build(self, network: ArchitectureLine) -> SegmentedModel:
         return build(network.architecture()).to(self._resources.device)

@@ -43,12 +43,12 @@ Settings = dict[str, int | str | bool]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class Network(Line):
+class ArchitectureLine(Line):
     name: Annotated[str, Field(max_length=MAX_TEXT)]
     parameters: Settings
 
     @classmethod
-    def of(cls, architecture: Architecture) -> Network:
+    def of(cls, architecture: Architecture) -> ArchitectureLine:
         return cls(name=architecture.name, parameters=dict(architecture.parameters))
 
     def architecture(self) -> Architecture:
@@ -57,7 +57,7 @@ class Network(Line):
 
 class GenesisJob(Line):
     kind: Literal["genesis"] = "genesis"
-    network: Network
+    network: ArchitectureLine
     seed: Seed
     out: PathText
 
@@ -65,7 +65,7 @@ class GenesisJob(Line):
 class TrainJob(Line):
     kind: Literal["train"] = "train"
     dry: bool = False  # only find out whether it could run
-    network: Network
+    network: ArchitectureLine
     parent: PathText
     child: PathText
     segment: Annotated[int, Field(ge=0, le=WHOLE_MODEL)]
@@ -80,7 +80,7 @@ class TrainJob(Line):
     def of(cls, job: LegJob, *, dry: bool = False) -> TrainJob:
         return cls(
             dry=dry,
-            network=Network.of(job.architecture),
+            network=ArchitectureLine.of(job.architecture),
             parent=str(job.parent),
             child=str(job.child),
             segment=job.segment,
@@ -109,13 +109,13 @@ class TrainJob(Line):
 
 class LossesJob(Line):
     kind: Literal["losses"] = "losses"
-    network: Network
+    network: ArchitectureLine
     weights: Annotated[list[PathText], Field(max_length=MAX_FILES)]
 
 
 class AccuracyJob(Line):
     kind: Literal["accuracy"] = "accuracy"
-    network: Network
+    network: ArchitectureLine
     weights: PathText
     data: PathText
 

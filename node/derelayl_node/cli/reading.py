@@ -19,7 +19,7 @@ from derelayl_protocol.types import Address, LedgerId, ModelId, Root
 from ..evm.client import EvmLedger, open_network_ledger
 from ..keys import NodeKey
 from ..lineage.index import LineageIndex
-from ..lineage.proof import Chain, FetchEvent, Statement, verify_proof
+from ..lineage.proof import Chain, Claim, FetchEvent, verify_proof
 from ..lineage.proof_format import LedgerReference, Proof
 from ..settings import Network
 
@@ -59,7 +59,7 @@ async def catch_up(ledger: EvmLedger, index: LineageIndex) -> None:
         more = batch.more
 
 
-async def verify(network: Network, proof: Proof) -> list[Statement]:
+async def verify(network: Network, proof: Proof) -> list[Claim]:
     """Check every claim of a lineage proof against the network's chain, read from its start. Raises LedgerUnavailable.
 
     ProofMalformed for a proof without steps.

@@ -44,7 +44,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class Claim:
     """One thing that was checked; `holds` tells the outcome, `root` (0x hex) the checkpoint it is about."""
 
     holds: bool
@@ -79,7 +79,7 @@ def join_pages(pages: Iterable[Mapping[str, Any]]) -> Proof:
     return parsed[-1].model_copy(update={"steps": steps})
 
 
-def verify_proof(proof_json: Mapping[str, Any] | Proof, fetch_event: FetchEvent) -> list[Statement]:
+def verify_proof(proof_json: Mapping[str, Any] | Proof, fetch_event: FetchEvent) -> list[Claim]:
     """Check every claim of a proof; it is good if all statements hold. Raises ProofMalformed.
 
     Statements: the steps form one line to a genesis, each parent link is what the ledger's event says, each outcome is
@@ -95,7 +95,7 @@ def verify_proof(proof_json: Mapping[str, Any] | Proof, fetch_event: FetchEvent)
         if step.settled is not None and step.status != "genesis":
             statements.append(_settled(proof.model, step, step.settled, fetch_event))
         elif step.status in ("selected", "rejected"):
-            statements.append(Statement(False, step.root, f"the proof names no event that {step.status} it"))
+            statements.append(Claim(False, step.root, f"the proof names no event that {step.status} it"))
         if step.manifest is not None:
             statements.append(_header(proof.model, step, step.manifest))
     return statements
@@ -110,79 +110,79 @@ def _parse(page: Mapping[str, Any]) -> Proof:
         raise ProofMalformed(f"this is not a lineage proof: {where}: {first['msg']}") from error
 
 
-def _one_line(steps: Sequence[ProofStep]) -> Statement:
+def _one_line(steps: Sequence[ProofStep]) -> Claim:
     for child, parent in pairwise(steps):
         if child.parent != parent.root:
-            return Statement(False, child.root, f"its parent is {child.parent}, but the next step is {parent.root}")
+            return Claim(False, child.root, f"its parent is {child.parent}, but the next step is {parent.root}")
         if parent.status not in ("selected", "genesis"):
-            return Statement(False, parent.root, "it has a child although it was never accepted")
+            return Claim(False, parent.root, "it has a child although it was never accepted")
     if len({step.root for step in steps}) != len(steps):
-        return Statement(False, steps[0].root, "a checkpoint appears twice in the line")
-    return Statement(True, steps[0].root, f"{len(steps)} checkpoints form one line of parents")
+        return Claim(False, steps[0].root, "a checkpoint appears twice in the line")
+    return Claim(True, steps[0].root, f"{len(steps)} checkpoints form one line of parents")
 
 
-def _one_ledger(steps: Sequence[ProofStep]) -> Statement:
+def _one_ledger(steps: Sequence[ProofStep]) -> Claim:
     places = [place for step in steps for place in (step.recorded, step.settled) if place is not None]
     ledgers = {(place.chain_id, place.ledger) for place in places}
     if len(ledgers) != 1:
-        return Statement(False, steps[0].root, "the events lie on different ledgers")
+        return Claim(False, steps[0].root, "the events lie on different ledgers")
     chain_id, ledger = ledgers.pop()
-    return Statement(True, steps[0].root, f"all events lie on ledger {ledger} of chain {chain_id}")
+    return Claim(True, steps[0].root, f"all events lie on ledger {ledger} of chain {chain_id}")
 
 
-def _reaches_genesis(steps: Sequence[ProofStep]) -> Statement:
+def _reaches_genesis(steps: Sequence[ProofStep]) -> Claim:
     last = steps[-1]
     if last.status == "genesis" and last.parent == to_hex(NO_ROOT):
-        return Statement(True, last.root, "the line ends at the model's genesis")
-    return Statement(False, last.root, "the line stops before a genesis; add the following pages of the proof")
+        return Claim(True, last.root, "the line ends at the model's genesis")
+    return Claim(False, last.root, "the line stops before a genesis; add the following pages of the proof")
 
 
-def _recorded(model: str, step: ProofStep, fetch_event: FetchEvent) -> Statement:
+def _recorded(model: str, step: ProofStep, fetch_event: FetchEvent) -> Claim:
     event = fetch_event(step.recorded)
     if event is None:
-        return Statement(False, step.root, "the chain has no event at the place where it should be recorded")
+        return Claim(False, step.root, "the chain has no event at the place where it should be recorded")
     if step.status == "genesis":
         return _created(model, step, event)
     if not isinstance(event, ev.LegSubmitted):
-        return Statement(False, step.root, f"the chain records {type(event).__name__} there, not LegSubmitted")
+        return Claim(False, step.root, f"the chain records {type(event).__name__} there, not LegSubmitted")
     said = (to_hex(event.model), to_hex(event.child), to_hex(event.parent), event.trainer, event.round, event.leg)
     if said != (model, step.root, step.parent, step.owner, step.round, step.leg):
-        return Statement(False, step.root, "the chain's LegSubmitted contradicts the proof")
-    return Statement(True, step.root, f"the chain records that {step.owner} made it from {step.parent}")
+        return Claim(False, step.root, "the chain's LegSubmitted contradicts the proof")
+    return Claim(True, step.root, f"the chain records that {step.owner} made it from {step.parent}")
 
 
-def _created(model: str, step: ProofStep, event: ev.Event) -> Statement:
+def _created(model: str, step: ProofStep, event: ev.Event) -> Claim:
     if not isinstance(event, ev.ModelCreated):
-        return Statement(False, step.root, f"the chain records {type(event).__name__} there, not ModelCreated")
+        return Claim(False, step.root, f"the chain records {type(event).__name__} there, not ModelCreated")
     said = (to_hex(event.model), to_hex(event.genesis), event.creator, to_hex(NO_ROOT))
     if said != (model, step.root, step.owner, step.parent):
-        return Statement(False, step.root, "the chain's ModelCreated contradicts the proof")
+        return Claim(False, step.root, "the chain's ModelCreated contradicts the proof")
     if to_hex(model_id(event.creator, event.genesis, event.rules)) != model:
-        return Statement(False, step.root, "the model's id is not the hash of its creator, genesis and rules")
-    return Statement(True, step.root, f"the chain records that {step.owner} began the model with it")
+        return Claim(False, step.root, "the model's id is not the hash of its creator, genesis and rules")
+    return Claim(True, step.root, f"the chain records that {step.owner} began the model with it")
 
 
-def _settled(model: str, step: ProofStep, place: LedgerReference, fetch_event: FetchEvent) -> Statement:
+def _settled(model: str, step: ProofStep, place: LedgerReference, fetch_event: FetchEvent) -> Claim:
     event = fetch_event(place)
     if not isinstance(event, ev.LegSettled):
-        return Statement(False, step.root, "the chain has no LegSettled event at the place the proof names")
+        return Claim(False, step.root, "the chain has no LegSettled event at the place the proof names")
     gain = None if event.score == UNAVAILABLE else int(event.score)
     said = (to_hex(event.model), to_hex(event.child), event.round, event.leg, event.selected, gain)
     if said != (model, step.root, step.round, step.leg, step.status == "selected", step.gain_ppm):
-        return Statement(False, step.root, "the chain's LegSettled contradicts the proof")
-    return Statement(True, step.root, f"the chain records that it was {step.status} with a gain of {gain} ppm")
+        return Claim(False, step.root, "the chain's LegSettled contradicts the proof")
+    return Claim(True, step.root, f"the chain records that it was {step.status} with a gain of {gain} ppm")
 
 
-def _header(model: str, step: ProofStep, membership: HeaderMembership) -> Statement:
+def _header(model: str, step: ProofStep, membership: HeaderMembership) -> Claim:
     data = membership.header.encode()
     path = [from_hex(sibling) for sibling in membership.path]
     leaf = merkle.leaf_hash(HEADER_LEAF + data)
     if not merkle.verify(from_hex(step.root), leaf, 0, membership.leaf_count, path):
-        return Statement(False, step.root, "the header does not hash to the root")
+        return Claim(False, step.root, "the header does not hash to the root")
     try:
         header = read_mapping(decode(data, MAX_MANIFEST_BYTES), "header")
     except EncodingError as error:
-        return Statement(False, step.root, f"the header is not canonical: {error}")
+        return Claim(False, step.root, f"the header is not canonical: {error}")
     genesis = step.status == "genesis"
     expected = {
         "parents": [] if genesis else [step.parent[2:]],
@@ -192,8 +192,8 @@ def _header(model: str, step: ProofStep, membership: HeaderMembership) -> Statem
     }
     for name, value in expected.items():
         if header.get(name) != value:
-            return Statement(False, step.root, f"the header's {name} differs from what the ledger recorded")
-    return Statement(True, step.root, "its header hashes to the root and names the same parent, round and trainer")
+            return Claim(False, step.root, f"the header's {name} differs from what the ledger recorded")
+    return Claim(True, step.root, "its header hashes to the root and names the same parent, round and trainer")
 
 
 def _status(checkpoint: Checkpoint) -> ProofStatus:
@@ -220,4 +220,4 @@ def _place(chain: Chain, reference: Reference) -> LedgerReference:
     )
 
 
-__all__ = ["Chain", "ManifestRejected", "ProofMalformed", "Statement", "join_pages", "proof_step", "verify_proof"]
+__all__ = ["Chain", "Claim", "ManifestRejected", "ProofMalformed", "join_pages", "proof_step", "verify_proof"]

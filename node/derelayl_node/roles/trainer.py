@@ -50,7 +50,7 @@ class TrainerPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class LegStatus:
+class LegStage:
     """What the trainer is doing, for the node's status page. `stage` is idle, fetching, training or submitting."""
 
     round: int
@@ -61,7 +61,7 @@ class LegStatus:
 class TrainerRole:
     """One trainer of one model."""
 
-    def __init__(self, kit: Kit, policy: TrainerPolicy, scratch: Path, report: Callable[[LegStatus], None]) -> None:
+    def __init__(self, kit: Kit, policy: TrainerPolicy, scratch: Path, report: Callable[[LegStage], None]) -> None:
         self._kit = kit
         self._policy = policy
         self._scratch = scratch
@@ -84,7 +84,7 @@ class TrainerRole:
             try:
                 await self._run(view, *lease)
             finally:
-                self._report(LegStatus(view.number, None, "idle"))
+                self._report(LegStage(view.number, None, "idle"))
 
     async def _enter(self, view: RoundView) -> None:
         segment = segment_for_round(self._policy.segment, view.number, self._kit.rules.segments)
@@ -126,7 +126,7 @@ class TrainerRole:
             child = await self._make_child(view, number, leg)
         if child is None:
             return
-        self._report(LegStatus(view.number, number, "submitting"))
+        self._report(LegStage(view.number, number, "submitting"))
         try:
             await self._kit.ledger.send(SubmitLeg(self._kit.model, view.number, number, child.root))
         except RuleViolation as refusal:
@@ -151,14 +151,14 @@ class TrainerRole:
             log.warning("round %d leg %d: only %.0f s left, too little to train", view.number, number, remaining)
             return None
         with trio.fail_after(remaining):
-            self._report(LegStatus(view.number, number, "fetching"))
+            self._report(LegStage(view.number, number, "fetching"))
             taken = await self._kit.handoff.take(leg.parent, remaining)
             log.info("round %d leg %d: parent complete, %d bytes fetched", view.number, number, taken.bytes_fetched)
             if self._policy.recipe.compose:
                 composed = await self._compose(view, leg, taken, remaining)
                 if composed is not None:
                     return composed
-            self._report(LegStatus(view.number, number, "training"))
+            self._report(LegStage(view.number, number, "training"))
             name = f"child-{view.number}-{number}"
             self._forget_other_legs(name)
             job = await self._job(view, leg.segment, leg.parent, taken.manifest, name)

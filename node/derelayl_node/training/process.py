@@ -19,6 +19,7 @@ from derelayl_training.job_lines import (
     MAX_LINE_BYTES,
     AccuracyDone,
     AccuracyJob,
+    ArchitectureLine,
     CheckDone,
     Done,
     GenesisDone,
@@ -26,7 +27,6 @@ from derelayl_training.job_lines import (
     Line,
     LossesDone,
     LossesJob,
-    Network,
     Reply,
     SamplesDone,
     SamplesJob,
@@ -187,7 +187,7 @@ class SubprocessTrainer:
     async def genesis(self, architecture: Architecture, seed: int, out: Path) -> WeightsFile:
         """Initialise a network and write its weights to `out`. Raises TrainingFailed."""
         done = await self._run(
-            lambda: GenesisJob(network=Network.of(architecture), seed=seed, out=str(out)), GenesisDone
+            lambda: GenesisJob(network=ArchitectureLine.of(architecture), seed=seed, out=str(out)), GenesisDone
         )
         return WeightsFile(out, done.segment_of)
 
@@ -204,14 +204,14 @@ class SubprocessTrainer:
     async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
         """Measure each file on the held-out data, None for a refused one. Raises TrainingFailed."""
         files = [str(path) for path in weights]
-        done = await self._run(lambda: LossesJob(network=Network.of(architecture), weights=files), LossesDone)
+        done = await self._run(lambda: LossesJob(network=ArchitectureLine.of(architecture), weights=files), LossesDone)
         if len(done.losses) != len(files):
             raise TrainingFailed(f"the worker judged {len(done.losses)} files of {len(files)}")
         return tuple(None if loss is None else HeldOutLoss(loss.mean, loss.error) for loss in done.losses)
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
         """Share of the held-out samples of the data spec `data` classified correctly. Raises TrainingFailed."""
-        network = Network.of(architecture)
+        network = ArchitectureLine.of(architecture)
         done = await self._run(lambda: AccuracyJob(network=network, weights=str(weights), data=data), AccuracyDone)
         return done.accuracy
 

@@ -17,7 +17,7 @@ from derelayl_node.roles.owner import OwnerRole
 from derelayl_node.roles.relayer import RelayerRole
 from derelayl_node.roles.seeder import SeederRole
 from derelayl_node.roles.submission import DirectSubmission, RelayedSubmission, Submission
-from derelayl_node.roles.trainer import LegStatus, TrainerPolicy, TrainerRole
+from derelayl_node.roles.trainer import LegStage, TrainerPolicy, TrainerRole
 from derelayl_node.roles.validator import ValidatorRole
 from derelayl_node.roles.watcher import WatcherRole
 from derelayl_node.testing.clock import FakeClock
@@ -133,7 +133,7 @@ class Relay:
         policy = TrainerPolicy(bid=BID, segment="whole", steps=5, batch=1, learning_rate=0.1, seed=key.secret[0])
         stages: list[str] = []
 
-        def report(status: LegStatus) -> None:
+        def report(status: LegStage) -> None:
             stages.append(status.stage)
 
         return Player(

@@ -15,7 +15,7 @@ import trio
 
 from derelayl_node.ports import TrainingFailed
 from derelayl_node.training.process import OnProgress, SubprocessTrainer, open_trainer, public_part
-from derelayl_training.job_lines import GenesisJob, LossesJob, Network, TrainJob, encode
+from derelayl_training.job_lines import ArchitectureLine, GenesisJob, LossesJob, TrainJob, encode
 from derelayl_training.jobs import HeldOutLoss, LegJob
 from derelayl_training.worker import NICENESS
 
@@ -179,7 +179,7 @@ async def test_killing_the_worker_fails_its_job_and_the_next_starts_another(tmp_
 @pytest.mark.slow
 def test_the_worker_answers_nonsense_with_a_failure_and_ends_in_mid_training_when_stdin_closes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "derelayl_training.worker", "--data", "shard:" + str(tiny_shard(tmp_path))]
-    network = Network.of(ARCHITECTURE)
+    network = ArchitectureLine.of(ARCHITECTURE)
     genesis = encode(GenesisJob(network=network, seed=1, out=str(tmp_path / "parent")))
     judging = encode(LossesJob(network=network, weights=[str(tmp_path / "parent")]))
     long_leg = TrainJob.of(LegJob(ARCHITECTURE, tmp_path / "parent", tmp_path / "x", 255, LONG, 16, 0.01, 1))
