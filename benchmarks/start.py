@@ -179,6 +179,7 @@ BASELINE_STARTER = (
     DEVNET_STARTER.replace("derelayl_node.devnet import processes", "derelayl_node.demo import processes")
     .replace("derelayl_node.demo.course", "derelayl_node.demo.story")
     .replace("derelayl_node.devnet.world", "derelayl_node.demo.world")
+    .replace("derelayl_node.demo.request", "derelayl_node.demo.options")
     .replace("    processes.preload()\n", "")
 )
 
