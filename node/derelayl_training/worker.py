@@ -79,13 +79,13 @@ def _serve(data_spec: str, compute: Compute, lines: queue.Queue[bytes], answers:
         except Exception:
             log.exception("the next job will fail likewise")
 
-    if compute.device not in ALWAYS_THERE:
-        engine()  # the peer does not start without the device that it was promised
     while True:
         line = lines.get()  # no deadline: the watching thread ends the process
         try:
             job = JOB.validate_json(line)
             if isinstance(job, SamplesJob):
+                if compute.device not in ALWAYS_THERE:
+                    engine()  # the peer does not start without the device that it was promised
                 send(Reply(done=own.samples()))  # a peer counts them when it starts: it need not wait for torch
                 load_torch()  # a leg will need it soon
             else:

@@ -15,6 +15,7 @@ import trio
 
 from derelayl_node.ports import TrainingFailed
 from derelayl_node.training.process import OnProgress, SubprocessTrainer, open_trainer, public_part
+from derelayl_training.compute import Compute
 from derelayl_training.job_lines import ArchitectureLine, GenesisJob, LossesJob, TrainJob, encode
 from derelayl_training.jobs import HeldOutLoss, LegJob
 from derelayl_training.worker import NICENESS
@@ -149,6 +150,13 @@ async def test_nothing_is_started_before_the_first_job() -> None:
 
 
 # --- the real worker ---
+
+
+@pytest.mark.slow
+async def test_a_device_that_is_not_here_is_refused_with_the_first_question_in_one_sentence(tmp_path: Path) -> None:
+    async with open_trainer(f"shard:{tiny_shard(tmp_path)}", compute=Compute(device="cuda:63")) as trainer:
+        with pytest.raises(TrainingFailed, match=r"^device 'cuda:63' is not on this machine; auto would take \w+$"):
+            await trainer.samples()
 
 
 @pytest.mark.slow
