@@ -6,16 +6,17 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from derelayl_protocol.errors import LocalFault
@@ -76,7 +77,7 @@ class Network(BaseModel):
         try:
             if path.stat().st_size > MAX_NETWORK_FILE_BYTES:
                 raise LocalFault(f"{path} is larger than {MAX_NETWORK_FILE_BYTES} bytes: not a network file")
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
         except OSError as error:
             raise LocalFault(f"cannot read the network file {path}: {error.strerror}; pass --network FILE") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -187,7 +188,8 @@ class NodeSettings(BaseSettings):
         home = {"home": DEFAULT_HOME, **env_settings(), **init_settings()}["home"]
         path = Path(home) / NODE_FILE
         try:
-            file = TomlConfigSettingsSource(settings_cls, toml_file=path)
+            text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+            file = InitSettingsSource(settings_cls, tomllib.loads(text))
         except (OSError, ValueError) as error:  # a TOMLDecodeError and a UnicodeDecodeError are ValueErrors
             raise LocalFault(f"{path} cannot be read as TOML: {error}") from None
         if "home" in file():
@@ -270,7 +272,9 @@ def node_settings(values: Mapping[str, object]) -> NodeSettings:
                 f"setting {name} is missing: pass {option_of(field)}, or set {variable_of(field)}"
             ) from None
         if first["type"] == "extra_forbidden":
-            raise LocalFault(f"{NODE_FILE} in the node's home: {field} is no setting of a node") from None
+            near = get_close_matches(field, NodeSettings.model_fields, n=1)
+            meant = f", did you mean {near[0]}?" if near else "; docs/SETTINGS.md lists them"
+            raise LocalFault(f"{NODE_FILE} in the node's home: {field} is no setting of a node{meant}") from None
         raise LocalFault(f"setting {name}: {first['msg']}") from None
     settings.leg_recipe()
     settings.compute()

@@ -272,7 +272,7 @@ def _scenario(
 
 def _under(scenario: Scenario, given: str, changed: dict[str, Any]) -> Scenario:
     """Return the scenario with a model's rules; say on standard error which of them have no effect."""
-    rules = find_rules(given, lambda name: Path(name).read_text(encoding="utf-8"))
+    rules = find_rules(given, lambda name: Path(name).read_text(encoding="utf-8-sig"))
     finer = {key: value for key, value in changed.items() if key == "ledger.wei_per_coin"}
     other = scenario.with_values(finer).under(rules)
     typer.echo(f"note: {not_played(rules)}", err=True)

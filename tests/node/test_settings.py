@@ -117,7 +117,8 @@ def test_commas_separate_several_values_in_the_environment(monkeypatch: pytest.M
     ("text", "named"),
     [
         ("steps = ", "node.toml cannot be read as TOML"),
-        ("stepz = 4", "stepz is no setting of a node"),
+        ("stepz = 4", "stepz is no setting of a node, did you mean steps?"),
+        ("wallet = 4", "wallet is no setting of a node; docs/SETTINGS.md lists them"),
         ('home = "elsewhere"', "node.toml: home is the folder that the file lies in"),
         ("steps = 0", "setting steps: Input should be greater than or equal to 1"),
     ],
@@ -126,6 +127,14 @@ def test_a_wrong_file_of_settings_is_refused(tmp_path: Path, text: str, named: s
     (tmp_path / "node.toml").write_text(text)
     with pytest.raises(LocalFault, match=named):
         node_settings({"home": tmp_path, "network": "n"})
+
+
+def test_the_byte_order_mark_that_some_editors_write_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text("steps = 4", encoding="utf-8-sig")
+    assert node_settings({"home": tmp_path, "network": "n"}).steps == 4
+    NETWORK.write(tmp_path / "net.toml")
+    (tmp_path / "marked.toml").write_text((tmp_path / "net.toml").read_text(), encoding="utf-8-sig")
+    assert Network.read(tmp_path / "marked.toml") == NETWORK
 
 
 def test_no_network_file_is_an_error_with_both_remedies() -> None:

@@ -83,6 +83,13 @@ def test_a_wrong_value_of_the_world_is_named_too(tmp_path: Path, change: dict[st
     assert sentence in str(caught.value)
 
 
+def test_the_byte_order_mark_that_some_editors_write_is_passed_over(tmp_path: Path) -> None:
+    file = written(tmp_path, LEDGER)
+    plain = load(file)
+    file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert load(file) == plain
+
+
 def test_every_fault_of_a_file_is_told_once(tmp_path: Path) -> None:
     file = written(tmp_path, LEDGER + "share = 0.3\n")  # a key twice: not even TOML
     with pytest.raises(LocalFault, match=r"mine\.toml is not TOML"):

@@ -294,7 +294,7 @@ def _rules(given: str | None, shared: Network) -> Rules:
 
 
 def _text_of(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8")
+    return Path(path).read_text(encoding="utf-8-sig")
 
 
 def _check_segments(rules: Rules, weights: WeightsFile) -> None:

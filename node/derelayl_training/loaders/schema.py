@@ -104,7 +104,7 @@ def read_schema(path: Path) -> Schema:
     try:
         if (size := path.stat().st_size) > MAX_SCHEMA_BYTES:
             raise LocalFault(f"the schema {path} has {size} bytes, allowed are {MAX_SCHEMA_BYTES}")
-        return Schema.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Schema.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise LocalFault(
             f"the schema {path} cannot be read: {error.strerror}; make one with `derelayl data schema`"

@@ -152,7 +152,7 @@ def load(name_or_path: str | Path) -> Scenario:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise LocalFault(f"{path} is larger than {MAX_FILE_BYTES} bytes: not a scenario")
-        return _parse(path.read_text(encoding="utf-8"), str(path))
+        return _parse(path.read_text(encoding="utf-8-sig"), str(path))
     except OSError as error:
         raise LocalFault(f"cannot read the scenario {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -79,6 +79,8 @@ def test_a_preset_and_a_file_are_printed_in_full(mine: Path) -> None:
     for name, rules in PRESETS.items():
         assert parse_rules(run("rules", name).stdout) == rules
     assert parse_rules(run("rules", mine).stdout) == MINE
+    mine.write_text(FILE, encoding="utf-8-sig")  # as some editors do
+    assert parse_rules(run("rules", mine).stdout) == MINE
 
 
 def test_a_file_that_is_wrong_is_refused_by_name(mine: Path) -> None:
