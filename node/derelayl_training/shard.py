@@ -82,7 +82,9 @@ def _read_shard(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
                     f"or text (U8, 2, its labels too) for images"
                 )
             return NOUNS[kind], {name: file.get_tensor(name) for name in found}
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise LocalFault(f"cannot read the shard {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
         raise LocalFault(f"{path} is not a shard file: {error}") from error
 
 
