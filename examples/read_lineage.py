@@ -23,4 +23,6 @@ def main(url: str, network: str | None = None) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(f"usage: {(__doc__ or '').splitlines()[2]}")
     main(*sys.argv[1:])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,13 @@ def test_a_served_lineage_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().out
     assert f"round 0: {relay.keys['founder'].address} made {to_hex(relay.genesis)}, gaining +0.000\n" in said
     assert f"{to_hex(relay.best.root)}, gaining +" in said
+
+
+def test_a_reader_without_a_node_is_told_the_usage() -> None:
+    command = [sys.executable, str(EXAMPLES / "read_lineage.py")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "usage: python examples/read_lineage.py http://localhost:8080 [network.toml]\n"
 
 
 def test_an_own_scenario_is_played_and_judged(capsys: pytest.CaptureFixture[str]) -> None:
