@@ -14,8 +14,10 @@ import typer.main
 from typer.core import TyperGroup, TyperOption
 from typer.testing import CliRunner
 
+from derelayl_node.cli import console
 from derelayl_node.cli.main import BRINGS, COMMANDS, build, main
 from derelayl_node.settings import NodeSettings, option_of
+from derelayl_protocol.errors import Reason, RuleViolation
 
 from ..evm.conftest import template, world
 from ..evm.world import World
@@ -118,6 +120,23 @@ def test_a_command_whose_extra_is_missing_is_one_sentence_that_names_it_and_stat
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"derelayl: `{name}` needs an extra that is not installed: pip install 'derelayl[{extra}]'\n"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (RuleViolation(Reason.UNKNOWN_MODEL), "no such model; `derelayl model list` shows those that it has"),
+        (RuleViolation(Reason.TOO_EARLY, "3 s left"), "the ledger refuses this: TooEarly: 3 s left"),
+    ],
+)
+def test_what_the_ledger_refuses_is_a_sentence_and_status_1(
+    refusal: RuleViolation, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise refusal
+
+    assert console.run(command, debug=False) == 1
+    assert told in capsys.readouterr().err
 
 
 def test_the_list_of_commands_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
