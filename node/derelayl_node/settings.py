@@ -76,7 +76,10 @@ class Network(BaseModel):
         """Parse a network file. Raises LocalFault with one sentence that names the file and the remedy."""
         try:
             if path.stat().st_size > MAX_NETWORK_FILE_BYTES:
-                raise LocalFault(f"{path} is larger than {MAX_NETWORK_FILE_BYTES} bytes: not a network file")
+                raise LocalFault(
+                    f"{path} is larger than {MAX_NETWORK_FILE_BYTES} bytes: not a network file; "
+                    "get it from the network's founder"
+                )
             return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
         except OSError as error:
             raise LocalFault(f"cannot read the network file {path}: {error.strerror}; pass --network FILE") from None

@@ -82,7 +82,7 @@ def _examine(
     try:
         shared = Network.read(network)
     except LocalFault as error:
-        yield Finding("network", False, str(error), "pass the founder's network file")
+        yield Finding("network", False, str(error))
         return
     yield Finding("network", True, f"{shared.name}, ledger {shared.ledger}")
     yield _attempt("chain", lambda: trio.run(trio.to_thread.run_sync, _chain, shared, account))
