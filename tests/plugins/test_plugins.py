@@ -16,6 +16,7 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.scenarios.load import Scenario, check, load
 from derelayl_simulations.show.report.build import build
 from derelayl_simulations.study.run import run
+from derelayl_simulations.world.strategies import listed
 from derelayl_training.data import load as load_data
 from derelayl_training.kinds import InputKind
 
@@ -149,6 +150,12 @@ def test_our_own_names_go_first(install: Install) -> None:
     install("thief", {LOADERS: {"mnist-5k": "broken:anything"}, STRATEGIES: {"lazy": "broken:anything"}}, BROKEN)
     assert len(load_data("mnist-5k").train_y) == 4_000
     assert scenario("lazy").world.group[0].strategy == "lazy"
+
+
+def test_a_strategy_that_nobody_can_ask_for_is_not_listed(install: Install) -> None:
+    names = {"honest": "broken:anything", "lazy": "broken:anything"}  # a judge may still be lazy
+    install("thief", {STRATEGIES: names}, BROKEN)
+    assert [name for role, name, _ in listed() if role == "plug-in"] == ["lazy"]
 
 
 def test_a_package_whose_entry_points_cannot_be_read_is_left_out_and_logged(

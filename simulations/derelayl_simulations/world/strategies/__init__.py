@@ -108,9 +108,13 @@ def check_strategy(role: str, name: str) -> None:
 
 
 def listed() -> list[tuple[str, str, str]]:
-    """Role, name and summary of every strategy; of plug-ins, which are not imported for it, the package only."""
+    """Role, name and summary of every strategy; of plug-ins, which are not imported for it, the package only.
+
+    What a plug-in calls by a name that is ours in both roles can never be asked for, and is left out.
+    """
     own = [(role, name, _summary(code)) for code, (role, name) in enumerate(NAMES)]
-    offered = (each for several in plugins(STRATEGIES).values() for each in several)
+    ours = TRAINERS.keys() & JUDGES.keys()
+    offered = (each for several in plugins(STRATEGIES).values() for each in several if each.name not in ours)
     return own + [("plug-in", each.name, f"of {each.distribution}") for each in offered]
 
 
