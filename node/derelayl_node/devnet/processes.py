@@ -75,6 +75,8 @@ def _stop_with_parent() -> None:
     assert parent is not None, "only a child runs a command"
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)  # nobody is left who would insist
 
 
 @dataclass

@@ -111,7 +111,7 @@ class EvmLedger:
         It is asked for at every poll: while there is no new block, the last answer stands and costs the chain no call
         of the contract.
         """
-        return await self._thread(self._round, model)
+        return await at_fresh_head(partial(self._thread, self._round, model))
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` on the canonical chain, at most 256 blocks of it."""
@@ -274,11 +274,11 @@ class EvmLedger:
         return self._codec.result(name, data)
 
     def _round(self, model: ModelId) -> RoundView:
-        head = self._rpc.head().ref.hash
+        head = self._rpc.head().ref
         seen, view = self._rounds.get(model, (None, None))
-        if view is None or seen != head:
-            view = self._codec.round_view(self._read("roundOf", (model,)))  # of this head, or of one that follows it
-            self._rounds[model] = head, view
+        if view is None or seen != head.hash:
+            view = self._codec.round_view(self._read("roundOf", (model,), head.number))
+            self._rounds[model] = head.hash, view
         return view
 
     def _model(self, model: ModelId, at: int | None = None) -> ModelState:
