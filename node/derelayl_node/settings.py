@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -269,16 +269,29 @@ def node_settings(values: Mapping[str, object]) -> NodeSettings:
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
-        name = ".".join(map(str, first["loc"])).replace("_", "-")
         if first["type"] == "missing":
-            raise LocalFault(
-                f"setting {name} is missing: pass {option_of(field)}, or set {variable_of(field)}"
-            ) from None
+            option, variable = option_of(field), variable_of(field)
+            raise LocalFault(f"setting {field} is missing: pass {option}, or set {variable}") from None
         if first["type"] == "extra_forbidden":
             near = get_close_matches(field, NodeSettings.model_fields, n=1)
             meant = f", did you mean {near[0]}?" if near else "; docs/SETTINGS.md lists them"
             raise LocalFault(f"{NODE_FILE} in the node's home: {field} is no setting of a node{meant}") from None
-        raise LocalFault(f"setting {name}: {first['msg']}") from None
+        raise LocalFault(f"{option_of(field)} is {first['input']!r}: {_wrong(field, first)}") from None
     settings.leg_recipe()
     settings.compute()
     return settings
+
+
+def _wrong(field: str, error: Mapping[str, Any]) -> str:
+    """What is wrong with a setting's value, in words that need no knowledge of pydantic."""
+    match error["type"]:
+        case "literal_error":
+            return f"allowed are {error['ctx']['expected']}"
+        case "int_parsing" | "int_from_float":
+            return "give a whole number"
+        case "float_parsing":
+            return "give a number"
+        case "string_pattern_mismatch":
+            return f"give {NodeSettings.model_fields[field].description}".rstrip(".")
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "it should be")

@@ -73,13 +73,13 @@ def test_a_network_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "named"),
     [
-        ("roles", ("miner",), "roles"),
+        ("roles", ("miner",), "--role is"),
         ("roles", ("trainer", "trainer"), "at most once"),
         ("roles", (), "at least one"),
         ("p2p_port", 70_000, "p2p-port"),
         ("segment", "third", "segment"),
         ("steps", 0, "steps"),
-        ("bid_wei", -1, "bid-wei"),
+        ("bid_wei", -1, "--bid is"),
         ("submission", "by pigeon", "submission"),
     ],
 )
@@ -120,7 +120,7 @@ def test_commas_separate_several_values_in_the_environment(monkeypatch: pytest.M
         ("stepz = 4", "stepz is no setting of a node, did you mean steps?"),
         ("wallet = 4", "wallet is no setting of a node; docs/SETTINGS.md lists them"),
         ('home = "elsewhere"', "node.toml: home is the folder that the file lies in"),
-        ("steps = 0", "setting steps: Input should be greater than or equal to 1"),
+        ("steps = 0", "--steps is 0: it should be greater than or equal to 1"),
     ],
 )
 def test_a_wrong_file_of_settings_is_refused(tmp_path: Path, text: str, named: str) -> None:
@@ -187,3 +187,21 @@ def test_method_privacy_and_dials_make_one_recipe(tmp_path: Path) -> None:
     settings = node_settings({"home": tmp_path, "network": tmp_path / "network.toml", **given})
     assert settings.leg_recipe().record() == {"method": "sparse", "keep": "0.5", "merge": True}
     assert settings.compute().private == tmp_path / "private"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"roles": "trainr"}, "--role is 'trainr': allowed are 'trainer', 'validator', 'seeder' or 'relayer'"),
+        ({"segment": "all"}, "--segment is 'all': give rotate, whole, or a segment's number"),
+        ({"api_port": "http"}, "--api-port is 'http': give a whole number"),
+        ({"api_port": 70_000}, "--api-port is 70000: it should be less than or equal to 65535"),
+        ({"learning_rate": "fast"}, "--learning-rate is 'fast': give a number"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_option_and_in_plain_words(
+    tmp_path: Path, given: dict[str, object], said: str
+) -> None:
+    with pytest.raises(LocalFault) as refusal:
+        node_settings({"home": tmp_path, "network": tmp_path / "network.toml", **given})
+    assert str(refusal.value) == said
