@@ -9,7 +9,7 @@ Both sides take turns. Processor time is that of a process with all its children
 machine does, wall time depends on it much.
 
 * `node_start`: from the command to `ready.json`: a seeder alone, a trainer alone, and the seven peers of a devnet
-* `node_idle`: a seeder between rounds, share of a core, and requests to its chain a minute
+* `node_idle`: a seeder between rounds: its share of a core, and its memory
 * `sim_start`, `api_start`: `derelayl sim list`, and `derelayl api` until it answers
 * `demo`: `derelayl demo`, wall time
 """

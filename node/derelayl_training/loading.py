@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Load modules inside: they stay, so looking for garbage meanwhile only costs time, a seventh of it.
+    """Load modules inside: they stay, so looking for garbage meanwhile only costs time.
 
     Nor is it looked for among them later, which would copy to each process the memory that forked processes share.
     """
