@@ -54,6 +54,8 @@ bench-learning: $(DEV)  ## the tables of the learning side, e.g. make bench-lear
 	@$(BIN)/python -m benchmarks.learning $(ARGS)
 bench-simulation: $(DEV)  ## the simulator against the authors' script, Mesa and radCAD
 	@$(BIN)/python -m benchmarks.simulation $(ARGS)
+bench-node: $(DEV)  ## the node's REST and chain calls, goodput, a soak, e.g. make bench-node ARGS="chain_calls_idle"
+	@$(BIN)/python -m benchmarks.node $(ARGS)
 bench-gas: contracts-setup
 bench-%: $(DEV)  ## one benchmark, e.g. make bench-demo
 	@$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)

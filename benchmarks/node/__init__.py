@@ -1,0 +1,1 @@
+"""What a running node costs and bears: one module a case, see `__main__`."""
