@@ -33,7 +33,7 @@ def main() -> int:
 
 def parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-node", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all but the long ones if none")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all but LONG if none")
     parser.add_argument("--quick", action="store_true", help="a short trial; writes nothing")
     asked = parser.parse_args(words)
     asked.cases = asked.cases or [case for case in CASES if case not in LONG]
