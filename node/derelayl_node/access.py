@@ -19,7 +19,7 @@ from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Address, Digest, ModelId, Root
 
-from .ports import CheckpointStore, Clock, Ledger, Registry, StoreDamaged
+from .ports import Clock, Inventory, Ledger, Registry, StoreDamaged
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def works_on(view: RoundView, account: Address) -> bool:
 class Holdings:
     """Which checkpoints of the store a chunk belongs to; each manifest is read once."""
 
-    def __init__(self, store: CheckpointStore) -> None:
+    def __init__(self, store: Inventory) -> None:
         self._store = store
         self._known: set[Root] = set()
         self._roots: dict[Digest, set[Root]] = {}
@@ -78,7 +78,7 @@ class Doorkeeper:
         ledger: Ledger,
         registry: Registry,
         latest: Callable[[], RoundView | None],
-        store: CheckpointStore,
+        store: Inventory,
         clock: Clock,
     ) -> None:
         """`latest` is this node's last look at the running round, None before the first."""

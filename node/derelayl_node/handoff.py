@@ -28,6 +28,7 @@ from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, LedgerId, ModelId, Root
 from derelayl_training.jobs import Architecture, Record, WeightsFile
 
@@ -35,8 +36,9 @@ from .evm.typed_data import compact_signature
 from .journal import SignedChild
 from .keys import NodeKey, recover_address, sign_digest
 from .network.fetch import FetchFailed, fetch_checkpoint
-from .ports import CheckpointStore, PeerId, PeerNetwork, StoreDamaged
-from .store.packing import assemble_weights, split_weights
+from .ports import CheckpointStore, Inventory, PeerId, PeerNetwork, StoreDamaged
+from .store.packing import assemble_weights, is_assembled, split_weights
+from .store.scrub import Scrub
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +121,7 @@ class Handoff:
     def __init__(
         self,
         network: PeerNetwork,
-        store: CheckpointStore,
+        store: Inventory,
         key: NodeKey,
         ledger: LedgerId,
         cache: Path,
@@ -129,6 +131,7 @@ class Handoff:
         self._key = key
         self._ledger = ledger
         self._cache = cache
+        self._scrub = Scrub(store)
         self._taking: dict[Root, trio.Lock] = {}
         self._fetched: dict[Root, int] = {}
         self.bytes_fetched = 0  # over the network since the start
@@ -159,21 +162,35 @@ class Handoff:
 
         return await self._take(leg.child, deadline_seconds, (), check_lease)
 
+    async def repair(self, deadline_seconds: float) -> None:
+        """Read a piece of the store back and fetch what is damaged or missing of a checkpoint again, of one at most.
+
+        Whoever calls it every few seconds has all of the store checked in time. Raises StoreFull, StoreDamaged.
+        """
+        root = await trio.to_thread.run_sync(self._scrub.go_on, trio.current_time())
+        if root is None:
+            return
+        try:
+            await self.take(root, deadline_seconds)
+            log.info("checkpoint %s is whole again", short(root))
+        except FetchFailed as error:
+            log.warning("checkpoint %s is damaged here and was not repaired: %s", short(root), error)
+
     async def weights(self, root: Root) -> Path:
         """The checkpoint as one safetensors file for the training worker. The checkpoint must have been taken.
 
-        What was damaged on disk since then is fetched again. Raises FetchFailed, StoreFull, StoreDamaged.
+        What was damaged on disk since then, file or chunks, is made or fetched again. Raises FetchFailed, StoreFull,
+        StoreDamaged.
         """
         path = self._cache / f"{root.hex()}.safetensors"
-        if not path.exists():
-            try:
-                await self._assemble(root, path)
-            except StoreDamaged as damage:
-                log.warning("%s; fetching what is missing", damage)
-                await self._fetch(root, REPAIR_SECONDS, (), lambda manifest: None)
-                await self._assemble(root, path)
-            self._forget_old_weights()
+        try:
+            await self._assemble(root, path)
+        except StoreDamaged as damage:
+            log.warning("%s; fetching what is missing", damage)
+            await self._fetch(root, REPAIR_SECONDS, (), lambda manifest: None)
+            await self._assemble(root, path)
         path.touch()
+        self._forget_old_weights()
         return path
 
     async def hand_over(
@@ -203,6 +220,10 @@ class Handoff:
     async def publish(self, model: ModelId, round_number: int, child: SignedChild) -> None:
         """Serve this account's child from now on, and tell the peers. Raises StoreFull."""
         await trio.to_thread.run_sync(self._store.put_manifest, child.root, child.manifest)
+        if await trio.to_thread.run_sync(self._whole, child.root) is None:
+            log.warning(
+                "the child %s is not whole here: only who has its chunks already can judge it", short(child.root)
+            )
         await self._network.announce(Announcement(model, round_number, child.root, self._key.address))
 
     async def signature_of(self, root: Root, peer: PeerId) -> bytes | None:
@@ -248,11 +269,10 @@ class Handoff:
         lock = self._taking.setdefault(root, trio.Lock())
         try:
             async with lock:  # two roles that want the same checkpoint fetch it once
-                wire = await trio.to_thread.run_sync(self._store.manifest, root)
-                if wire is None:
+                manifest = await trio.to_thread.run_sync(self._whole, root)
+                if manifest is None:
                     manifest = await self._fetch(root, deadline_seconds, hints, verify)
                 else:
-                    manifest = await trio.to_thread.run_sync(parse_manifest, wire)
                     verify(manifest)
                 return Taken(manifest, self._fetched.get(root, 0))
         finally:
@@ -275,16 +295,35 @@ class Handoff:
         self._remember(root, result.bytes_fetched)
         return result.manifest
 
+    def _whole(self, root: Root) -> Manifest | None:
+        """The manifest of a checkpoint of which every chunk has a file here, unread. Blocking: use a thread."""
+        try:
+            wire = self._store.manifest(root)
+        except StoreDamaged as damage:
+            log.warning("%s", damage)
+            return None
+        if wire is None:
+            return None
+        manifest = parse_manifest(wire)
+        if missing := self._store.missing(manifest.chunks):
+            log.info("checkpoint %s lacks %d of %d chunks", short(root), len(missing), len(manifest.chunks))
+            return None
+        return manifest
+
     async def _assemble(self, root: Root, path: Path) -> None:
+        """Have the weights file, each of its bytes checked. Raises StoreDamaged, StoreFull."""
         wire = await trio.to_thread.run_sync(self._store.manifest, root)
         if wire is None:
             raise StoreDamaged(f"checkpoint {to_hex(root)} is no longer in the store")
-        await trio.to_thread.run_sync(assemble_weights, parse_manifest(wire), self._store, path)
+        manifest = await trio.to_thread.run_sync(parse_manifest, wire)
+        if not await trio.to_thread.run_sync(is_assembled, manifest, path):
+            await trio.to_thread.run_sync(assemble_weights, manifest, self._store, path)
 
     def _remember(self, root: Root, bytes_fetched: int) -> None:
-        if len(self._fetched) >= MAX_REMEMBERED_FETCHES:
+        """Add what a fetch or a repair brought; the one longest remembered goes first."""
+        if root not in self._fetched and len(self._fetched) >= MAX_REMEMBERED_FETCHES:
             self._fetched.pop(next(iter(self._fetched)))
-        self._fetched[root] = bytes_fetched
+        self._fetched[root] = self._fetched.get(root, 0) + bytes_fetched
 
     def _forget_old_weights(self) -> None:
         files = sorted(self._cache.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)

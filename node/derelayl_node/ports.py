@@ -6,12 +6,13 @@ the real adapter both pass. Async methods run under trio and can be cancelled at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from derelayl_protocol.checkpoint.chunk import HashedChunk
+from derelayl_protocol.checkpoint.manifest import Chunk
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import Command
 from derelayl_protocol.ledger.entries import SignedEntry
@@ -166,14 +167,21 @@ class CheckpointStore(Protocol):
     def chunk(self, digest: Digest) -> bytes | None:
         """The chunk, its digest checked against a damaged disk; None if absent. Raises StoreDamaged."""
 
+    def missing(self, chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
+        """Those of which no file of the right length is here; nothing is read, so a damaged one may pass."""
+
     def put_manifest(self, root: Root, wire: bytes) -> None:
         """Write atomically; idempotent."""
 
     def manifest(self, root: Root) -> bytes | None:
         """The manifest's wire bytes, None if absent. Raises StoreDamaged."""
 
+
+class Inventory(CheckpointStore, Protocol):
+    """A store for those who go through all of it."""
+
     def roots(self) -> tuple[Root, ...]:
-        """Roots whose manifest is here."""
+        """Roots whose manifest is here; chunks of it may be missing."""
 
 
 # --- Trainer --------------------------------------------------------------------------------------------------------
@@ -221,6 +229,7 @@ __all__ = [
     "CheckpointRecord",
     "CheckpointStore",
     "Clock",
+    "Inventory",
     "Ledger",
     "LedgerUnavailable",
     "LogBatch",

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 SEED_DEADLINE_SECONDS = 15.0
 """How long one checkpoint may take; a slower one is tried again at the next look."""
 
+REPAIR_DEADLINE_SECONDS = 5.0
+"""How long it may take to repair an older one, of which the next pass over the store will remind us."""
+
 
 class SeederRole:
     """Replicates what the round is about."""
@@ -24,7 +27,7 @@ class SeederRole:
         self._kit = kit
 
     async def step(self, view: RoundView) -> None:
-        """Take over what is missing here. Raises the store's errors."""
+        """Take over what is missing here, and mend what was damaged. Raises the store's errors."""
         for tip in view.tips:
             try:
                 await self._kit.handoff.take(tip.root, SEED_DEADLINE_SECONDS)
@@ -40,3 +43,4 @@ class SeederRole:
                 )
             except (PeerFault, FetchFailed) as error:
                 log.info("round %d leg %d: %s", view.number, number, error)
+        await self._kit.handoff.repair(REPAIR_DEADLINE_SECONDS)

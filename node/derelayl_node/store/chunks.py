@@ -8,7 +8,7 @@ Below the store's folder::
 
 A file is complete or not there: it is written beside its place under a temporary name, flushed to disk and then
 renamed. A file found damaged is moved to ``damaged/``, so that it counts as absent from then on and a fetch brings it
-again.
+again. Its manifest stays: a manifest here says nothing of its chunks, `missing` does.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blake3 import blake3
 
 from derelayl_protocol.checkpoint.chunk import HashedChunk
+from derelayl_protocol.checkpoint.manifest import Chunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import HASH_BYTES, Digest, Root
@@ -38,6 +39,12 @@ STALE_SECONDS = 3600.0
 """A temporary file this old belongs to a process that was killed; a younger one may be another process at work."""
 
 DISK_IS_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+DISK_IS_BAD = frozenset({errno.EIO, errno.EISDIR})
+"""Reading fails and will: the file counts as damaged. Other failures, as of permissions, are for people to mend."""
+
+MAX_DAMAGED_KEPT = 64
+"""Damaged files kept for whoever wants to know why; on a dying disk the oldest go."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +82,10 @@ class FileStore:
         if not 1 <= size <= MAX_CHUNK_BYTES:
             raise LocalFault(f"a chunk has 1 to {MAX_CHUNK_BYTES} bytes, not {size}")
         place = self._place(self._chunks, chunk.digest)
-        if _size(place) != size:
+        found = self._read_to_compare(place, size)
+        if found != chunk.data:
+            if found is not None:
+                _log.warning("%s", self._set_aside(place))
             with self._reserved(size):
                 self._write(place, chunk.data)
         return chunk.digest
@@ -85,8 +95,12 @@ class FileStore:
         place = self._place(self._chunks, digest)
         data = self._read(place, MAX_CHUNK_BYTES)
         if data is not None and HashedChunk(data).digest != digest:
-            raise self._set_aside(place, len(data))
+            raise self._set_aside(place)
         return data
+
+    def missing(self, chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
+        """Those of which no file of the right length is here; nothing is read, so a damaged one may pass."""
+        return tuple(chunk for chunk in chunks if _size(self._place(self._chunks, chunk.digest)) != chunk.length)
 
     def put_manifest(self, root: Root, wire: bytes) -> None:
         """Write atomically; idempotent. That the manifest has this root, the caller has checked.
@@ -96,7 +110,7 @@ class FileStore:
         if not 1 <= len(wire) <= MAX_MANIFEST_BYTES:
             raise LocalFault(f"a manifest has 1 to {MAX_MANIFEST_BYTES} bytes, not {len(wire)}")
         place, content = self._place(self._manifests, root), blake3(wire).digest() + wire
-        if self._read(place, HASH_BYTES + MAX_MANIFEST_BYTES) != content:
+        if self._read_to_compare(place, len(content)) != content:
             self._write(place, content)
 
     def manifest(self, root: Root) -> bytes | None:
@@ -107,7 +121,7 @@ class FileStore:
             return None
         wire = content[HASH_BYTES:]
         if blake3(wire).digest() != content[:HASH_BYTES]:
-            raise self._set_aside(place, 0)
+            raise self._set_aside(place)
         return wire
 
     def roots(self) -> tuple[Root, ...]:
@@ -134,9 +148,19 @@ class FileStore:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if error.errno in DISK_IS_BAD:
+                raise self._set_aside(place) from error
             raise StoreDamaged(
                 f"the file {place} cannot be read: {error.strerror}; fix its permissions or delete it"
             ) from error
+
+    def _read_to_compare(self, place: Path, most: int) -> bytes | None:
+        """Read what is to be replaced unless it is right; what cannot be read is."""
+        try:
+            return self._read(place, most)
+        except StoreDamaged as damage:
+            _log.warning("%s", damage)
+            return None
 
     def _write(self, place: Path, content: bytes) -> None:
         """Put `content` at `place`, which then has all of it or is as it was. Raises StoreFull, LocalFault."""
@@ -153,11 +177,14 @@ class FileStore:
                 f"the file {place} cannot be written: {error.strerror}; check the folder's permissions"
             ) from error
 
-    def _set_aside(self, place: Path, size: int) -> StoreDamaged:
+    def _set_aside(self, place: Path) -> StoreDamaged:
         """Move a damaged file out of the way and return what to raise. Another thread may have been faster."""
         aside = self._damaged / f"{place.name}.{secrets.token_hex(4)}"
+        size = (_size(place) or 0) if self._chunks in place.parents else 0
         try:
             os.replace(place, aside)
+            os.utime(aside)
+            self._forget_damaged()
         except FileNotFoundError:
             return StoreDamaged(f"the file {place} was damaged and has been moved aside; fetch the checkpoint again")
         except OSError as error:
@@ -165,6 +192,12 @@ class FileStore:
         with self._lock:
             self._bytes -= min(size, self._bytes)
         return StoreDamaged(f"the file {place} is damaged and was moved to {aside}; fetch the checkpoint again")
+
+    def _forget_damaged(self) -> None:
+        kept = sorted(self._damaged.iterdir(), key=lambda path: path.lstat().st_mtime_ns)
+        for path in kept[:-MAX_DAMAGED_KEPT]:
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _reserved(self, size: int) -> Iterator[None]:

@@ -93,6 +93,22 @@ def assemble_weights(manifest: Manifest, store: CheckpointStore, out: Path) -> N
         raise LocalFault(f"the weights file {out} cannot be written: {error.strerror}") from error
 
 
+def is_assembled(manifest: Manifest, file: Path) -> bool:
+    """Tell whether a file is what `assemble_weights` writes of the checkpoint, down to the last byte."""
+    try:
+        with file.open("rb") as source:
+            header = _write_header(manifest.header.tensors)
+            return (
+                source.read(len(header)) == header
+                and all(
+                    HashedChunk(source.read(chunk.length)).digest == chunk.digest for _, _, chunk in chunks_of(manifest)
+                )
+                and not source.read(1)
+            )
+    except OSError:
+        return False
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,13 @@
-"""`CheckpointStore` in memory."""
+"""`Inventory` in memory."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import TypeVar
 
 from derelayl_protocol.checkpoint.chunk import HashedChunk
+from derelayl_protocol.checkpoint.manifest import Chunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import HASH_BYTES, Digest, Root
@@ -35,11 +37,17 @@ class MemoryStore:
             if digest not in self._chunks and self._max_bytes is not None and used + len(data) > self._max_bytes:
                 raise StoreFull(f"the store has reached its limit of {self._max_bytes} bytes; raise it")
             self._chunks[digest] = data
+            self._damaged.discard(digest)
         return digest
 
     def chunk(self, digest: Digest) -> bytes | None:
         """The chunk, None if absent. Raises StoreDamaged once for a damaged one."""
         return self._take(self._chunks, digest)
+
+    def missing(self, chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
+        """Those that are not here; damaged ones are."""
+        with self._lock:
+            return tuple(chunk for chunk in chunks if len(self._chunks.get(chunk.digest, b"")) != chunk.length)
 
     def put_manifest(self, root: Root, wire: bytes) -> None:
         """Keep a manifest. Raises LocalFault for what cannot be one."""
@@ -58,6 +66,12 @@ class MemoryStore:
         """Roots whose manifest is here, in ascending order."""
         with self._lock:
             return tuple(sorted(self._manifests))
+
+    def lose(self, name: Digest | Root) -> None:
+        """Have a chunk or manifest vanish, as a file that somebody deletes."""
+        with self._lock:
+            self._chunks.pop(Digest(name), None)
+            self._manifests.pop(Root(name), None)
 
     def damage(self, name: Digest | Root) -> None:
         """Let the next read of a chunk or manifest find it damaged; then it is gone, as in the real store."""

@@ -7,7 +7,7 @@ import pytest
 from tests.node.conformance.store import ROOT, CheckpointStoreConformance
 
 from derelayl_node.ports import CheckpointStore, StoreDamaged, StoreFull
-from derelayl_node.store.chunks import STALE_SECONDS, FileStore
+from derelayl_node.store.chunks import MAX_DAMAGED_KEPT, STALE_SECONDS, FileStore
 from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Digest, Root
@@ -78,14 +78,47 @@ def test_a_folder_that_is_a_file_is_refused_in_one_sentence(tmp_path: Path) -> N
         FileStore(tmp_path / "store")
 
 
-def test_an_unreadable_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(tmp_path)
+    digest = store.put_chunk(HashedChunk(b"weights"))
+
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(StoreDamaged, match=f"{digest.hex()} cannot be read: Permission denied; fix its permissions"):
+        store.chunk(digest)
+
+
+def test_a_file_that_no_disk_gives_back_is_moved_aside_and_can_be_put_again(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     digest = store.put_chunk(HashedChunk(b"weights"))
     file = only_file_of(tmp_path, digest)
     file.unlink()
     file.mkdir()  # what no permission bit can make readable, not even for root
-    with pytest.raises(StoreDamaged, match=f"{digest.hex()} cannot be read: Is a directory; fix its permissions"):
+    with pytest.raises(StoreDamaged, match=digest.hex()):
         store.chunk(digest)
+    store.put_chunk(HashedChunk(b"weights"))
+    assert store.chunk(digest) == b"weights"
+
+
+def test_a_damaged_chunk_of_the_right_length_is_replaced_when_it_is_put_again(tmp_path: Path) -> None:
+    store = FileStore(tmp_path, max_bytes=10)
+    digest = store.put_chunk(HashedChunk(b"weights"))
+    for _ in range(3):
+        only_file_of(tmp_path, digest).write_bytes(b"weightS")
+        store.put_chunk(HashedChunk(b"weights"))
+        assert store.chunk(digest) == b"weights"
+
+
+def test_a_dying_disk_leaves_a_bounded_number_of_damaged_files(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    for _ in range(MAX_DAMAGED_KEPT + 3):
+        digest = store.put_chunk(HashedChunk(b"weights"))
+        only_file_of(tmp_path, digest).write_bytes(b"weightS")
+        with pytest.raises(StoreDamaged):
+            store.chunk(digest)
+    assert len(list((tmp_path / "damaged").iterdir())) == MAX_DAMAGED_KEPT
 
 
 @pytest.mark.parametrize("content", [b"", b"weight", b"weightS", b"weights and more"])

@@ -1,0 +1,124 @@
+"""A seeder mends what it holds; presence of a manifest is not presence of its chunks."""
+
+from __future__ import annotations
+
+import pytest
+
+from derelayl_node.handoff import FetchFailed
+from derelayl_node.ports import StoreFull
+from derelayl_node.testing.store import MemoryStore
+from derelayl_protocol.checkpoint.chunk import HashedChunk
+from derelayl_protocol.checkpoint.manifest import Manifest
+
+from .relay import Relay
+
+
+async def seeded(relay: Relay) -> tuple[MemoryStore, Manifest]:
+    """The store of a seeder that has the tip, and the tip's manifest."""
+    vera = relay.players["vera"]
+    await vera.seeder.step(relay.view)
+    taken = await vera.handoff.take(relay.genesis, 5)
+    return vera.store, taken.manifest
+
+
+def whole(store: MemoryStore, manifest: Manifest) -> bool:
+    return all(store.chunk(chunk.digest) is not None for chunk in manifest.chunks)
+
+
+async def test_chunks_of_a_tip_that_vanished_are_fetched_again(relay: Relay) -> None:
+    store, manifest = await seeded(relay)
+    for chunk in manifest.chunks:
+        store.lose(chunk.digest)
+    await relay.players["vera"].seeder.step(relay.view)
+    assert whole(store, manifest)
+
+
+async def test_a_chunk_that_a_request_finds_damaged_is_not_served_and_is_fetched_again(relay: Relay) -> None:
+    store, manifest = await seeded(relay)
+    vera, vito = relay.players["vera"], relay.players["vito"]
+    store.damage(manifest.chunks[0].digest)
+    assert await vito.network.request_chunks("vera", [manifest.chunks[0].digest]) == {}
+    await vera.seeder.step(relay.view)
+    assert whole(store, manifest)
+
+
+async def test_a_chunk_that_nobody_asks_for_is_found_damaged_and_fetched_again(relay: Relay) -> None:
+    vera = relay.players["vera"]
+    taken = await vera.handoff.take(relay.genesis, 5)
+    for chunk in taken.manifest.chunks:
+        vera.store.damage(chunk.digest)
+    await vera.seeder.step(relay.view)
+    assert whole(vera.store, taken.manifest)
+
+
+async def test_a_damaged_manifest_of_a_tip_is_fetched_again_at_once(relay: Relay) -> None:
+    store, _ = await seeded(relay)
+    store.damage(relay.genesis)
+    await relay.players["vera"].seeder.step(relay.view)
+    assert store.manifest(relay.genesis) is not None
+
+
+async def test_an_older_checkpoint_is_mended_too(relay: Relay) -> None:
+    vera, ann = relay.players["vera"], relay.players["ann"]
+    taken = await ann.handoff.take(relay.genesis, 5)
+    await relay.play_round()
+    assert relay.genesis not in [tip.root for tip in relay.view.tips]
+    vera.store.lose(taken.manifest.chunks[0].digest)
+    await vera.seeder.step(relay.view)
+    assert whole(vera.store, taken.manifest)
+
+
+async def test_a_full_store_in_the_middle_of_a_repair_leaves_the_rest_to_the_next(relay: Relay) -> None:
+    vera = relay.players["vera"]
+    _, manifest = await seeded(relay)
+    for chunk in manifest.chunks:
+        vera.store.lose(chunk.digest)
+    vera.store._max_bytes = manifest.chunks[0].length
+    with pytest.raises(StoreFull):
+        await vera.seeder.step(relay.view)
+    assert not whole(vera.store, manifest)
+    vera.store._max_bytes = None
+    await vera.seeder.step(relay.view)
+    assert whole(vera.store, manifest)
+
+
+async def test_what_nobody_has_costs_the_seeder_no_more_than_its_deadline(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("derelayl_node.roles.seeder.REPAIR_DEADLINE_SECONDS", 0.01)
+    monkeypatch.setattr("derelayl_node.roles.seeder.SEED_DEADLINE_SECONDS", 0.01)
+    store, manifest = await seeded(relay)
+    lost = manifest.chunks[0].digest
+    for player in relay.players.values():
+        player.store.lose(lost)
+    await relay.players["vera"].seeder.step(relay.view)
+    with pytest.raises(FetchFailed, match="is not complete"):
+        await relay.players["vera"].handoff.take(relay.genesis, 0.01)
+    relay.players["founder"].store.put_chunk(HashedChunk(b"x"))
+    assert store.chunk(lost) is None
+
+
+async def test_a_child_whose_chunks_were_lost_is_announced_with_a_warning(
+    relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    await relay.bid_and_match()
+    ann = relay.players["ann"]
+    await ann.trainer_role.step(relay.view)
+    leg = next(leg for leg in relay.view.legs if leg.trainer == ann.key.address)
+    child = ann.journal.child(relay.model, relay.view.number, leg.parent)
+    assert child is not None
+    for digest in list(ann.store._chunks):
+        ann.store.lose(digest)
+    await ann.handoff.publish(relay.model, relay.view.number, child)
+    assert "is not whole here" in caplog.text
+    assert ann.store.manifest(child.root) == child.manifest
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 8, None], ids=["empty", "garbage", "one byte changed"])
+async def test_a_damaged_weights_file_is_made_again(relay: Relay, content: bytes | None) -> None:
+    vera = relay.players["vera"]
+    await vera.handoff.take(relay.genesis, 5)
+    path = await vera.handoff.weights(relay.genesis)
+    good = path.read_bytes()
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]) if content is None else content)
+    assert (await vera.handoff.weights(relay.genesis)).read_bytes() == good
