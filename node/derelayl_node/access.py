@@ -92,11 +92,13 @@ class Doorkeeper:
         self._open: OrderedDict[tuple[Root, Address], None] = OrderedDict()
         self._refused: OrderedDict[Address, float] = OrderedDict()
 
-    async def admits(self, account: Address, digest: Digest) -> bool:
+    async def admits(self, account: Address | None, digest: Digest) -> bool:
         """Whether the account may have the chunk: with one of its checkpoints, for the round, or as this node's own.
 
-        Raises LedgerUnavailable.
+        A peer without an account may not. Raises LedgerUnavailable.
         """
+        if account is None:
+            return False
         if account == self._ledger.account or self._is_known_to_have_access(account, digest):
             return True
         if self._clock.now() < self._refused.get(account, 0.0):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
+from libp2p.identity.identify.identify import ID as IDENTIFY_PROTOCOL
 from libp2p.network.config import RetryConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -54,8 +55,11 @@ EXCHANGE_SECONDS = (1.0, 4.0, 15.0)
 EXCHANGE_DEADLINE_SECONDS = 30.0
 """For a whole exchange."""
 
-MAX_FAILED_EXCHANGES = 3
-"""Exchanges in a row that fail before a connection counts as dead: a frozen peer looks connected for ever."""
+SILENT_SECONDS = 8.0
+"""Without a byte in answer an exchange has met silence; any answer comes sooner, also "I do not speak this"."""
+
+MAX_SILENT_EXCHANGES = 3
+"""Exchanges in a row that meet silence before a connection counts as dead: a frozen peer looks connected for ever."""
 
 DIAL_SECONDS = 10.0
 """For one address: connection, Noise and Yamux."""
@@ -85,7 +89,7 @@ class KnownPeer:
     failures: int = 0
     next_dial: float = 0.0
     exchanges: int = 0
-    failed_exchanges: int = 0
+    silent_exchanges: int = 0
     next_exchange: float = 0.0
     lock: trio.Lock = field(default_factory=trio.Lock)
 
@@ -205,20 +209,24 @@ class Discovery:
         self._hear(peer, told, stream)
 
     async def _exchange(self, peer: PeerId) -> None:
-        known = self._known(peer)
+        """Exchange addresses, and find out on the way whether the peer is alive; not every peer speaks this protocol."""
+        known, began = self._known(peer), trio.current_time()
         try:
             with trio.fail_after(EXCHANGE_DEADLINE_SECONDS):
-                stream = await self._host.new_stream(parse_peer_id(peer), [PEERS_PROTOCOL])
+                stream = await self._host.new_stream(parse_peer_id(peer), [PEERS_PROTOCOL, IDENTIFY_PROTOCOL])
                 async with closing(stream):
-                    await write(stream, block("\n".join(self._own_addresses()).encode()))
-                    told = await read_block(stream, MAX_EXCHANGE_BYTES)
-            known.failed_exchanges = 0
+                    told = b""  # of a peer that only dials: the stream that it opened shows that it is alive
+                    if stream.get_protocol() == PEERS_PROTOCOL:
+                        await write(stream, block("\n".join(self._own_addresses()).encode()))
+                        told = await read_block(stream, MAX_EXCHANGE_BYTES)
+            known.silent_exchanges = 0
             self._hear(peer, told, stream)
         except (StreamFailed, ValueError, trio.TooSlowError, *STREAM_ERRORS) as error:
-            known.failed_exchanges += 1
             _log.debug("no exchange with %s: %r", peer, error)
-            if known.failed_exchanges >= MAX_FAILED_EXCHANGES:
-                known.failed_exchanges = 0
+            silent = trio.current_time() - began >= SILENT_SECONDS
+            known.silent_exchanges = known.silent_exchanges + 1 if silent else 0
+            if known.silent_exchanges >= MAX_SILENT_EXCHANGES:
+                known.silent_exchanges = 0
                 await self._disconnect(peer)
         known.next_exchange = trio.current_time() + EXCHANGE_SECONDS[min(known.exchanges, len(EXCHANGE_SECONDS) - 1)]
         known.exchanges += 1
@@ -307,7 +315,8 @@ class Discovery:
         return True
 
     def _live(self, identity: ID) -> bool:
-        return any(not connection.is_closed for connection in self._swarm.get_connections(identity))
+        connections = self._swarm.get_connections(identity)
+        return any(not (connection.is_closed or connection.muxed_conn.is_closed) for connection in connections)
 
 
 def parse_address(text: str) -> tuple[PeerId, Multiaddr]:

@@ -30,14 +30,14 @@ def peer_id_of(secret: bytes) -> PeerId:
     return str(ID.from_pubkey(key_pair_of(secret).public_key))
 
 
-def address_of(peer: PeerId) -> Address:
+def address_of(peer: PeerId) -> Address | None:
     """Return the ledger account of a peer: its id holds the public key, the account is its Keccak hash.
 
-    Raises PeerFault for an id that holds no secp256k1 key; no derelayl node has one.
+    None for an id that holds no secp256k1 key: such a peer is nobody on the ledger. Raises PeerFault for what is no id.
     """
     key = parse_peer_id(peer).extract_public_key()
     if not isinstance(key, Secp256k1PublicKey):
-        raise PeerFault(f"peer id {peer} holds no secp256k1 key")
+        return None
     return Address(to_hex(keccak(key.impl.format(compressed=False)[1:])[-ADDRESS_BYTES:]))
 
 

@@ -34,11 +34,11 @@ MAX_STREAMS = 256
 MAX_DISK_READS = 4
 """Threads that read the store for strangers."""
 
-Admit = Callable[[Address, Digest], Awaitable[bool]]
-"""Whether an account may have a chunk. Raises LedgerUnavailable when that cannot be told now."""
+Admit = Callable[[Address | None, Digest], Awaitable[bool]]
+"""Whether an account, or a peer without one, may have a chunk. Raises LedgerUnavailable if that cannot be told now."""
 
 
-async def everybody(account: Address, digest: Digest) -> bool:
+async def everybody(account: Address | None, digest: Digest) -> bool:
     """An `Admit` for open models."""
     return True
 

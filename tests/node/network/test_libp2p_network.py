@@ -79,9 +79,9 @@ class TestLibp2pNetwork(PeerNetworkConformance):
 
 
 async def test_chunks_are_given_to_the_account_that_the_door_admits_and_manifests_to_all() -> None:
-    asked: list[tuple[Address, Digest]] = []
+    asked: list[tuple[Address | None, Digest]] = []
 
-    async def admit(account: Address, digest: Digest) -> bool:
+    async def admit(account: Address | None, digest: Digest) -> bool:
         asked.append((account, digest))
         return account == address_of(peer_id_of(secret(1)))
 
@@ -100,7 +100,7 @@ async def test_chunks_are_given_to_the_account_that_the_door_admits_and_manifest
 
 
 async def test_a_door_that_cannot_tell_now_serves_nobody_and_blames_nobody() -> None:
-    async def admit(account: Address, digest: Digest) -> bool:
+    async def admit(account: Address | None, digest: Digest) -> bool:
         raise LedgerUnavailable("the chain is silent")
 
     store = MemoryStore()
@@ -199,10 +199,19 @@ def test_a_peer_id_maps_to_the_ledger_account_of_the_same_key() -> None:
     assert address_of(peer_id_of(secret(4))) == Account.from_key(secret(4)).address.lower()
 
 
-@pytest.mark.parametrize("peer", ["", "0OIl", "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"])
-def test_an_id_that_holds_no_ledger_key_is_a_peer_fault(peer: str) -> None:
+@pytest.mark.parametrize("peer", ["", "0OIl"])
+def test_what_is_no_peer_id_is_a_peer_fault(peer: str) -> None:
     with pytest.raises(PeerFault):
         address_of(peer)
+
+
+@pytest.mark.parametrize(
+    "peer",
+    ["12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp", "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"],
+    ids=["Ed25519", "a hash of a key"],
+)
+def test_an_id_of_another_kind_of_key_is_nobody_on_the_ledger(peer: str) -> None:
+    assert address_of(peer) is None
 
 
 # --- peers that misbehave ---------------------------------------------------------------------------------------------
