@@ -61,4 +61,4 @@ bench-%: $(DEV)  ## one benchmark, e.g. make bench-demo
 	@$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .derelayl $(addprefix contracts/,node_modules .venv out cache)
+	rm -rf $(VENV) .derelayl $(addprefix contracts/,node_modules .venv out cache) tests/interop/node_modules

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import libp2p
 import pytest
@@ -12,6 +13,7 @@ import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.identity.identify.identify import ID as IDENTIFY_PROTOCOL
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 from tests.node.conformance.network import DEADLINE_SECONDS, eventually
@@ -42,7 +44,7 @@ async def stranger(node: Libp2pNetwork) -> AsyncIterator[IHost]:
 async def ask_for_chunk(host: IHost, node: Libp2pNetwork, digest: Digest) -> bytes:
     """Ask as PROTOCOL.md says; the bytes of the answer until the node closes."""
     peer: PeerInfo = info_from_p2p_addr(Multiaddr(node.addresses[0]))
-    stream: INetStream = await host.new_stream(peer.peer_id, [TProtocol(CHUNKS_PROTOCOL)])
+    stream: Any = await host.new_stream(peer.peer_id, [TProtocol(CHUNKS_PROTOCOL)])
     await stream.write(encode_chunks_request([digest]))
     await stream.close_write()
     return await stream.read()
@@ -77,7 +79,7 @@ async def test_a_peer_that_answers_nothing_any_more_is_disconnected(monkeypatch:
 
     async with open_network(bytes(31) + b"\x01", store=MemoryStore()) as node, stranger(node) as host:
         host.set_stream_handler(discovery.PEERS_PROTOCOL, take_and_say_nothing)
-        host.set_stream_handler(TProtocol(str(discovery.IDENTIFY_PROTOCOL)), take_and_say_nothing)
+        host.set_stream_handler(TProtocol(str(IDENTIFY_PROTOCOL)), take_and_say_nothing)
         await eventually(lambda: node.peers() == (), "cut off")
 
 
