@@ -313,11 +313,11 @@ class Peer:
             log.warning("the training worker did not start: %s", error)
 
     async def _hear(self) -> None:
-        """Log announcements; the seeder fetches what the ledger confirms, so that nobody can make us fetch anything."""
+        """Listen to announcements; the seeder fetches what the ledger confirms, so nobody makes us fetch anything."""
         while True:
             peer, announcement = await self.network.next_announcement()
-            log.info("%s announces %s of round %d", peer, short(announcement.root), announcement.round)
-            self.roles.watcher.hear_announcement(peer, announcement)
+            level = logging.INFO if self.roles.watcher.hear_announcement(peer, announcement) else logging.DEBUG
+            log.log(level, "%s announces %s of round %d", peer, short(announcement.root), announcement.round)
 
     async def _hear_entries(self) -> None:
         """Give signed entries, which the network has checked, to those who want them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from functools import partial
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ async def serve(
     listener = await _listen(host, port)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
-    config.loglevel = "WARNING"
+    config.errorlog = logging.getLogger("hypercorn.error")  # to our handler, not to one of its own
     config.h11_max_incomplete_size = MAX_HEADER_BYTES
     config.h2_max_header_list_size = MAX_HEADER_BYTES
     config.read_timeout = READ_SECONDS

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.console import Console
 from derelayl_protocol.errors import ProtocolError, Reason, RuleViolation
 
 from ..failures import Failure
+from ..sparing import SparingHandler
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM, as shells have it."""
@@ -84,6 +86,10 @@ def show_json(document: Mapping[str, Any] | list[Any]) -> None:
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Log lines of our own packages at `level`, of others from warnings on."""
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", level=logging.WARNING)
+    """Log lines of our own packages at `level`, of others from warnings on; no stranger sets how many."""
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        level=logging.WARNING,
+        handlers=[SparingHandler(time.monotonic)],
+    )
     logging.getLogger("derelayl_node").setLevel(level)

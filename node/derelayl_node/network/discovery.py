@@ -209,7 +209,7 @@ class Discovery:
         self._hear(peer, told, stream)
 
     async def _exchange(self, peer: PeerId) -> None:
-        """Exchange addresses, and find out on the way whether the peer is alive; not every peer speaks this protocol."""
+        """Exchange addresses, and see on the way whether the peer is alive; not every peer speaks this protocol."""
         known, began = self._known(peer), trio.current_time()
         try:
             with trio.fail_after(EXCHANGE_DEADLINE_SECONDS):

@@ -35,6 +35,7 @@ class WatcherRole:
         self._round = 0
         self._reveals: dict[Address, tuple[SignedReveal, ...]] = {}
         self._claims: dict[Address, dict[Root, PeerId]] = {}
+        self._leased: frozenset[Address] = frozenset()
         self._reported: set[Address] = set()
 
     def hear_entry(self, entry: SignedEntry) -> None:
@@ -47,18 +48,24 @@ class WatcherRole:
         if known or len(self._reveals) < MAX_COMMITTEE:
             self._reveals[entry.account] = (*known, entry.content)
 
-    def hear_announcement(self, peer: PeerId, announcement: Announcement) -> None:
-        """Remember what a trainer is said to have handed over, and who says so; nothing of it is proven."""
+    def hear_announcement(self, peer: PeerId, announcement: Announcement) -> bool:
+        """Remember what a trainer is said to have handed over, and who says so; nothing of it is proven.
+
+        Says whether it is the round's first of a trainer with a lease.
+        """
         if announcement.round != self._round:  # anybody may write any number: the ledger's word alone moves us on
-            return
+            return False
+        is_first = announcement.trainer in self._leased and announcement.trainer not in self._claims
         if announcement.trainer in self._claims or len(self._claims) < MAX_TRAINERS:
             claims = self._claims.setdefault(announcement.trainer, {})
             if len(claims) < MAX_CLAIMS:
                 claims.setdefault(announcement.root, peer)
+        return is_first
 
     async def step(self, view: RoundView) -> None:
         """Report what is proven. Raises LedgerUnavailable."""
-        self._is_of_the_round(view.number)
+        if self._is_of_the_round(view.number):
+            self._leased = frozenset(leg.trainer for leg in view.legs)
         for validator, reveals in tuple(self._reveals.items()):
             if len(reveals) == 2:
                 await self._report(validator, _two_reveals(self._kit.model, self._round, reveals[0], reveals[1]))

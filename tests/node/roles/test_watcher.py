@@ -15,7 +15,7 @@ from derelayl_protocol.ledger.events import LegSettled, TrainerEquivocated, Vali
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import RevealMessage
 from derelayl_protocol.ledger.totals import conserved
-from derelayl_protocol.types import Ppm, Root
+from derelayl_protocol.types import Address, Ppm, Root
 
 from .relay import BID, LEDGER, RULES, SUPPLY, Player, Relay
 
@@ -186,3 +186,23 @@ async def test_a_trainer_restarted_while_its_child_is_judged_publishes_it(relay:
     reborn = relay._player("ann", relay.keys["ann"], MemoryStore(), RULES)
     await reborn.trainer_role.step(relay.view)
     assert reborn.store.manifest(child) is not None
+
+
+# --- what is worth a line of the log ----------------------------------------------------------------------------------
+
+
+async def test_only_the_first_announcement_of_a_leased_trainer_in_the_running_round_is_news(relay: Relay) -> None:
+    await relay.bid_and_match()
+    watcher = relay.players["founder"].watcher
+    await watcher.step(relay.view)
+    number, ann, stranger = relay.view.number, relay.keys["ann"].address, relay.keys["vera"].address
+
+    def said(trainer: Address, byte: int, round_number: int = number) -> bool:
+        return watcher.hear_announcement(
+            "x", Announcement(relay.model, round_number, Root(bytes([byte]) * 32), trainer)
+        )
+
+    assert not said(stranger, 1)
+    assert not said(ann, 1, number + 1)
+    assert said(ann, 1)
+    assert not any(said(ann, byte) for byte in range(1, 20))
