@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import trio
 from libp2p.abc import IHost, INetStream
@@ -39,6 +40,9 @@ MAX_KNOWN_PEERS = 512
 
 MAX_ADDRESSES = 4
 """Addresses of one peer, newest first."""
+
+MAX_PARSED = 4096
+"""Addresses that are remembered as read: in a network of 64 everybody tells all of them four times a minute."""
 
 MAX_EXCHANGE_BYTES = 64 * KIB
 """One side of an exchange: MAX_PEERS peers with MAX_ADDRESSES addresses of 200 characters."""
@@ -319,6 +323,7 @@ class Discovery:
         return any(not (connection.is_closed or connection.muxed_conn.is_closed) for connection in connections)
 
 
+@lru_cache(MAX_PARSED)
 def parse_address(text: str) -> tuple[PeerId, Multiaddr]:
     """Split a TCP multiaddress into its peer id and the rest. Raises PeerFault."""
     try:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
+from pathlib import Path
 
-from derelayl_node.handoff import FetchFailed
+import pytest
+import trio
+
+from derelayl_node.handoff import FetchFailed, Handoff
 from derelayl_node.ports import StoreFull
+from derelayl_node.roles.seeder import SeederRole
+from derelayl_node.store.chunks import FileStore
 from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import Manifest
 
-from .relay import Relay
+from .relay import LEDGER, Relay
 
 
 async def seeded(relay: Relay) -> tuple[MemoryStore, Manifest]:
@@ -31,6 +37,28 @@ async def test_chunks_of_a_tip_that_vanished_are_fetched_again(relay: Relay) -> 
         store.lose(chunk.digest)
     await relay.players["vera"].seeder.step(relay.view)
     assert whole(store, manifest)
+
+
+async def test_files_that_somebody_deletes_or_alters_under_a_running_seeder_come_back(
+    relay: Relay, tmp_path: Path
+) -> None:
+    store = FileStore(tmp_path / "store")
+    network = relay.hub.join("filed", store)
+    handoff = Handoff(network, store, relay.keys["vera"], LEDGER, tmp_path / "weights")
+    seeder = SeederRole(replace(relay.players["vera"].kit, handoff=handoff))
+    await seeder.step(relay.view)
+    files = sorted((tmp_path / "store" / "chunks").glob("*/*"))
+    good = [file.read_bytes() for file in files]
+    for number, file in enumerate(files):
+        if number % 3 == 0:
+            file.unlink()
+        else:
+            file.write_bytes(bytes(file.stat().st_size - number % 3 + 1))
+    now = trio.current_time()
+    await seeder.step(relay.view)
+    handoff._scrub.go_on(now + 1000)  # the first pass was before the damage
+    await seeder.step(relay.view)
+    assert [file.read_bytes() for file in files] == good
 
 
 async def test_a_chunk_that_a_request_finds_damaged_is_not_served_and_is_fetched_again(relay: Relay) -> None:
