@@ -33,6 +33,7 @@ class Scrub:
 
     def __init__(self, store: Inventory) -> None:
         self._store = store
+        self._seen: set[Root] = set()
         self._pass = self._read_all()
         self._resting_until = 0.0
         self._due: float = MOST_BYTES
@@ -61,14 +62,15 @@ class Scrub:
     def _read_all(self) -> Iterator[Root | int]:
         """Yield how many bytes were read, after each file, and the root of each checkpoint that is not whole."""
         good: set[Digest] = set()
-        for root in self._store.roots():
+        self._seen.update(self._store.roots())  # one whose manifest was moved aside since is no longer listed
+        for root in sorted(self._seen):
             try:
                 wire = self._store.manifest(root)
             except StoreDamaged as damage:
                 log.warning("%s", damage)
                 yield root
                 continue
-            if wire is None:  # moved aside meanwhile
+            if wire is None:
                 yield root
                 continue
             yield len(wire)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.node.conformance.network import checkpoint
 
+from derelayl_node.ports import StoreDamaged
 from derelayl_node.store.chunks import FileStore
 from derelayl_node.store.scrub import BYTES_PER_SECOND, MIN_BYTES, MOST_BYTES, PAUSE_SECONDS, Scrub
 from derelayl_node.testing.store import MemoryStore
@@ -49,6 +50,17 @@ def test_a_manifest_damaged_on_disk_is_found(tmp_path: Path) -> None:
     (file,) = tmp_path.glob(f"manifests/*/{root.hex()}")
     file.write_bytes(b"nonsense")
     assert found_in_passes(Scrub(store), begin=0) == [root]
+
+
+def test_a_manifest_that_a_request_has_found_damaged_is_missed_in_the_next_pass() -> None:
+    store = MemoryStore()
+    root, _ = checkpoint(store, chunks=1)
+    scrub = Scrub(store)
+    assert found_in_passes(scrub, begin=0) == []
+    store.damage(root)
+    with pytest.raises(StoreDamaged):
+        store.manifest(root)
+    assert found_in_passes(scrub, begin=1000) == [root]
 
 
 def test_a_whole_store_is_read_once_a_pass_and_a_shared_chunk_too() -> None:
