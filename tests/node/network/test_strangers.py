@@ -66,7 +66,7 @@ async def test_a_peer_that_only_dials_stays_connected(caplog: pytest.LogCaptureF
             await eventually(lambda: asked.exchanges > 2 * discovery.MAX_SILENT_EXCHANGES, "asked again and again")
             assert identity in node.peers()
             assert node.faults_of(identity) == 0
-    assert "peers/1" not in caplog.text
+            assert "peers/1" not in caplog.text
 
 
 @pytest.mark.usefixtures("frequent")
