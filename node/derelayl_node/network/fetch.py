@@ -21,8 +21,8 @@ from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Digest, Root
 
 from ..failures import Failure
+from ..groups import ungrouped
 from ..ports import CheckpointStore, NotForYou, PeerId, PeerNetwork, PeerUnreachable, StoreDamaged
-from .groups import ungrouped
 
 CHUNKS_PER_REQUEST = 4
 """Chunks asked of one peer at once: what is lost with a peer, and small enough that progress shows on a slow line."""

@@ -38,12 +38,12 @@ from derelayl_protocol.limits import MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES
 from derelayl_protocol.types import Digest, ModelId, Root
 
 from ..failures import Failure
+from ..groups import single, ungrouped
 from ..ports import CheckpointStore, NotForYou, PeerId, PeerUnreachable
 from . import libp2p_fixes
 from .discovery import PEERS_PROTOCOL, Discovery
 from .faults import FaultLedger
 from .gossip import CheckEntry, Gossip, nothing_is_of_use
-from .groups import single, ungrouped
 from .identity import key_pair_of, parse_peer_id
 from .serve import Admit, Server, everybody
 from .wire import STREAM_ERRORS, StreamFailed, closing, read_exactly, write
