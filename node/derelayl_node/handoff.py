@@ -35,7 +35,7 @@ from derelayl_training.jobs import Architecture, Record, WeightsFile
 from .evm.typed_data import compact_signature
 from .journal import SignedChild
 from .keys import NodeKey, recover_address, sign_digest
-from .network.fetch import FetchFailed, fetch_checkpoint
+from .network.fetch import FetchFailed, fetch_checkpoint, fetch_manifest
 from .ports import CheckpointStore, Inventory, PeerId, PeerNetwork, StoreDamaged
 from .store.packing import assemble_weights, is_assembled, split_weights
 from .store.scrub import Scrub
@@ -175,6 +175,21 @@ class Handoff:
             log.info("checkpoint %s is whole again", short(root))
         except FetchFailed as error:
             log.warning("checkpoint %s is damaged here and was not repaired: %s", short(root), error)
+
+    async def manifest(self, root: Root, deadline_seconds: float) -> Manifest:
+        """What a checkpoint is, without its weights. Raises FetchFailed."""
+        return await fetch_manifest(
+            self._network,
+            self._store,
+            root,
+            deadline_seconds=deadline_seconds,
+            authenticate=partial(check_signature, self._ledger, root),
+        )
+
+    @property
+    def alone(self) -> bool:
+        """Whether no peer is connected: what cannot be fetched then is nobody else's fault."""
+        return not self._network.peers()
 
     async def weights(self, root: Root) -> Path:
         """The checkpoint as one safetensors file for the training worker. The checkpoint must have been taken.

@@ -23,7 +23,7 @@ from derelayl_training.files import write_json
 from .access import Doorkeeper
 from .api.app import create_app
 from .api.server import serve
-from .api.status import NodeStatus, Work
+from .api.status import NodeStatus, Obstacle, Work
 from .clock import SystemClock
 from .evm.client import open_network_ledger
 from .evm.typed_data import recoverer, signer
@@ -251,13 +251,11 @@ class Peer:
             await self.roles.validator.join()
 
     async def _check_data(self) -> None:
-        train, held = await self.trainer.samples()
-        if "trainer" in self.settings.roles and train == 0:
+        counts = await self.trainer.samples()
+        if "trainer" in self.settings.roles and counts.train == 0:
             raise LocalFault(f"{self.settings.data} has no samples to train on, which a trainer needs: name other data")
-        if "validator" in self.settings.roles and held == 0:
-            raise LocalFault(
-                f"{self.settings.data} has no held-out samples, on which a validator judges: name other data"
-            )
+        if self.roles.validator is not None:
+            await self.roles.validator.check_data()
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks of the roles."""
@@ -268,7 +266,7 @@ class Peer:
         nursery.start_soon(self._hear)
         nursery.start_soon(self._hear_entries)
         for name, step in self.roles.steps().items():
-            nursery.start_soon(self._play, nursery, name, step)
+            nursery.start_soon(self._play, name, step)
 
     def app(self) -> FastAPI:
         """The node's REST API."""
@@ -292,9 +290,15 @@ class Peer:
             addresses=self.network.addresses,
             roles=self.settings.roles,
             work=work,
+            obstacles=self.obstacles(),
         )
 
-    async def _play(self, nursery: trio.Nursery, name: str, step: Step) -> None:
+    def obstacles(self) -> tuple[Obstacle, ...]:
+        """What keeps parts of this node from their work now."""
+        parts = {"validator": self.roles.validator, "trainer": self.roles.trainer, "worker": self.trainer}
+        return tuple(Obstacle(name, part.obstacle) for name, part in parts.items() if part and part.obstacle)
+
+    async def _play(self, name: str, step: Step) -> None:
         while True:
             view = await self.watch.next()
             try:
@@ -302,15 +306,6 @@ class Peer:
             except HOLDUPS as error:
                 self.activity.last_holdup = f"{name}: {str(error) or type(error).__name__}"
                 log.warning("round %d: %s held up: %s", view.number, name, str(error) or type(error).__name__)
-                if self.settings.works_with_data:
-                    nursery.start_soon(self._warm_up)
-
-    async def _warm_up(self) -> None:
-        """Have a new worker load torch before the next leg needs it: a job that was given up has killed the old one."""
-        try:
-            await self.trainer.samples()
-        except TrainingFailed as error:
-            log.warning("the training worker did not start: %s", error)
 
     async def _hear(self) -> None:
         """Listen to announcements; the seeder fetches what the ledger confirms, so nobody makes us fetch anything."""

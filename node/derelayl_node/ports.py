@@ -20,7 +20,7 @@ from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import CheckpointRecord, RoundView, Unbonding
 from derelayl_protocol.types import Address, Digest, ModelId, Ppm, Root, Timestamp, Wei
-from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, WeightsFile
+from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, SampleCounts, WeightsFile
 
 from .failures import Failure
 
@@ -198,13 +198,23 @@ class Trainer(Protocol):
         """Initialise a network. Raises TrainingFailed."""
 
     async def train(self, job: LegJob) -> LegResult:
-        """Run one leg. Cancelling kills the worker. Raises TrainingFailed."""
+        """Run one leg. Raises TrainingFailed."""
 
-    async def check(self, job: LegJob) -> None:
-        """Find out without training whether a leg could run: network, data, recipe, memory. Raises TrainingFailed."""
+    async def check(self, job: LegJob | Architecture) -> SampleCounts:
+        """Find out without training whether a leg could run: network, data, recipe, memory.
 
-    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
-        """Measure each file on this peer's held-out data; None where it does not load or is not finite."""
+        Of an architecture alone: whether the data, as they are now, are of its kind, shape and classes. Returns how
+        many there are. Raises TrainingFailed with what the data are, what the network takes, and the remedy.
+        """
+
+    async def losses(
+        self, architecture: Architecture, weights: Sequence[Path], *, seconds: float, seed: int
+    ) -> tuple[HeldOutLoss | None, ...]:
+        """Measure each file on this peer's held-out data; None where it does not load or is not finite.
+
+        All on the same samples, as many as `seconds` allow, in an order drawn from `seed`. Raises TrainingFailed when
+        MIN_JUDGED_SAMPLES of each file take longer, or the data have fewer.
+        """
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
         """Share of the samples of `data` classified correctly, in [0, 1]."""

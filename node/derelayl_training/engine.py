@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from derelayl_protocol.errors import LocalFault
+
 from . import data
 from .architectures import SegmentedModel, build
 from .compute import Compute
@@ -13,22 +15,27 @@ from .job_lines import (
     AccuracyJob,
     AnyJob,
     ArchitectureLine,
-    CheckDone,
     Done,
+    FitJob,
     GenesisDone,
     GenesisJob,
+    LoadDone,
+    LoadJob,
     Loss,
     LossesDone,
     LossesJob,
+    SamplesDone,
     SamplesJob,
     TrainDone,
     TrainJob,
 )
-from .judge import losses_of_files, share_correct
+from .jobs import MIN_JUDGED_SAMPLES, too_few_to_judge
+from .judge import losses_in_time, share_correct
 from .methods import make_method
 from .own_data import OwnData
 from .resources import open_resources
-from .train import Progress, configure_torch, open_leg, run_leg, write_genesis
+from .split import Split
+from .train import Notice, Progress, configure_torch, open_leg, run_leg, write_genesis
 from .weights import load_weights
 
 
@@ -41,49 +48,66 @@ class Engine:
         self._compute = compute
         self._resources = open_resources(compute)
 
-    def run(self, job: AnyJob, progress: Progress) -> Done:
-        """Do one job. Raises LocalFault (job, data, disk) or PeerFault (a weights file)."""
+    def run(self, job: AnyJob, progress: Progress, notice: Notice) -> Done:
+        """Do one job; `notice` is called between steps and batches, and what it raises ends the job.
+
+        Raises LocalFault (job, data, disk) or PeerFault (a weights file).
+        """
         match job:
             case GenesisJob():
                 return self._genesis(job)
             case TrainJob():
-                return self._train(job, progress)
+                return self._train(job, progress, notice)
+            case FitJob():
+                self._fitting(self._build(job.network), self._own.load())
+                return self._own.samples()
             case LossesJob():
-                return self._losses(job)
+                return self._losses(job, notice)
             case AccuracyJob():
                 return self._accuracy(job)
             case SamplesJob():
                 return self._own.samples()
+            case LoadJob():
+                return LoadDone()
 
     def _genesis(self, job: GenesisJob) -> GenesisDone:
         weights = write_genesis(job.network.architecture(), job.seed, Path(job.out))
         return GenesisDone(segment_of=dict(weights.segment_of))
 
-    def _train(self, job: TrainJob, progress: Progress) -> TrainDone | CheckDone:
+    def _train(self, job: TrainJob, progress: Progress, notice: Notice) -> TrainDone | SamplesDone:
         if job.dry:
             leg = open_leg(job.leg_job(), self._own.load(), self._resources)
             make_method(job.recipe).prepare(leg)
-            return CheckDone()
+            return self._own.samples()
         if self._compute.processes > 1:
             return run_leg_in_processes(job, self._own.spec, self._compute, progress)
-        return TrainDone.of(run_leg(job.leg_job(), self._own.load(), progress, self._resources))
+        return TrainDone.of(run_leg(job.leg_job(), self._own.load(), progress, self._resources, notice))
 
-    def _losses(self, job: LossesJob) -> LossesDone:
+    def _losses(self, job: LossesJob, notice: Notice) -> LossesDone:
         model = self._build(job.network)
-        split = self._own.load()
-        split.check_fits(model.input_shape, model.classes, model.input_kind)
-        files = [Path(path) for path in job.weights]
-        measured = losses_of_files(model, files, split.held_x, split.held_y)
-        return LossesDone(
-            losses=[None if each is None else Loss(mean=each.mean, error=each.error) for each in measured]
+        split = self._fitting(model, self._own.load())
+        if len(split.held_y) < MIN_JUDGED_SAMPLES:
+            raise LocalFault(too_few_to_judge(len(split.held_y)))
+        measured = losses_in_time(
+            model,
+            [Path(path) for path in job.weights],
+            split.held_x,
+            split.held_y,
+            seconds=job.seconds,
+            seed=job.seed,
+            notice=notice,
         )
+        return LossesDone(losses=[None if each is None else Loss.of(each) for each in measured])
 
     def _accuracy(self, job: AccuracyJob) -> AccuracyDone:
         model = self._build(job.network)
-        split = self._own.load() if job.data == self._own.spec else data.load(job.data)
-        split.check_fits(model.input_shape, model.classes, model.input_kind)
+        split = self._fitting(model, self._own.load() if job.data == self._own.spec else data.load(job.data))
         load_weights(model, Path(job.weights))
         return AccuracyDone(accuracy=share_correct(model, split.held_x, split.held_y))
+
+    def _fitting(self, model: SegmentedModel, split: Split) -> Split:
+        split.check_fits(model.input_shape, model.classes, model.input_kind)
+        return split
 
     def _build(self, network: ArchitectureLine) -> SegmentedModel:
         return build(network.architecture()).to(self._resources.device)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from derelayl_protocol.limits import MAX_TEXT, MIB
 from derelayl_protocol.types import WHOLE_MODEL
 
-from .jobs import Architecture, LegJob, LegResult
+from .jobs import Architecture, HeldOutLoss, LegJob, LegResult, SampleCounts
 from .recipe import Recipe
 
 MAX_LINE_BYTES = 8 * MIB
@@ -107,10 +107,19 @@ class TrainJob(Line):
         )
 
 
+class FitJob(Line):
+    """Whether the peer's data are what this network takes."""
+
+    kind: Literal["fit"] = "fit"
+    network: ArchitectureLine
+
+
 class LossesJob(Line):
     kind: Literal["losses"] = "losses"
     network: ArchitectureLine
     weights: Annotated[list[PathText], Field(max_length=MAX_FILES)]
+    seconds: Annotated[float, Field(ge=0)]  # for all files together
+    seed: Seed  # of the order in which samples are measured
 
 
 class AccuracyJob(Line):
@@ -124,7 +133,13 @@ class SamplesJob(Line):
     kind: Literal["samples"] = "samples"
 
 
-AnyJob = GenesisJob | TrainJob | LossesJob | AccuracyJob | SamplesJob
+class LoadJob(Line):
+    """Load torch and the data, so that no later job waits for them."""
+
+    kind: Literal["load"] = "load"
+
+
+AnyJob = GenesisJob | TrainJob | FitJob | LossesJob | AccuracyJob | SamplesJob | LoadJob
 Job = Annotated[AnyJob, Field(discriminator="kind")]
 
 
@@ -157,10 +172,14 @@ class TrainDone(Line):
 class Loss(Line):
     mean: float
     error: Annotated[float, Field(ge=0)] | None
+    samples: Annotated[int, Field(ge=1)]
 
+    @classmethod
+    def of(cls, loss: HeldOutLoss) -> Loss:
+        return cls(mean=loss.mean, error=loss.error, samples=loss.samples)
 
-class CheckDone(Line):
-    kind: Literal["check"] = "check"
+    def loss(self) -> HeldOutLoss:
+        return HeldOutLoss(self.mean, self.error, self.samples)
 
 
 class LossesDone(Line):
@@ -178,8 +197,15 @@ class SamplesDone(Line):
     train: Annotated[int, Field(ge=0)]
     held: Annotated[int, Field(ge=0)]
 
+    def counts(self) -> SampleCounts:
+        return SampleCounts(self.train, self.held)
 
-Done = GenesisDone | TrainDone | CheckDone | LossesDone | AccuracyDone | SamplesDone
+
+class LoadDone(Line):
+    kind: Literal["load"] = "load"
+
+
+Done = GenesisDone | TrainDone | LossesDone | AccuracyDone | SamplesDone | LoadDone
 
 
 class Reply(Line):
@@ -199,6 +225,16 @@ class Reply(Line):
 JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)
 
 
+class Withdrawal(Line):
+    """Not a job: nobody waits for the answer to the last one any more."""
+
+    withdraw: Literal[True] = True
+
+
 def encode(line: Line) -> bytes:
     """Encode one line with its newline."""
     return line.model_dump_json().encode() + b"\n"
+
+
+WITHDRAWAL = encode(Withdrawal())
+"""The line itself, which a worker notices while it works; it answers the job as failed as soon as it can."""

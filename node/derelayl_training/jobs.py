@@ -11,6 +11,9 @@ from pathlib import Path
 
 from .recipe import DEFAULT, Recipe
 
+MIN_JUDGED_SAMPLES = 16
+"""Held-out samples below which a comparison of two networks is no verdict: its error could not be told well enough."""
+
 Record = Mapping[str, int | str | bool]
 """How a checkpoint was trained, as it stands in its manifest."""
 
@@ -69,8 +72,26 @@ class LegResult:
 class HeldOutLoss:
     """Mean loss in nats of one of several files; `error` is the standard error of ln(first file's loss / this loss).
 
-    The error is None where it cannot be told: the first file has no loss, or there is one sample only.
+    All files of one judging were measured on the same `samples` samples. The error is None where it cannot be told: the
+    first file has no loss, or there is one sample only.
     """
 
     mean: float
     error: float | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCounts:
+    """How many samples a peer has to train on and, held out, to judge with."""
+
+    train: int
+    held: int
+
+
+def too_few_to_judge(held: int) -> str:
+    """Say that so many held-out samples make no verdict."""
+    return (
+        f"the data have {held} held-out samples, and a validator needs {MIN_JUDGED_SAMPLES} for a verdict: name data "
+        f"with more of them with --data"
+    )

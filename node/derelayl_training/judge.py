@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from derelayl_protocol.errors import LocalFault, PeerFault
 
 from .architectures import SegmentedModel
 from .inputs import to_inputs
-from .jobs import HeldOutLoss
+from .jobs import MIN_JUDGED_SAMPLES, HeldOutLoss
 from .split import Inputs, Labels
 from .weights import load_weights
 
 EVAL_BATCH = 256
 """Samples in one forward pass: large enough to be fast; `models.blocks.MAX_ACTIVATIONS` bounds what they become."""
+
+TIMED_BATCH = 64
+"""The same where time is short: a look at the clock after each."""
 
 MIN_SAMPLES_FOR_ERROR = 2
 """Below it there is no spread to estimate."""
@@ -40,11 +44,7 @@ def sample_losses(model: SegmentedModel, samples: Inputs, labels: Labels) -> NDA
 
     In double precision, so that the order of batches does not show in a score.
     """
-    pieces = []
-    for logits, truth in _predictions(model, samples, labels):
-        losses = F.cross_entropy(logits.double(), truth, reduction="none")
-        pieces.append(losses.flatten(1).mean(1) if losses.ndim > 1 else losses)
-    return torch.cat(pieces).numpy()
+    return np.concatenate(list(_batches_of_losses(model, samples, labels, EVAL_BATCH)))
 
 
 def share_correct(model: SegmentedModel, samples: Inputs, labels: Labels) -> float:
@@ -56,12 +56,44 @@ def share_correct(model: SegmentedModel, samples: Inputs, labels: Labels) -> flo
 def losses_of_files(
     model: SegmentedModel, files: Sequence[Path], samples: Inputs, labels: Labels
 ) -> tuple[HeldOutLoss | None, ...]:
-    """Loss of each weights file, with its error against the first; None for one that is refused or gives no finite
-    loss (the log says why)."""
-    measured = [_losses_of_file(model, path, samples, labels) for path in files]
-    return tuple(
-        None if own is None else HeldOutLoss(float(own.mean()), gain_error(measured[0], own)) for own in measured
-    )
+    """Loss of each weights file on all samples, with its error against the first; None for one that is refused or gives
+    no finite loss (the log says why)."""
+    judging = _Judging(model, files, samples, labels, EVAL_BATCH, lambda: None)
+    judging.measure(len(labels), lambda _number: math.inf)
+    return judging.results()
+
+
+def losses_in_time(
+    model: SegmentedModel,
+    files: Sequence[Path],
+    samples: Inputs,
+    labels: Labels,
+    *,
+    seconds: float,
+    seed: int,
+    notice: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[HeldOutLoss | None, ...]:
+    """The same within `seconds`, on as many samples as fit: the first ones of an order drawn from `seed`.
+
+    First MIN_JUDGED_SAMPLES of each file, so that there is a verdict on every one; what time is left is divided among
+    the files, and a part of it kept for files that take longer than others. `notice` is called after each batch, and
+    what it raises ends the judging. Raises LocalFault when even the least takes too long.
+    """
+    began = clock()
+    end = began + seconds
+    order = np.random.default_rng(seed).permutation(len(labels))
+    judging = _Judging(model, files, samples[order], labels[order], TIMED_BATCH, notice)
+    least = min(MIN_JUDGED_SAMPLES, len(labels))
+    judging.measure(least, lambda _number: end, clock)
+    if judging.common < least:
+        raise LocalFault(
+            f"within {seconds:.3g} s not even {least} samples of {len(files)} files could be measured: the machine is "
+            f"too slow for this phase, or too busy"
+        )
+    if least < len(labels):
+        judging.measure(len(labels), lambda number: clock() + (end - clock()) / (len(files) - number + 1), clock)
+    return judging.results()
 
 
 def gain_error(parent: NDArray[np.float64] | None, child: NDArray[np.float64]) -> float | None:
@@ -79,25 +111,88 @@ def gain_error(parent: NDArray[np.float64] | None, child: NDArray[np.float64]) -
     return float(moves.std(ddof=1) / math.sqrt(len(moves)))
 
 
-def _losses_of_file(model: SegmentedModel, path: Path, samples: Inputs, labels: Labels) -> NDArray[np.float64] | None:
-    try:
-        load_weights(model, path)
-    except PeerFault as fault:
-        log.warning("not judged: %s", fault)
-        return None
-    losses = sample_losses(model, samples, labels)
-    if not np.isfinite(losses).all():
-        log.warning("not judged: %s gives the loss %s", path.name, losses.mean())
-        return None
-    return losses
+class _Judging:
+    """Losses of several files on the same samples, a part of them at a time; one network's memory serves all files."""
+
+    def __init__(
+        self,
+        model: SegmentedModel,
+        files: Sequence[Path],
+        samples: Inputs,
+        labels: Labels,
+        batch: int,
+        notice: Callable[[], None],
+    ) -> None:
+        self._model = model
+        self._files = files
+        self._samples = samples
+        self._labels = labels
+        self._batch = batch
+        self._notice = notice
+        self._measured: list[NDArray[np.float64] | None] = [np.zeros(0) for _ in files]  # None: refused
+        self.common = 0
+        """How many samples every file that is not refused was measured on, the first ones."""
+
+    def measure(
+        self, most: int, end_of: Callable[[int], float], clock: Callable[[], float] = lambda: -math.inf
+    ) -> None:
+        """Measure each file on samples `common` … `most`, file `number` until its end; no file on more than another."""
+        start, reached = self.common, most
+        for number, path in enumerate(self._files):
+            before = self._measured[number]
+            if before is None:
+                continue
+            now = self._losses(path, start, reached, end_of(number), clock)
+            self._measured[number] = None if now is None else np.concatenate([before[:start], now])
+            if now is not None:
+                reached = min(reached, start + len(now))
+        self.common = reached
+
+    def results(self) -> tuple[HeldOutLoss | None, ...]:
+        same = [None if losses is None else losses[: self.common] for losses in self._measured]
+        return tuple(
+            None if own is None else HeldOutLoss(float(own.mean()), gain_error(same[0], own), len(own)) for own in same
+        )
+
+    def _losses(
+        self, path: Path, start: int, stop: int, end: float, clock: Callable[[], float]
+    ) -> NDArray[np.float64] | None:
+        """Losses on these samples, as far as there is time; None for a file that is refused."""
+        losses = np.zeros(0)
+        if start == stop or clock() >= end:
+            return losses
+        try:
+            load_weights(self._model, path)
+        except PeerFault as fault:
+            log.warning("not judged: %s", fault)
+            return None
+        for more in _batches_of_losses(self._model, self._samples[start:stop], self._labels[start:stop], self._batch):
+            losses = np.concatenate([losses, more])
+            self._notice()
+            if clock() >= end:
+                break
+        if not np.isfinite(losses).all():
+            log.warning("not judged: %s gives the loss %s", path.name, losses.mean())
+            return None
+        return losses
+
+
+def _batches_of_losses(
+    model: SegmentedModel, samples: Inputs, labels: Labels, batch: int
+) -> Iterator[NDArray[np.float64]]:
+    for logits, truth in _predictions(model, samples, labels, batch):
+        losses = F.cross_entropy(logits.double(), truth, reduction="none")
+        yield (losses.flatten(1).mean(1) if losses.ndim > 1 else losses).numpy()
 
 
 @torch.no_grad()
-def _predictions(model: SegmentedModel, samples: Inputs, labels: Labels) -> Iterator[tuple[Tensor, Tensor]]:
+def _predictions(
+    model: SegmentedModel, samples: Inputs, labels: Labels, batch: int = EVAL_BATCH
+) -> Iterator[tuple[Tensor, Tensor]]:
     if not len(labels):
         raise LocalFault("there are no samples to judge with")
     model.eval()
     device = next(iter(model.state_dict().values())).device
-    for start in range(0, len(labels), EVAL_BATCH):
-        stop = start + EVAL_BATCH
+    for start in range(0, len(labels), batch):
+        stop = start + batch
         yield model(to_inputs(samples[start:stop]).to(device)).cpu(), torch.from_numpy(labels[start:stop])

@@ -55,13 +55,13 @@ class Split:
 
     def check_fits(self, input_shape: tuple[int, ...], classes: int, kind: InputKind) -> None:
         """Raise LocalFault when a network for samples of this kind, `input_shape` and `classes` cannot use these."""
-        if self.kind != kind:
-            raise LocalFault(f"the data are {self.kind}, the network takes {kind}")
-        if self.train_x.shape[1:] != input_shape:
-            raise LocalFault(f"the data's {self.kind} are {self.train_x.shape[1:]}, the network takes {input_shape}")
+        shape = self.train_x.shape[1:]
         highest = max(int(labels.max(initial=-1)) for labels in (self.train_y, self.held_y))
-        if highest >= classes:
-            raise LocalFault(f"the data has the label {highest}, the network's classes are 0 … {classes - 1}")
+        if (self.kind, shape) != (kind, input_shape) or highest >= classes:
+            raise LocalFault(
+                f"the data are {self.kind} of shape {shape} with labels up to {highest}, the network takes {kind} of "
+                f"shape {input_shape} with labels 0 … {classes - 1}: name data of that kind with --data"
+            )
 
     def pooled(self) -> tuple[Inputs, Labels, NDArray[np.int64] | None]:
         """Join both parts: samples, labels, and the site of each where the source names sites."""

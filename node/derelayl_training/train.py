@@ -34,6 +34,7 @@ PROGRESS_REPORTS = 50
 """Progress calls of one leg."""
 
 Progress = Callable[[float], None]
+Notice = Callable[[], None]
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +56,13 @@ def write_genesis(architecture: Architecture, seed: int, out: Path) -> WeightsFi
     return WeightsFile(out, model.segment_of())
 
 
-def run_leg(job: LegJob, data: Split, progress: Progress, resources: Resources = CPU) -> LegResult:
+def run_leg(
+    job: LegJob, data: Split, progress: Progress, resources: Resources = CPU, notice: Notice = lambda: None
+) -> LegResult:
     """Read the parent, train, check and write the child. Raises LocalFault (job, data), PeerFault (the parent).
 
-    A leg that was interrupted goes on from its last snapshot beside the child, to the same bytes as without the
-    interruption.
+    `notice` is called after each step, and what it raises ends the leg as a crash would. A leg that was interrupted
+    goes on from its last snapshot beside the child, to the same bytes as without the interruption.
     """
     leg = open_leg(job, data, resources)
     before = report_loss(leg)
@@ -74,6 +77,7 @@ def run_leg(job: LegJob, data: Split, progress: Progress, resources: Resources =
         samples += len(batch)
         method.step(*samples_of(leg, batch))
         snapshots.after_step(step + 1, leg.model, method)
+        notice()
         if (step + 1) * PROGRESS_REPORTS // len(batches) > step * PROGRESS_REPORTS // len(batches):
             progress((step + 1) / len(batches))
     record = method.finish()

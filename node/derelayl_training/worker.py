@@ -1,7 +1,8 @@
 """The training process: `python -m derelayl_training.worker --data SPEC`, a JSON job a line in, JSON lines out.
 
 It serves one parent and must never outlive it: a thread watches stdin from the first moment on and ends the process
-when the parent closes it, by intent or by dying, even in the middle of a training step.
+when the parent closes it, by intent or by dying, even in the middle of a training step. The same thread hears that a
+job was withdrawn, which training notices after each step and judging after each batch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 from derelayl_protocol.errors import ProtocolError
 
 from .compute import Compute
-from .job_lines import JOB, MAX_LINE_BYTES, MAX_REASON, Reply, SamplesJob, encode
+from .job_lines import JOB, MAX_LINE_BYTES, MAX_REASON, WITHDRAWAL, LoadJob, Reply, SamplesJob, encode
 from .loading import loading
 from .own_data import OwnData
 
@@ -42,6 +43,10 @@ PARENT_CONFUSED = 2
 log = logging.getLogger(__name__)
 
 
+class Withdrawn(Exception):
+    """Nobody waits for this job any more."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve jobs until stdin closes; never returns otherwise."""
     parser = argparse.ArgumentParser(prog="derelayl_training.worker", description="Train and judge for one node.")
@@ -55,12 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     answers = _claim_stdout()
     lines: queue.Queue[bytes] = queue.Queue(maxsize=1)
-    threading.Thread(target=_watch_parent, args=(sys.stdin.buffer, lines), daemon=True).start()
-    _serve(options.data, Compute.model_validate_json(options.compute), lines, answers)
+    withdrawn = threading.Event()
+    threading.Thread(target=_watch_parent, args=(sys.stdin.buffer, lines, withdrawn), daemon=True).start()
+    _serve(OwnData(options.data), Compute.model_validate_json(options.compute), lines, withdrawn, answers)
 
 
-def _serve(data_spec: str, compute: Compute, lines: queue.Queue[bytes], answers: BinaryIO) -> None:
-    own = OwnData(data_spec)
+def _serve(
+    own: OwnData, compute: Compute, lines: queue.Queue[bytes], withdrawn: threading.Event, answers: BinaryIO
+) -> None:
 
     def send(reply: Reply) -> None:
         answers.write(encode(reply))
@@ -73,11 +80,19 @@ def _serve(data_spec: str, compute: Compute, lines: queue.Queue[bytes], answers:
 
         return Engine(own, compute)
 
-    def load_torch() -> None:
+    def load_data() -> None:
         try:
-            engine()
-        except Exception:
-            log.exception("the next job will fail likewise")
+            own.load()
+        except ProtocolError as error:
+            log.warning("jobs that need the data will fail: %s", error)
+
+    def notice() -> None:
+        if withdrawn.is_set():
+            raise Withdrawn
+
+    def progress(fraction: float) -> None:
+        notice()
+        send(Reply(progress=fraction))
 
     while True:
         line = lines.get()  # no deadline: the watching thread ends the process
@@ -87,9 +102,12 @@ def _serve(data_spec: str, compute: Compute, lines: queue.Queue[bytes], answers:
                 if compute.device not in ALWAYS_THERE:
                     engine()  # the peer does not start without the device that it was promised
                 send(Reply(done=own.samples()))  # a peer counts them when it starts: it need not wait for torch
-                load_torch()  # a leg will need it soon
-            else:
-                send(Reply(done=engine().run(job, lambda fraction: send(Reply(progress=fraction)))))
+                continue
+            if isinstance(job, LoadJob) and own.spec:
+                load_data()
+            send(Reply(done=engine().run(job, progress, notice)))
+        except Withdrawn:
+            send(_failed("the job was withdrawn"))
         except ValidationError as error:
             send(_failed(f"the job is not valid: {error.error_count()} errors, the first {error.errors()[0]['msg']!r}"))
         except ProtocolError as error:
@@ -112,11 +130,15 @@ def _claim_stdout() -> BinaryIO:
     return answers
 
 
-def _watch_parent(stdin: BinaryIO, lines: queue.Queue[bytes]) -> None:
+def _watch_parent(stdin: BinaryIO, lines: queue.Queue[bytes], withdrawn: threading.Event) -> None:
     while line := stdin.readline(MAX_LINE_BYTES + 1):
         if len(line) > MAX_LINE_BYTES:
             log.error("a job line exceeds %d bytes", MAX_LINE_BYTES)
             os._exit(PARENT_CONFUSED)
+        if line == WITHDRAWAL:
+            withdrawn.set()
+            continue
+        withdrawn.clear()  # what was withdrawn before has been answered, or the parent would not ask again
         try:
             lines.put_nowait(line)
         except queue.Full:

@@ -1,6 +1,7 @@
 """A peer's data: everything wrong with a file is refused with the reason."""
 
 import gzip
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from safetensors.numpy import save_file
 from derelayl_protocol.errors import LocalFault
 from derelayl_training.data import Sites, Split, check_split, load, load_shard
 from derelayl_training.inputs import to_inputs
+from derelayl_training.job_lines import SamplesDone
 from derelayl_training.kinds import InputKind
+from derelayl_training.own_data import OwnData
 from derelayl_training.shard import write_shard
 
 from .tiny import SIDE, tiny_shard, tiny_tensors
@@ -77,14 +80,40 @@ def test_an_absent_shard_is_refused(tmp_path: Path) -> None:
 
 def test_images_of_another_size_do_not_fit_the_network(tmp_path: Path) -> None:
     split = load(f"shard:{tiny_shard(tmp_path)}")
-    with pytest.raises(LocalFault, match=r"images are \(1, 8, 8\), the network takes \(1, 28, 28\)"):
+    with pytest.raises(
+        LocalFault,
+        match=r"shape \(1, 8, 8\) .* network takes images of shape \(1, 28, 28\) .* name data",
+    ):
         split.check_fits((1, 28, 28), 10, InputKind.IMAGE)
 
 
 def test_labels_beyond_the_networks_classes_do_not_fit(tmp_path: Path) -> None:
     split = load(f"shard:{tiny_shard(tmp_path, held_labels=np.full(32, 9))}")
-    with pytest.raises(LocalFault, match="label 9, the network's classes are 0 … 8"):
+    with pytest.raises(LocalFault, match=r"labels up to 9, the network takes .* labels 0 … 8"):
         split.check_fits((1, SIDE, SIDE), 9, InputKind.IMAGE)
+
+
+def test_data_whose_file_changes_are_loaded_again_and_others_are_kept(tmp_path: Path) -> None:
+    own = OwnData(f"shard:{tiny_shard(tmp_path)}")
+    first = own.load()
+    assert own.load() is first
+    tiny_shard(tmp_path, held_labels=np.ones(32, np.int64))
+    os.utime(tmp_path / "shard.safetensors", ns=(1, 1))  # another time, whatever the clock's resolution
+    assert (own.load().held_y == 1).all()
+    (tmp_path / "shard.safetensors").write_bytes(b"half a copy")
+    with pytest.raises(LocalFault, match="not a shard file"):
+        own.load()
+    tiny_shard(tmp_path)
+    assert own.samples() == SamplesDone(train=64, held=32)
+
+
+def test_a_new_file_in_a_folder_of_samples_is_a_change(tmp_path: Path) -> None:
+    (tmp_path / "poems").mkdir()
+    (tmp_path / "poems" / "a.txt").write_text("to be or not to be " * 100)
+    own = OwnData(f"text:{tmp_path / 'poems'}")
+    before = len(own.load().train_x)
+    (tmp_path / "poems" / "b.txt").write_text("that is the question " * 100)
+    assert len(own.load().train_x) > before
 
 
 def test_a_shard_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -150,12 +179,12 @@ def test_parts_that_contradict_each_other_are_refused(split: Split, changes: dic
 @pytest.mark.parametrize(
     ("split", "shape", "classes", "kind", "reason"),
     [
-        (table_split(), (5,), 256, InputKind.TEXT, "the data are table rows, the network takes text windows"),
-        (text_split(), (5,), 256, InputKind.TABLE, "the data are text windows, the network takes table rows"),
-        (text_split(), (1, 8, 8), 10, InputKind.IMAGE, "the data are text windows, the network takes images"),
-        (table_split(), (6,), 3, InputKind.TABLE, r"table rows are \(5,\), the network takes \(6,\)"),
-        (text_split(), (4,), 256, InputKind.TEXT, r"text windows are \(5,\), the network takes \(4,\)"),
-        (table_split(), (5,), 2, InputKind.TABLE, "label 2, the network's classes are 0 … 1"),
+        (table_split(), (5,), 256, InputKind.TEXT, "the data are table rows .* the network takes text windows"),
+        (text_split(), (5,), 256, InputKind.TABLE, "the data are text windows .* the network takes table rows"),
+        (text_split(), (1, 8, 8), 10, InputKind.IMAGE, "the data are text windows .* the network takes images"),
+        (table_split(), (6,), 3, InputKind.TABLE, r"table rows of shape \(5,\) .* table rows of shape \(6,\)"),
+        (text_split(), (4,), 256, InputKind.TEXT, r"text windows of shape \(5,\) .* text windows of shape \(4,\)"),
+        (table_split(), (5,), 2, InputKind.TABLE, "labels up to 2, the network takes .* labels 0 … 1"),
     ],
 )
 def test_data_of_another_kind_size_or_classes_does_not_fit(

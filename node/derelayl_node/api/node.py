@@ -20,6 +20,13 @@ class WorkView(View):
     progress: float = Field(description="Share of the training done, in [0, 1]")
 
 
+class ObstacleView(View):
+    """What keeps a part of the node from its work."""
+
+    part: str = Field(description="validator: it seals no scores; trainer: it does not bid; worker: none can be had")
+    reason: str = Field(description="One sentence, with what would help where that is known")
+
+
 class NodeView(View):
     """The node behind this API; an API without a peer has no account, no roles and no peers."""
 
@@ -31,6 +38,7 @@ class NodeView(View):
     bytes_served: int | None
     bytes_fetched: int | None
     work: WorkView | None = Field(description="null before the first leg, or without the role trainer")
+    obstacles: tuple[ObstacleView, ...] = Field(description="Empty where all parts do their work")
 
 
 @router.get("/v1/node")

@@ -30,6 +30,14 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why `part` (validator, trainer or worker) does not do its work now; one sentence."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """A moment's state. None where the process has no such part (an API without a peer has no peers).
 
@@ -47,6 +55,7 @@ class NodeStatus:
     addresses: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     work: Work | None = None
+    obstacles: tuple[Obstacle, ...] = ()
 
     @property
     def healthy(self) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import trio
@@ -91,9 +92,30 @@ async def fetch_checkpoint(
     Raises FetchFailed, StoreFull, and what `verify` raises.
     """
     fetch = _Fetch(network, store, root, hints, authenticate)
+    with _explained(fetch, deadline_seconds):
+        return await fetch.run(verify)
+
+
+async def fetch_manifest(
+    network: PeerNetwork,
+    store: CheckpointStore,
+    root: Root,
+    *,
+    deadline_seconds: float,
+    authenticate: Callable[[Manifest], None],
+) -> Manifest:
+    """A checkpoint's manifest alone, from the store or from a peer; it is not kept. Raises FetchFailed."""
+    fetch = _Fetch(network, store, root, (), authenticate)
+    with _explained(fetch, deadline_seconds):
+        return (await fetch.manifest())[1]
+
+
+@contextmanager
+def _explained(fetch: _Fetch, deadline_seconds: float) -> Iterator[None]:
+    """Turn what ends a fetch into FetchFailed, with what is missing."""
     try:
         with ungrouped(), trio.fail_after(deadline_seconds):
-            return await fetch.run(verify)
+            yield
     except trio.TooSlowError:
         raise FetchFailed(fetch.describe(f"it took longer than {deadline_seconds:g} s")) from None
     except _AllRefuse:
@@ -137,7 +159,7 @@ class _Fetch:
         self._manifest_from: PeerId | None = None
 
     async def run(self, verify: Callable[[Manifest], None]) -> FetchResult:
-        wire, manifest = await self._local_manifest() or await self._ask_for_manifest()
+        wire, manifest = await self.manifest()
         verify(manifest)
         present = await self._present(manifest)
         plan = self._plan = FetchPlan(manifest, present, in_flight_per_peer=CHUNKS_PER_REQUEST)
@@ -157,6 +179,9 @@ class _Fetch:
         tried = f"asked: {named}" if asked else "no peer was connected" if not self._candidates() else "nobody refused"
         hint = f"; buy access with `derelayl model buy {to_hex(self._root)}`" if self._refusals else ""
         return f"checkpoint {self._root.hex()} is not complete, {missing} is missing: {why}; {tried}{hint}"
+
+    async def manifest(self) -> tuple[bytes, Manifest]:
+        return await self._local_manifest() or await self._ask_for_manifest()
 
     # --- manifest -----------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class LegStage:
 
 
 class TrainerRole:
-    """One trainer of one model."""
+    """One trainer of one model. `obstacle` says why it does not bid, or ""."""
 
     def __init__(self, kit: Kit, policy: TrainerPolicy, scratch: Path, report: Callable[[LegStage], None]) -> None:
         self._kit = kit
@@ -67,7 +67,8 @@ class TrainerRole:
         self._scratch = scratch
         self._report = report
         self._published: Root | None = None
-        self._able: set[int] = set()  # segments that this peer was found able to train
+        self._able: dict[int, Architecture] = {}  # segments that this peer was found able to train, of what network
+        self.obstacle = ""
         scratch.mkdir(parents=True, exist_ok=True)
 
     async def step(self, view: RoundView) -> None:
@@ -103,20 +104,28 @@ class TrainerRole:
             log.warning("round %d: not entered: %s", view.number, refusal)
 
     async def _can_train(self, view: RoundView, segment: int) -> bool:
-        """Whether a leg would start here, found out once per segment and before any token is bid for it."""
-        if segment in self._able:
-            return True
-        tip = view.tips[0].root
+        """Whether a leg would start here, before any token is bid for it: a segment is tried once, data each time."""
         try:
-            taken = await self._kit.handoff.take(tip, CHECK_SECONDS)
-            await self._kit.trainer.check(await self._job(view, segment, tip, taken.manifest, "check"))
+            if segment in self._able:
+                await self._kit.trainer.check(self._able[segment])
+            else:
+                await self._try_leg(view, segment)
         except (FetchFailed, TrainingFailed) as failure:
-            log.warning(
-                "round %d: no bid, because this peer could not train segment %d: %s", view.number, segment, failure
-            )
+            self._able.clear()
+            obstacle = f"round {view.number}: no bid, because this peer could not train segment {segment}: {failure}"
+            if obstacle != self.obstacle:
+                log.warning("%s", obstacle)
+            self.obstacle = obstacle
             return False
-        self._able.add(segment)
+        self.obstacle = ""
         return True
+
+    async def _try_leg(self, view: RoundView, segment: int) -> None:
+        tip = view.tips[0].root
+        taken = await self._kit.handoff.take(tip, CHECK_SECONDS)
+        job = await self._job(view, segment, tip, taken.manifest, "check")
+        await self._kit.trainer.check(job)
+        self._able[segment] = job.architecture
 
     async def _run(self, view: RoundView, number: int, leg: LegEntry) -> None:
         child = self._kit.journal.child(self._kit.model, view.number, leg.parent)

@@ -5,38 +5,62 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-import trio
-
-from derelayl_protocol.errors import PeerFault, RuleViolation
+from derelayl_protocol.errors import LocalFault, RuleViolation
 from derelayl_protocol.ledger.commands import CommitScores, RevealScores, Stake
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.scoring import commitment, score_ppm
-from derelayl_protocol.ledger.state import LegEntry, RoundView
-from derelayl_protocol.statement.words import short
-from derelayl_protocol.types import UNAVAILABLE, Ppm, Root, Wei
-from derelayl_training.jobs import Architecture, HeldOutLoss
+from derelayl_protocol.ledger.scoring import commitment
+from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.limits import BPS
+from derelayl_protocol.types import Ppm, Wei
+from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, too_few_to_judge
 
 from ..handoff import FetchFailed
 from ..journal import SealedScores
+from ..ports import StoreDamaged, StoreFull, TrainingFailed
 from .duties import seat_of
+from .judging import Judging, NoVerdict
 from .kit import Kit
 from .purse import send_paid
 
 log = logging.getLogger(__name__)
 
-FETCH_SHARE = 0.6
-"""Share of the judging time that fetching may take; the rest is for measuring."""
+OWN_FAULTS = (NoVerdict, TrainingFailed, FetchFailed, StoreFull, StoreDamaged)
+"""Why a seat may have no scores: none of them is a trainer's fault, so nothing is sealed about any leg."""
+
+MANIFEST_SECONDS = 30.0
+"""Between two words of a log that no peer has shown the model's manifest yet."""
 
 COMMIT_RESERVE_SECONDS = 3.0
 """Judging stops this long before the deadline, so that the commit is in time with what is known by then."""
 
 
 class ValidatorRole:
-    """One validator of one model. `salts` gives 32 fresh random bytes."""
+    """One validator of one model. `salts` gives 32 fresh random bytes; `obstacle` says why it does not judge, or ""."""
 
     def __init__(self, kit: Kit, salts: Callable[[], bytes]) -> None:
         self._kit = kit
         self._salts = salts
+        self.obstacle = ""
+
+    async def check_data(self) -> None:
+        """Find out whether this peer's data can judge this model; waits for a peer that shows what the model is.
+
+        Raises LocalFault with the remedy, LedgerUnavailable.
+        """
+        tip = (await self._kit.ledger.round(self._kit.model)).tips[0].root
+        while True:
+            try:
+                header = (await self._kit.handoff.manifest(tip, MANIFEST_SECONDS)).header
+                break
+            except FetchFailed as failure:
+                self._hinder(f"what the model takes is not known yet: {failure}")
+        try:
+            counts = await self._kit.trainer.check(Architecture(header.architecture, header.parameters))
+        except TrainingFailed as failure:
+            raise LocalFault(f"this peer cannot judge the model: {failure}") from failure
+        if counts.held < MIN_JUDGED_SAMPLES:
+            raise LocalFault(f"this peer cannot judge the model: {too_few_to_judge(counts.held)}")
+        self.obstacle = ""
 
     async def join(self) -> None:
         """Stake what the rules ask for, unless it is staked already. Raises RuleViolation, LedgerUnavailable."""
@@ -61,7 +85,10 @@ class ValidatorRole:
     async def _commit(self, view: RoundView) -> None:
         sealed = self._kit.journal.read(self._kit.model, view.number)
         if sealed is None:
-            sealed = SealedScores(await self._judge(view), self._salts())
+            scores = await self._judge(view)
+            if scores is None:
+                return
+            sealed = SealedScores(scores, self._salts())
             self._kit.journal.write(self._kit.model, view.number, sealed)
             log.info("round %d: sealed %s", view.number, list(sealed.scores))
         seal = commitment(self._kit.model, view.number, self._kit.ledger.account, sealed.salt, sealed.scores)
@@ -74,53 +101,27 @@ class ValidatorRole:
             return
         await self._kit.submission.submit(view, RevealScores(self._kit.model, view.number, sealed.scores, sealed.salt))
 
-    async def _judge(self, view: RoundView) -> tuple[Ppm, ...]:
-        """One score for each leg of the round; what is not known when the time is over is UNAVAILABLE."""
-        scores = [UNAVAILABLE] * len(view.legs)
-        budget = max(view.deadline - self._kit.clock.now() - COMMIT_RESERVE_SECONDS, 0)
-        with trio.move_on_after(budget) as patience:
-            parents = await self._obtain_all(view, budget * FETCH_SHARE)
-            for parent, children in parents.items():
-                for number, score in (await self._compare(view, parent, children)).items():
-                    scores[number] = score
-        if patience.cancelled_caught:
-            log.warning("round %d: judging did not finish in %.0f s", view.number, budget)
-        return tuple(scores)
+    async def _judge(self, view: RoundView) -> tuple[Ppm, ...] | None:
+        """One score for each leg; None where this peer has no verdict on one of them: then it says nothing at all.
 
-    async def _obtain_all(self, view: RoundView, seconds: float) -> dict[Root, list[int]]:
-        """Legs whose child is here and acceptable, by parent; fetched side by side, so that one that is withheld costs
-        the others nothing."""
-        obtained: dict[Root, list[int]] = {}
+        The next look at the round tries again, as long as there is time.
+        """
+        seconds = view.deadline - self._kit.clock.now() - COMMIT_RESERVE_SECONDS
+        if seconds <= 0:
+            return None
+        try:
+            scores = await Judging(self._kit, view, seconds).scores()
+        except OWN_FAULTS as failure:
+            price = self._kit.rules.slash_bps / BPS
+            self._hinder(
+                f"round {view.number}: no scores are sealed, for {failure}; a seat that stays silent loses {price:.0%} "
+                f"of its stake"
+            )
+            return None
+        self.obstacle = ""
+        return scores
 
-        async def obtain(number: int, leg: LegEntry) -> None:
-            try:
-                parent = await self._kit.handoff.take(leg.parent, seconds)
-                await self._kit.handoff.take_child(self._kit.model, view.number, leg, parent.manifest, seconds)
-            except (PeerFault, FetchFailed) as error:
-                log.warning("round %d leg %d: unavailable: %s", view.number, number, error)
-            else:
-                obtained.setdefault(leg.parent, []).append(number)
-
-        async with trio.open_nursery() as nursery:
-            for number, leg in enumerate(view.legs):
-                if leg.submitted:
-                    nursery.start_soon(obtain, number, leg)
-        return obtained
-
-    async def _compare(self, view: RoundView, parent_root: Root, numbers: list[int]) -> dict[int, Ppm]:
-        """Scores of the children of one parent, on this peer's held-out data."""
-        parent = await self._kit.handoff.take(parent_root, COMMIT_RESERVE_SECONDS)
-        header = parent.manifest.header
-        files = [
-            await self._kit.handoff.weights(root) for root in (parent_root, *(view.legs[n].child for n in numbers))
-        ]
-        architecture = Architecture(header.architecture, header.parameters)
-        ours, *theirs = await self._kit.trainer.losses(architecture, files)
-        if ours is None:
-            log.warning("round %d: parent %s cannot be loaded here", view.number, short(parent_root))
-            return {}
-        return {number: _score(ours, child) for number, child in zip(numbers, theirs, strict=True)}
-
-
-def _score(parent: HeldOutLoss, child: HeldOutLoss | None) -> Ppm:
-    return UNAVAILABLE if child is None else score_ppm(parent.mean, child.mean, child.error)
+    def _hinder(self, obstacle: str) -> None:
+        if obstacle != self.obstacle:
+            log.warning("%s", obstacle)
+        self.obstacle = obstacle

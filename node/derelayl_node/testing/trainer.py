@@ -14,7 +14,16 @@ from safetensors.numpy import load
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
-from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, WeightsFile
+from derelayl_training.jobs import (
+    MIN_JUDGED_SAMPLES,
+    Architecture,
+    HeldOutLoss,
+    LegJob,
+    LegResult,
+    SampleCounts,
+    WeightsFile,
+    too_few_to_judge,
+)
 from derelayl_training.saving import save_arrays
 
 from ..ports import TrainingFailed
@@ -41,11 +50,17 @@ class FakeTrainer:
     """Implements ports.Trainer in memory and on real safetensors files, the same bytes for the same job.
 
     `bias` shifts the optimum of this peer's data, so that peers judge differently; a leg lasts `seconds` on trio's
-    clock; `jobs` records the legs asked for. A child is better than its parent unless that is at the optimum.
+    clock; `jobs` records the legs asked for. A child is better than its parent unless that is at the optimum. Tests may
+    set: `counts`, the samples that there are; `unfit`, why the data are not what a network takes; `pace`, held-out
+    samples of one file that are measured in a second; `stuck`, whether judging never ends.
     """
 
     def __init__(self, *, bias: float = 0.0, seconds: float = 0.0) -> None:
         self.jobs: list[LegJob] = []
+        self.counts = SampleCounts(train=100, held=100)
+        self.unfit = ""
+        self.pace = math.inf
+        self.stuck = False
         self._optimum = OPTIMUM + bias
         self._seconds = seconds
         self._failure: str | None = None
@@ -67,6 +82,7 @@ class FakeTrainer:
         await self._begin()
         self.jobs.append(job)
         segments = _check(job)
+        self._check_fits()
         weights = _read(job.parent, job.architecture)
         await trio.sleep(self._seconds)
         before = self._loss(weights)
@@ -78,16 +94,35 @@ class FakeTrainer:
         written = WeightsFile(job.child, _segment_of(segments))
         return LegResult(written, job.steps, job.steps * job.batch, before, self._loss(weights))
 
-    async def check(self, job: LegJob) -> None:
-        """Refuse a segment that does not exist and a leg of no steps. Raises TrainingFailed."""
+    async def check(self, job: LegJob | Architecture) -> SampleCounts:
+        """Refuse a segment that does not exist, a leg of no steps and data that do not fit. Raises TrainingFailed."""
         await self._begin()
-        _check(job)
+        if isinstance(job, Architecture):
+            _dimensions(job)
+        else:
+            _check(job)
+        self._check_fits()
+        return self.counts
 
-    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
-        """FLOOR plus the mean squared distance to this peer's optimum; None for a file that is refused."""
+    async def losses(
+        self, architecture: Architecture, weights: Sequence[Path], *, seconds: float, seed: int
+    ) -> tuple[HeldOutLoss | None, ...]:
+        """FLOOR plus the mean squared distance to this peer's optimum; None for a file that is refused.
+
+        Samples are only counted: they do not change a loss. Raises TrainingFailed.
+        """
         await self._begin()
         _dimensions(architecture)
-        return tuple(self._loss_of_file(architecture, path) for path in weights)
+        self._check_fits()
+        if self.stuck:
+            await trio.sleep_forever()
+        if self.counts.held < MIN_JUDGED_SAMPLES:
+            raise TrainingFailed(too_few_to_judge(self.counts.held))
+        affordable = self.pace * seconds / len(weights) if seconds > 0 else 0
+        if affordable < MIN_JUDGED_SAMPLES:
+            raise TrainingFailed(f"within {seconds:g} s not even {MIN_JUDGED_SAMPLES} samples could be measured")
+        samples = int(min(self.counts.held, affordable))
+        return tuple(self._loss_of_file(architecture, path, samples) for path in weights)
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
         """exp(-distance) on data without a bias: 1 at the optimum. Raises TrainingFailed."""
@@ -102,6 +137,10 @@ class FakeTrainer:
             reason, self._failure = self._failure, None
             raise TrainingFailed(reason)
 
+    def _check_fits(self) -> None:
+        if self.unfit:
+            raise TrainingFailed(self.unfit)
+
     def _moved(self, tensor: NDArray[np.float32], job: LegJob, rng: np.random.Generator) -> NDArray[np.float32]:
         left = (1.0 - job.learning_rate) ** job.steps  # share of the distance that remains
         noise = 1.0 - SEED_NOISE * rng.random(tensor.shape)  # never further away than `left`
@@ -111,9 +150,9 @@ class FakeTrainer:
     def _loss(self, weights: Weights) -> float:
         return FLOOR + _distance(weights, self._optimum)
 
-    def _loss_of_file(self, architecture: Architecture, path: Path) -> HeldOutLoss | None:
+    def _loss_of_file(self, architecture: Architecture, path: Path, samples: int) -> HeldOutLoss | None:
         try:
-            return HeldOutLoss(self._loss(_read(path, architecture)), error=0.0)
+            return HeldOutLoss(self._loss(_read(path, architecture)), error=0.0, samples=samples)
         except TrainingFailed:
             return None  # the port's word for a file that is refused
 

@@ -1,7 +1,11 @@
-"""The Trainer port over a worker process: a crash, a hang or a cancellation costs the worker and never the node."""
+"""The Trainer port over a worker process: a crash or a hang costs the worker and never the node.
+
+From the first job on a loaded worker is kept ready, whoever lost the last one.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -17,14 +21,17 @@ from pydantic import ValidationError
 from derelayl_training.compute import Compute
 from derelayl_training.job_lines import (
     MAX_LINE_BYTES,
+    WITHDRAWAL,
     AccuracyDone,
     AccuracyJob,
     ArchitectureLine,
-    CheckDone,
     Done,
+    FitJob,
     GenesisDone,
     GenesisJob,
     Line,
+    LoadDone,
+    LoadJob,
     LossesDone,
     LossesJob,
     Reply,
@@ -34,15 +41,24 @@ from derelayl_training.job_lines import (
     TrainJob,
     encode,
 )
-from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, WeightsFile
+from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, SampleCounts, WeightsFile
 
+from ..groups import ungrouped
 from ..ports import TrainingFailed
 
 JOB_SECONDS = 6 * 3600.0
 """Deadline of one job where the caller sets none; a leg's lease is usually far shorter."""
 
 KILL_SECONDS = 5.0
-"""How long a killed worker may take to disappear, and its last words to arrive."""
+"""How long a worker may take to let go of a withdrawn job before it is killed; a killed one to disappear, and its last
+words to arrive."""
+
+LOAD_SECONDS = 300.0
+"""A worker that has not loaded torch and its data by then is taken for hung: a busy machine needs a minute."""
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+"""Pauses before another worker after one that lived less than the longest of them; each is twice the last one."""
 
 STDERR_TAIL_BYTES = 2000
 """How much of a dead worker's stderr an error shows."""
@@ -59,9 +75,11 @@ OnProgress = Callable[[float], None]
 
 DoneT = TypeVar("DoneT", bound=Done)
 
+log = logging.getLogger(__name__)
+
 
 class WorkerProcess:
-    """One life of a worker: started once, asked one job at a time, killed at the end."""
+    """One life of a worker: started once, asked one job at a time, watched until it has ended."""
 
     def __init__(
         self,
@@ -76,6 +94,10 @@ class WorkerProcess:
         self._stderr = stderr
         self._unread = bytearray()
         self._tail = bytearray()
+        self._line_sent = True
+        self._ended = trio.Event()
+        self._killed = False
+        self.loaded = False
 
     @classmethod
     async def start(cls, command: Sequence[str], env: Mapping[str, str]) -> WorkerProcess:
@@ -95,22 +117,47 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return not self._killed and self._process.poll() is None
+
+    async def watch(self) -> None:
+        """Collect what the process writes to stderr until it has ended."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._collect_stderr)
+            await self._process.wait()
+            # its last words may still be in the pipe, and a process that it started may keep the pipe open
+            nursery.cancel_scope.deadline = trio.current_time() + KILL_SECONDS
+        self._ended.set()
 
     async def ask(self, line: bytes, on_progress: OnProgress) -> Done | str:
         """Send one job and wait for its end: the result, or the reason why there is none (then look at `alive`)."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._collect_stderr)
-            answer = await self._exchange(line, on_progress)
-            # a dead worker's last words may still be in the pipe; a living one keeps the pipe open
-            patience = KILL_SECONDS if answer is None else 0.0
-            nursery.cancel_scope.deadline = trio.current_time() + patience
-        return await self._obituary() if answer is None else answer
+        answer = await self._exchange(line, on_progress)
+        if answer is not None:
+            return answer
+        with trio.move_on_after(KILL_SECONDS):  # it is dying, or has closed its stdout and does not
+            await self._process.wait()
+        self.kill()
+        await self._ended.wait()
+        tail = self._tail.decode(errors="replace").strip()
+        return f"the training worker ended with status {self._process.returncode}" + (f": {tail}" if tail else "")
 
-    async def kill(self) -> None:
+    async def withdraw(self) -> None:
+        """Have the worker let go of the job whose asking was cancelled; one that cannot within KILL_SECONDS dies."""
+        with trio.move_on_after(KILL_SECONDS):
+            # half a line is no job, and a worker is killed that would wait for its other half
+            if self._line_sent and await self._exchange(WITHDRAWAL, _ignore) is not None:
+                return
+        log.warning("the training worker holds on to a job that was withdrawn, and is killed")
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process; `watch` notices."""
+        self._killed = True
+        self._process.kill()
+
+    async def close(self) -> None:
         """End the process and free its pipes, also when cancelled."""
         with trio.CancelScope(shield=True):
-            self._process.kill()
+            self.kill()
             with trio.move_on_after(KILL_SECONDS):
                 await self._process.wait()
             for stream in (self._stdin, self._stdout, self._stderr):
@@ -119,17 +166,19 @@ class WorkerProcess:
     async def _exchange(self, line: bytes, on_progress: OnProgress) -> Done | str | None:
         """Return the result, the worker's reason for refusing, or None when it died or talked nonsense."""
         try:
+            self._line_sent = False
             await self._stdin.send_all(line)
+            self._line_sent = True
             while (reply_line := await self._read_line()) is not None:
                 reply = Reply.model_validate_json(reply_line)
                 if reply.progress is None:
                     return reply.done or reply.failed
                 on_progress(reply.progress)
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             return None  # the obituary says more than the broken pipe
         except ValidationError as error:
             self._tail += f"\nits answer has {error.error_count()} invalid fields".encode()
-            self._process.kill()
+            self.kill()
         return None
 
     async def _read_line(self) -> bytes | None:
@@ -138,7 +187,7 @@ class WorkerProcess:
         while (end := self._unread.find(b"\n", searched)) < 0:
             searched = len(self._unread)
             if searched > MAX_LINE_BYTES:
-                self._process.kill()
+                self.kill()
                 return None
             data = await self._stdout.receive_some(READ_BYTES)
             if not data:
@@ -153,31 +202,34 @@ class WorkerProcess:
             self._tail += data
             del self._tail[:-STDERR_TAIL_BYTES]
 
-    async def _obituary(self) -> str:
-        """Say how the process ended, if need be by our hand, and the last it wrote to stderr."""
-        with trio.move_on_after(KILL_SECONDS):
-            await self._process.wait()
-        if self.alive:
-            await self.kill()
-        tail = self._tail.decode(errors="replace").strip()
-        return f"the training worker ended with status {self._process.returncode}" + (f": {tail}" if tail else "")
-
 
 class SubprocessTrainer:
-    """Implements ports.Trainer. The worker is started by the first job, and again by the first after its death.
+    """Implements ports.Trainer. From the first job on `keep` has a loaded worker ready and replaces one that ends.
 
-    Jobs run one at a time in the order they came. Cancelling a job kills the worker. Files appear atomically.
+    Jobs run one at a time. One that is cancelled is withdrawn, and the worker is killed only if it does not let go. A
+    job waits while a worker loads, and fails at once while none can be had; `obstacle` says why, "" if one can. Files
+    appear atomically.
     """
 
     def __init__(
-        self, command: Sequence[str], env: Mapping[str, str], job_seconds: float, on_progress: OnProgress
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        job_seconds: float,
+        on_progress: OnProgress,
+        nursery: trio.Nursery,
     ) -> None:
         self._command = tuple(command)
         self._env = dict(env)
         self._job_seconds = job_seconds
         self._on_progress = on_progress
-        self._lock = trio.StrictFIFOLock()
+        self._nursery = nursery
+        self._turn = trio.Semaphore(1)
+        self._wanted = trio.Event()
+        self._changed = trio.Event()
         self._worker: WorkerProcess | None = None
+        self.obstacle = ""
+        nursery.start_soon(self._keep)
 
     @property
     def worker_pid(self) -> int | None:
@@ -193,21 +245,36 @@ class SubprocessTrainer:
 
     async def train(self, job: LegJob) -> LegResult:
         """Run one leg. Raises TrainingFailed; the node's progress callback hears of its course."""
-        done = await self._run(lambda: TrainJob.of(job), TrainDone)
+        done = await self._run(lambda: TrainJob.of(job), TrainDone, on_progress=self._on_progress)
         weights = WeightsFile(job.child, done.segment_of)
         return LegResult(weights, done.steps, done.samples, done.loss_before, done.loss_after, done.record)
 
-    async def check(self, job: LegJob) -> None:
-        """Find out whether a leg could run. Raises TrainingFailed."""
-        await self._run(lambda: TrainJob.of(job, dry=True), CheckDone)
+    async def check(self, job: LegJob | Architecture) -> SampleCounts:
+        """Find out whether a leg could run, or whether the data are what a network takes. Raises TrainingFailed."""
+        if isinstance(job, Architecture):
+            done = await self._run(lambda: FitJob(network=ArchitectureLine.of(job)), SamplesDone)
+        else:
+            done = await self._run(lambda: TrainJob.of(job, dry=True), SamplesDone)
+        return done.counts()
 
-    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
-        """Measure each file on the held-out data, None for a refused one. Raises TrainingFailed."""
-        files = [str(path) for path in weights]
-        done = await self._run(lambda: LossesJob(network=ArchitectureLine.of(architecture), weights=files), LossesDone)
-        if len(done.losses) != len(files):
-            raise TrainingFailed(f"the worker judged {len(done.losses)} files of {len(files)}")
-        return tuple(None if loss is None else HeldOutLoss(loss.mean, loss.error) for loss in done.losses)
+    async def losses(
+        self, architecture: Architecture, weights: Sequence[Path], *, seconds: float, seed: int
+    ) -> tuple[HeldOutLoss | None, ...]:
+        """Measure each file on the same held-out samples, None for a refused one. Raises TrainingFailed.
+
+        What the job waits for its turn, or for a worker to load, is part of the `seconds`.
+        """
+        end = trio.current_time() + seconds
+
+        def job() -> LossesJob:
+            network = ArchitectureLine.of(architecture)
+            left = max(end - trio.current_time(), 0.0)
+            return LossesJob(network=network, weights=[str(path) for path in weights], seconds=left, seed=seed)
+
+        done = await self._run(job, LossesDone)
+        if len(done.losses) != len(weights):
+            raise TrainingFailed(f"the worker judged {len(done.losses)} files of {len(weights)}")
+        return tuple(None if loss is None else loss.loss() for loss in done.losses)
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
         """Share of the held-out samples of the data spec `data` classified correctly. Raises TrainingFailed."""
@@ -215,51 +282,128 @@ class SubprocessTrainer:
         done = await self._run(lambda: AccuracyJob(network=network, weights=str(weights), data=data), AccuracyDone)
         return done.accuracy
 
-    async def samples(self) -> tuple[int, int]:
-        """Samples to train and to judge with. Loads torch and the data, so that no later job waits for them.
+    async def samples(self) -> SampleCounts:
+        """Samples to train and to judge with, counted before the worker loads torch.
 
         Raises TrainingFailed with what is wrong with the data.
         """
-        done = await self._run(SamplesJob, SamplesDone)
-        return done.train, done.held
+        return (await self._run(SamplesJob, SamplesDone, loaded=False)).counts()
 
-    async def close(self) -> None:
-        """Kill the worker, if one runs."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            await worker.kill()
+    # --- one job ------------------------------------------------------------------------------------------------------
 
-    async def _run(self, make_job: Callable[[], Line], expected: type[DoneT]) -> DoneT:
-        """Have one job done by a living worker within the deadline. Raises TrainingFailed."""
+    async def _run(
+        self,
+        make_job: Callable[[], Line],
+        expected: type[DoneT],
+        *,
+        on_progress: OnProgress | None = None,
+        loaded: bool = True,
+    ) -> DoneT:
+        """Have one job done by a worker, by default a loaded one, within the deadline. Raises TrainingFailed."""
+        _encode(make_job)  # a job that is not valid waits for nothing
+        worker = await self._take_turn(loaded)
         try:
-            line = encode(make_job())
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise TrainingFailed(f"the job is not valid: {first['loc'][-1]}: {first['msg']}") from error
-        async with self._lock:
-            answer = await self._ask(await self._living_worker(), line)
+            answer = await self._ask(worker, _encode(make_job), on_progress or _ignore)
+        except trio.Cancelled:
+            self._nursery.start_soon(self._withdraw, worker)
+            raise
+        except BaseException:
+            self._turn.release()
+            raise
+        self._turn.release()
         if isinstance(answer, str):
             raise TrainingFailed(answer)
         if not isinstance(answer, expected):
             raise TrainingFailed(f"the worker answered with a {answer.kind} result")
         return answer
 
-    async def _living_worker(self) -> WorkerProcess:
-        if self._worker is None or not self._worker.alive:
-            await self.close()
-            self._worker = await WorkerProcess.start(self._command, self._env)
-        return self._worker
+    async def _take_turn(self, loaded: bool) -> WorkerProcess:
+        """Wait for a worker that has nothing else to do; release the turn after the job. Raises TrainingFailed."""
+        self._wanted.set()
+        if not loaded:  # its turn comes before that of the loading
+            await self._turn.acquire()
+            try:
+                return await self._ready(loaded)
+            except BaseException:
+                self._turn.release()
+                raise
+        while True:
+            worker = await self._ready(loaded)
+            await self._turn.acquire()
+            if worker is self._worker and worker.alive:
+                return worker
+            self._turn.release()
 
-    async def _ask(self, worker: WorkerProcess, line: bytes) -> Done | str:
-        """Ask; whatever ends the asking before the worker has answered also ends the worker."""
-        answer: Done | str | None = None
+    async def _ready(self, loaded: bool) -> WorkerProcess:
+        """Wait for a worker, loaded or not. Raises TrainingFailed while none can be had."""
+        while True:
+            if self.obstacle:
+                raise TrainingFailed(self.obstacle)
+            if self._worker is not None and self._worker.alive and (self._worker.loaded or not loaded):
+                return self._worker
+            await self._changed.wait()
+
+    async def _ask(self, worker: WorkerProcess, line: bytes, on_progress: OnProgress) -> Done | str:
+        """Ask; a worker that has not answered at the deadline of jobs is killed."""
+        with trio.move_on_after(self._job_seconds):
+            return await worker.ask(line, on_progress)
+        worker.kill()
+        return f"the worker gave no answer within {self._job_seconds:g} s and was killed"
+
+    async def _withdraw(self, worker: WorkerProcess) -> None:
         try:
-            with trio.move_on_after(self._job_seconds):
-                answer = await worker.ask(line, self._on_progress)
+            await worker.withdraw()
         finally:
-            if answer is None or not worker.alive:
-                await self.close()
-        return answer or f"the worker gave no answer within {self._job_seconds:g} s and was killed"
+            self._turn.release()
+
+    # --- a worker ready -----------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        """Have a loaded worker, once one is wanted: whatever ends it, the next one starts."""
+        await self._wanted.wait()
+        pause = 0.0
+        while True:
+            began = trio.current_time()
+            try:
+                await self._live()
+            except TrainingFailed as failure:
+                self._tell(str(failure))
+            lived = trio.current_time() - began
+            short = lived < LONGEST_PAUSE_SECONDS
+            pause = min(max(FIRST_PAUSE_SECONDS, 2 * pause), LONGEST_PAUSE_SECONDS) if short else 0.0
+            log.warning("the training worker is gone after %.0f s; another starts in %.0f s", lived, pause)
+            await trio.sleep(pause)
+
+    async def _live(self) -> None:
+        """One worker's life, from its start to its end. Raises TrainingFailed when it cannot be started."""
+        worker = self._worker = await WorkerProcess.start(self._command, self._env)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._tell(self.obstacle)
+                nursery.start_soon(self._load, worker)
+                await worker.watch()
+        finally:
+            self._worker = None
+            await worker.close()
+
+    async def _load(self, worker: WorkerProcess) -> None:
+        """Have the worker load what jobs need. Nobody's job, so no cancellation of one reaches it."""
+        answer: Done | str = f"the training worker has not loaded within {LOAD_SECONDS:g} s"
+        async with self._turn:
+            with trio.move_on_after(LOAD_SECONDS):
+                answer = await worker.ask(_LOAD, _ignore)
+        worker.loaded = isinstance(answer, LoadDone)
+        self._tell("" if worker.loaded else str(answer))
+        if not worker.loaded:
+            worker.kill()
+
+    def _tell(self, obstacle: str) -> None:
+        """Note what keeps jobs from a worker, and wake those that wait for one."""
+        if obstacle and obstacle != self.obstacle:
+            log.warning("the training worker is not ready: %s", obstacle)
+        self.obstacle = obstacle
+        self._changed.set()
+        self._changed = trio.Event()
 
 
 @asynccontextmanager
@@ -282,11 +426,10 @@ async def open_trainer(
     # -P: the folder the node happens to run in is no place to import code from
     command = [sys.executable, "-P", "-m", WORKER_MODULE, "--data", data_spec]
     command += ["--compute", compute.model_dump_json()]
-    trainer = SubprocessTrainer(command, environment, job_seconds, on_progress or _ignore)
-    try:
-        yield trainer
-    finally:
-        await trainer.close()
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            yield SubprocessTrainer(command, environment, job_seconds, on_progress or _ignore, nursery)
+            nursery.cancel_scope.cancel()
 
 
 def public_part(env: Mapping[str, str]) -> dict[str, str]:
@@ -294,5 +437,17 @@ def public_part(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if not name.startswith(PRIVATE_PREFIX)}
 
 
+def _encode(make_job: Callable[[], Line]) -> bytes:
+    """Make a job's line. Raises TrainingFailed."""
+    try:
+        return encode(make_job())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise TrainingFailed(f"the job is not valid: {first['loc'][-1]}: {first['msg']}") from error
+
+
 def _ignore(_fraction: float) -> None:
     """Hear nothing."""
+
+
+_LOAD = encode(LoadJob())

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from derelayl_node.api.lineage import FINAL_BLOCKS
-from derelayl_node.api.status import NodeStatus, Work
+from derelayl_node.api.status import NodeStatus, Obstacle, Work
 from derelayl_node.lineage.proof import verify_proof
 from derelayl_node.testing.history import BLOCK_SECONDS, FIRST_BLOCK_TIME, RULES, person
 from derelayl_protocol.checkpoint.manifest import parse_manifest, root_of
@@ -337,3 +337,13 @@ async def test_the_node_tells_what_it_is_at(own_client: httpx.AsyncClient, own_w
     body = answer.json()
     assert (body["peers"], body["roles"], body["account"]) == (2, ["trainer"], None)
     assert body["work"] == {"stage": "training", "round": 3, "leg": 1, "progress": 0.5}
+    assert body["obstacles"] == []
+
+
+async def test_the_node_tells_what_keeps_its_parts_from_their_work(
+    own_client: httpx.AsyncClient, own_world: World
+) -> None:
+    obstacles = (Obstacle("worker", "the training worker ended with status 1"),)
+    own_world.status = NodeStatus(True, 0.0, roles=("validator",), obstacles=obstacles)
+    body = (await own_client.get("/v1/node")).json()
+    assert body["obstacles"] == [{"part": "worker", "reason": "the training worker ended with status 1"}]

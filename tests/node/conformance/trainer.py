@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from derelayl_node.ports import Trainer, TrainingFailed
 from derelayl_protocol.types import WHOLE_MODEL
-from derelayl_training.jobs import Architecture, LegJob, WeightsFile
+from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, LegJob, WeightsFile
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,23 @@ async def check_judges_refused_files_as_none_and_the_others_still(case: Case) ->
     for path, content in zip(files, bad.values(), strict=True):
         if content is not None:
             save_file(content, path)
-    losses = await case.trainer.losses(case.architecture, [*files, parent])
+    losses = await case.trainer.losses(case.architecture, [*files, parent], seconds=60, seed=1)
     assert losses[:-1] == (None,) * len(bad)
     assert losses[-1] is not None
+
+
+async def check_a_judging_without_time_is_no_verdict(case: Case) -> None:
+    parent = (await case.parent()).path
+    with pytest.raises(TrainingFailed, match=f"within 0 s not even {MIN_JUDGED_SAMPLES} samples"):
+        await case.trainer.losses(case.architecture, [parent, parent], seconds=0, seed=1)
+
+
+async def check_tells_how_many_samples_fit_a_network(case: Case) -> None:
+    counts = await case.trainer.check(case.architecture)
+    assert counts.train > 0
+    assert counts.held >= MIN_JUDGED_SAMPLES
+    with pytest.raises(TrainingFailed, match="unknown"):
+        await case.trainer.check(Architecture("no-such-network", {}))
 
 
 async def check_a_failure_does_not_spoil_the_next_job(case: Case) -> None:
@@ -165,10 +179,11 @@ async def check_a_leg_improves_and_reports_what_it_did(case: Case) -> None:
     assert result.steps == case.steps
     assert 0 < result.samples <= case.steps * 16
     assert 0 < result.loss_after < result.loss_before
-    old, new = await case.trainer.losses(case.architecture, [parent.path, result.weights.path])
+    old, new = await case.trainer.losses(case.architecture, [parent.path, result.weights.path], seconds=60, seed=1)
     assert old is not None
     assert new is not None
     assert 0 < new.mean < old.mean < math.inf
+    assert new.samples == old.samples >= MIN_JUDGED_SAMPLES
     assert old.error == 0
     accuracies = [
         await case.trainer.accuracy(case.architecture, p, case.data) for p in (parent.path, case.leg("child").child)

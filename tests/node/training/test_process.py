@@ -1,23 +1,24 @@
 """The worker process: it can die, hang, babble or lose its parent, and the node goes on."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
 
 from derelayl_node.ports import TrainingFailed
+from derelayl_node.training import process
 from derelayl_node.training.process import OnProgress, SubprocessTrainer, open_trainer, public_part
 from derelayl_training.compute import Compute
 from derelayl_training.job_lines import ArchitectureLine, GenesisJob, LossesJob, TrainJob, encode
-from derelayl_training.jobs import HeldOutLoss, LegJob
+from derelayl_training.jobs import HeldOutLoss, LegJob, SampleCounts
 from derelayl_training.worker import NICENESS
 
 from ...training.tiny import ARCHITECTURE, tiny_leg, tiny_shard
@@ -31,12 +32,28 @@ def silent(_fraction: float) -> None:
     pass
 
 
-def trainer_of(
-    script: str, job_seconds: float = PATIENCE_SECONDS, on_progress: OnProgress = silent
-) -> SubprocessTrainer:
-    """A trainer whose worker is a small script instead of torch."""
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    return SubprocessTrainer(command, dict(os.environ), job_seconds, on_progress)
+@asynccontextmanager
+async def open_scripted(
+    script: str | list[str], job_seconds: float = PATIENCE_SECONDS, on_progress: OnProgress = silent
+) -> AsyncIterator[SubprocessTrainer]:
+    """A trainer whose worker is a small script instead of torch; `load()` answers the first line as the real one."""
+    command = script if isinstance(script, list) else [sys.executable, "-c", PRELUDE + textwrap.dedent(script)]
+    async with trio.open_nursery() as nursery:
+        yield SubprocessTrainer(command, dict(os.environ), job_seconds, on_progress, nursery)
+        nursery.cancel_scope.cancel()
+
+
+PRELUDE = """
+import json, os, sys, time
+def say(**reply):
+    print(json.dumps(reply), flush=True)
+def load():
+    assert "load" in sys.stdin.readline()
+    say(done={"kind": "load"})
+def judge(number=1.0):
+    loss = {"mean": float(number), "error": None, "samples": 16}
+    say(done={"kind": "losses", "losses": [loss]})
+"""
 
 
 def gone(pid: int) -> bool:
@@ -55,89 +72,201 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - a process that ends or starts sets no event
+            await trio.sleep(0.01)
+
+
+async def judge(trainer: SubprocessTrainer, seconds: float = PATIENCE_SECONDS) -> HeldOutLoss | None:
+    (loss,) = await trainer.losses(ARCHITECTURE, [Path("w")], seconds=seconds, seed=1)
+    return loss
+
+
 # --- workers that misbehave ---
 
 
-async def test_a_worker_that_cannot_be_started_is_a_failure(tmp_path: Path) -> None:
-    trainer = SubprocessTrainer([str(tmp_path / "absent")], {}, 5.0, silent)
-    with pytest.raises(TrainingFailed, match="cannot be started"):
-        await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
+async def test_a_worker_that_cannot_be_started_is_a_failure_and_an_obstacle(tmp_path: Path) -> None:
+    async with open_scripted([str(tmp_path / "absent")]) as trainer:
+        with pytest.raises(TrainingFailed, match="cannot be started"):
+            await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
+        assert "cannot be started" in trainer.obstacle
 
 
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("import sys; sys.stdin.readline(); sys.exit('out of memory')", "status 1: out of memory"),
-        ("import sys; sys.exit('no such module')", "status 1: no such module"),
-        ("import sys; sys.stdin.readline(); print('hello', flush=True); sys.stdin.read()", "1 invalid fields"),
-        ("import sys; sys.stdin.readline(); print('{}', flush=True); sys.stdin.read()", "1 invalid fields"),
-        (
-            "import sys; sys.stdin.readline(); print('{\"progress\": 2}', flush=True); sys.stdin.read()",
-            "invalid fields",
-        ),
-        ("print('x' * (9 << 20), flush=True); input()", "status -9"),
+        ("sys.stdin.readline(); sys.exit('out of memory')", "status 1: out of memory"),
+        ("load(); sys.stdin.readline(); sys.exit('out of memory')", "status 1: out of memory"),
+        ("sys.exit('no such module')", "status 1: no such module"),
+        ("load(); sys.stdin.readline(); print('hello', flush=True); sys.stdin.read()", "1 invalid fields"),
+        ("load(); sys.stdin.readline(); print('{}', flush=True); sys.stdin.read()", "1 invalid fields"),
+        ("load(); sys.stdin.readline(); say(progress=2); sys.stdin.read()", "invalid fields"),
+        ("load(); sys.stdin.readline(); print('x' * (9 << 20), flush=True); input()", "status -9"),
     ],
-    ids=["dies at work", "dies at start", "no json", "no answer", "progress above one", "endless line"],
+    ids=["dies loading", "dies at work", "dies at start", "no json", "no answer", "progress above one", "endless line"],
 )
 async def test_a_worker_that_dies_or_babbles_is_a_failure(tmp_path: Path, script: str, reason: str) -> None:
-    trainer = trainer_of(script)
-    with pytest.raises(TrainingFailed, match=reason):
-        await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
-    assert trainer.worker_pid is None
+    async with open_scripted(script) as trainer:
+        with pytest.raises(TrainingFailed, match=reason):
+            await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
+        assert trainer.worker_pid is None
 
 
 async def test_an_answer_to_another_question_is_a_failure(tmp_path: Path) -> None:
-    answer = json.dumps({"done": {"kind": "accuracy", "accuracy": 1.0}})
-    trainer = trainer_of(f"import sys; sys.stdin.readline(); print({answer!r}, flush=True); sys.stdin.read()")
-    with pytest.raises(TrainingFailed, match="answered with a accuracy result"):
-        await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
-    await trainer.close()
+    script = "load(); sys.stdin.readline(); say(done={'kind': 'accuracy', 'accuracy': 1.0}); sys.stdin.read()"
+    async with open_scripted(script) as trainer:
+        with pytest.raises(TrainingFailed, match="answered with a accuracy result"):
+            await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
 
 
 async def test_a_worker_that_hangs_is_killed_at_the_deadline(tmp_path: Path) -> None:
-    trainer = trainer_of("import sys; sys.stdin.read()", job_seconds=0.2)
-    with pytest.raises(TrainingFailed, match=r"no answer within 0\.2 s"):
-        await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
-    assert trainer.worker_pid is None
+    async with open_scripted("load(); sys.stdin.read()", job_seconds=0.2) as trainer:
+        with pytest.raises(TrainingFailed, match=r"no answer within 0\.2 s"):
+            await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
+        assert trainer.worker_pid is None
 
 
-async def test_cancelling_a_job_kills_the_worker(tmp_path: Path) -> None:
+# --- a worker is kept ready ---
+
+
+async def test_a_job_that_is_given_up_while_a_worker_loads_leaves_the_worker_alone(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    script = f"""
+    while not os.path.exists({str(go)!r}):
+        time.sleep(0.01)
+    load(); sys.stdin.readline(); judge()
+    sys.stdin.read()
+    """
+    async with open_scripted(script) as trainer:
+        for _ in range(3):
+            with trio.move_on_after(0.1):
+                await judge(trainer)
+        loading = trainer.worker_pid
+        assert loading is not None
+        go.touch()
+        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert trainer.worker_pid == loading
+
+
+async def test_a_job_that_is_withdrawn_is_let_go_by_the_worker_which_takes_the_next(tmp_path: Path) -> None:
     scope = trio.CancelScope()
-    trainer = trainer_of(
-        "import sys; sys.stdin.readline(); print('{\"progress\": 0}', flush=True); sys.stdin.read()",
-        on_progress=lambda _fraction: scope.cancel(),
-    )
-    with scope:
-        await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
-    assert scope.cancelled_caught
-    assert trainer.worker_pid is None
+    script = """
+    load(); sys.stdin.readline(); say(progress=0)
+    assert "withdraw" in sys.stdin.readline()
+    say(progress=0.5); say(failed="the job was withdrawn")
+    sys.stdin.readline(); judge()
+    sys.stdin.read()
+    """
+    async with open_scripted(script, on_progress=lambda _fraction: scope.cancel()) as trainer:
+        with scope:
+            await trainer.train(tiny_leg(tmp_path / "p", tmp_path / "c"))
+        assert scope.cancelled_caught
+        first = trainer.worker_pid
+        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert trainer.worker_pid == first is not None
+
+
+async def test_a_worker_that_holds_on_to_a_withdrawn_job_is_killed_and_another_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(process, "FIRST_PAUSE_SECONDS", 0.0)
+    been = tmp_path / "been"
+    script = f"""
+    load(); sys.stdin.readline()
+    if not os.path.exists({str(been)!r}):
+        open({str(been)!r}, "w").close()
+        time.sleep(1000)
+    judge()
+    sys.stdin.read()
+    """
+    async with open_scripted(script) as trainer:
+        with trio.move_on_after(1) as patience:
+            while not been.exists():
+                await judge(trainer)
+        assert patience.cancelled_caught
+        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert not trainer.obstacle
+
+
+async def test_a_worker_that_dies_with_nothing_to_do_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "FIRST_PAUSE_SECONDS", 0.0)
+    async with open_scripted("load()\nfor line in sys.stdin: judge()") as trainer:
+        await judge(trainer)
+        first = trainer.worker_pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: trainer.worker_pid not in (first, None))
+        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+
+
+async def test_loading_that_fails_again_and_again_is_tried_ever_more_rarely_and_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process, "FIRST_PAUSE_SECONDS", 0.05)
+    tries = tmp_path / "tries"
+    script = f"""
+    number = os.path.getsize({str(tries)!r})
+    open({str(tries)!r}, "a").write("x")
+    if number < 2: sys.exit("no device")
+    load(); sys.stdin.readline(); judge(); sys.stdin.read()
+    """
+    tries.touch()
+    async with open_scripted(script) as trainer:
+        with pytest.raises(TrainingFailed, match="no device"):
+            await judge(trainer)
+        assert "no device" in trainer.obstacle
+        await until(lambda: not trainer.obstacle)
+        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert tries.read_text() == "xxx"
+
+
+async def test_what_a_judging_waits_for_its_worker_is_part_of_its_time() -> None:
+    script = """
+    time.sleep(0.5); load()
+    seconds = json.loads(sys.stdin.readline())["seconds"]
+    judge(seconds); sys.stdin.read()
+    """
+    async with open_scripted(script) as trainer:
+        loss = await judge(trainer, seconds=100)
+    assert loss is not None
+    assert loss.mean <= 99.5
+
+
+async def test_samples_are_counted_before_the_worker_loads() -> None:
+    script = """
+    assert "samples" in sys.stdin.readline(); say(done={"kind": "samples", "train": 3, "held": 4})
+    load(); sys.stdin.read()
+    """
+    async with open_scripted(script) as trainer:
+        assert await trainer.samples() == SampleCounts(3, 4)
 
 
 async def test_a_job_that_is_not_valid_starts_no_worker(tmp_path: Path) -> None:
-    trainer = trainer_of("raise SystemExit('must not start')")
-    with pytest.raises(TrainingFailed, match="learning_rate: Input should be a finite number"):
-        await trainer.train(tiny_leg(tmp_path / "p", tmp_path / "c", rate=float("nan")))
+    async with open_scripted("raise SystemExit('must not start')") as trainer:
+        with pytest.raises(TrainingFailed, match="learning_rate: Input should be a finite number"):
+            await trainer.train(tiny_leg(tmp_path / "p", tmp_path / "c", rate=float("nan")))
+        assert trainer.worker_pid is None
 
 
-async def test_jobs_of_two_tasks_are_done_one_after_the_other(tmp_path: Path) -> None:
-    trainer = trainer_of(
-        """
-        import json, sys
-        for number, line in enumerate(sys.stdin, 1):
-            loss = {"mean": float(number), "error": None}
-            print(json.dumps({"done": {"kind": "losses", "losses": [loss]}}), flush=True)
-        """
-    )
+async def test_jobs_of_two_tasks_are_done_one_after_the_other() -> None:
     found: list[HeldOutLoss | None] = []
 
-    async def judge() -> None:
-        found.extend(await trainer.losses(ARCHITECTURE, [tmp_path / "w"]))
+    async def ask(trainer: SubprocessTrainer) -> None:
+        found.append(await judge(trainer))
 
-    async with trio.open_nursery() as nursery:
+    script = "load()\nfor number, line in enumerate(sys.stdin, 1): judge(number)"
+    async with open_scripted(script) as trainer, trio.open_nursery() as nursery:
         for _ in range(3):
-            nursery.start_soon(judge)
-    await trainer.close()
-    assert found == [HeldOutLoss(float(number), None) for number in (1, 2, 3)]
+            nursery.start_soon(ask, trainer)
+    assert found == [HeldOutLoss(float(number), None, 16) for number in (1, 2, 3)]
+
+
+async def test_a_failure_inside_comes_out_as_it_is() -> None:
+    with pytest.raises(TrainingFailed, match="of the body"):
+        async with open_trainer("mnist-5k"):
+            raise TrainingFailed("of the body")
 
 
 def test_the_worker_is_not_given_the_nodes_private_variables() -> None:
@@ -185,11 +314,32 @@ async def test_killing_the_worker_fails_its_job_and_the_next_starts_another(tmp_
 
 
 @pytest.mark.slow
+async def test_the_worker_lets_go_of_a_leg_and_one_that_is_stopped_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "KILL_SECONDS", 1.0)
+    scope = trio.CancelScope()
+    async with open_trainer(f"shard:{tiny_shard(tmp_path)}", on_progress=lambda _fraction: scope.cancel()) as trainer:
+        parent = await trainer.genesis(ARCHITECTURE, 1, tmp_path / "parent")
+        first = trainer.worker_pid
+        with scope:
+            await trainer.train(tiny_leg(parent.path, tmp_path / "child", steps=LONG))
+        assert scope.cancelled_caught
+        assert None not in await trainer.losses(ARCHITECTURE, [parent.path], seconds=PATIENCE_SECONDS, seed=1)
+        assert trainer.worker_pid == first is not None
+        os.kill(first, signal.SIGSTOP)
+        with trio.move_on_after(0.2):
+            await trainer.losses(ARCHITECTURE, [parent.path], seconds=0.2, seed=1)
+        assert None not in await trainer.losses(ARCHITECTURE, [parent.path], seconds=PATIENCE_SECONDS, seed=1)
+        assert trainer.worker_pid not in (first, None)
+
+
+@pytest.mark.slow
 def test_the_worker_answers_nonsense_with_a_failure_and_ends_in_mid_training_when_stdin_closes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "derelayl_training.worker", "--data", "shard:" + str(tiny_shard(tmp_path))]
     network = ArchitectureLine.of(ARCHITECTURE)
     genesis = encode(GenesisJob(network=network, seed=1, out=str(tmp_path / "parent")))
-    judging = encode(LossesJob(network=network, weights=[str(tmp_path / "parent")]))
+    judging = encode(LossesJob(network=network, weights=[str(tmp_path / "parent")], seconds=60, seed=1))
     long_leg = TrainJob.of(LegJob(ARCHITECTURE, tmp_path / "parent", tmp_path / "x", 255, LONG, 16, 0.01, 1))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
         assert worker.stdin is not None
@@ -199,6 +349,7 @@ def test_the_worker_answers_nonsense_with_a_failure_and_ends_in_mid_training_whe
             (b'{"kind": "import", "module": "os"}\n', "the job is not valid"),
             (genesis.replace(b'"seed"', b'"data":"mnist-5k","seed"'), "the job is not valid"),
             (genesis, "segment_of"),
+            (judging.replace(b"60.0", b"-1.0"), "the job is not valid"),
             (judging, "losses"),
         ]:
             worker.stdin.write(line)
