@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,13 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import trio
-import trio.abc
 from pydantic import ValidationError
 
 from derelayl_training.compute import Compute
 from derelayl_training.job_lines import (
-    MAX_LINE_BYTES,
-    WITHDRAWAL,
     AccuracyDone,
     AccuracyJob,
     ArchitectureLine,
@@ -34,7 +30,6 @@ from derelayl_training.job_lines import (
     LoadJob,
     LossesDone,
     LossesJob,
-    Reply,
     SamplesDone,
     SamplesJob,
     TrainDone,
@@ -45,13 +40,10 @@ from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult,
 
 from ..groups import ungrouped
 from ..ports import TrainingFailed
+from .worker_process import OnProgress, WorkerProcess, ignore
 
 JOB_SECONDS = 6 * 3600.0
 """Deadline of one job where the caller sets none; a leg's lease is usually far shorter."""
-
-KILL_SECONDS = 5.0
-"""How long a worker may take to let go of a withdrawn job before it is killed; a killed one to disappear, and its last
-words to arrive."""
 
 LOAD_SECONDS = 300.0
 """A worker that has not loaded torch and its data by then is taken for hung: a busy machine needs a minute."""
@@ -60,147 +52,14 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 """Pauses before another worker after one that lived less than the longest of them; each is twice the last one."""
 
-STDERR_TAIL_BYTES = 2000
-"""How much of a dead worker's stderr an error shows."""
-
-READ_BYTES = 64 * 1024
-"""One read from the worker; the size of a Linux pipe."""
-
 PRIVATE_PREFIX = "DERELAYL_"
 """Environment variables of the node (settings, keys) that a worker is not given."""
 
 WORKER_MODULE = "derelayl_training.worker"
 
-OnProgress = Callable[[float], None]
-
 DoneT = TypeVar("DoneT", bound=Done)
 
 log = logging.getLogger(__name__)
-
-
-class WorkerProcess:
-    """One life of a worker: started once, asked one job at a time, watched until it has ended."""
-
-    def __init__(
-        self,
-        process: trio.Process,
-        stdin: trio.abc.SendStream,
-        stdout: trio.abc.ReceiveStream,
-        stderr: trio.abc.ReceiveStream,
-    ) -> None:
-        self._process = process
-        self._stdin = stdin
-        self._stdout = stdout
-        self._stderr = stderr
-        self._unread = bytearray()
-        self._tail = bytearray()
-        self._line_sent = True
-        self._ended = trio.Event()
-        self._killed = False
-        self.loaded = False
-
-    @classmethod
-    async def start(cls, command: Sequence[str], env: Mapping[str, str]) -> WorkerProcess:
-        """Start the process. Raises TrainingFailed."""
-        pipe = subprocess.PIPE
-        try:
-            process = await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
-        except OSError as error:
-            raise TrainingFailed(f"the training worker cannot be started: {error}") from error
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise RuntimeError("trio gave a process without the pipes that were asked for")
-        return cls(process, process.stdin, process.stdout, process.stderr)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        return not self._killed and self._process.poll() is None
-
-    async def watch(self) -> None:
-        """Collect what the process writes to stderr until it has ended."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._collect_stderr)
-            await self._process.wait()
-            # its last words may still be in the pipe, and a process that it started may keep the pipe open
-            nursery.cancel_scope.deadline = trio.current_time() + KILL_SECONDS
-        self._ended.set()
-
-    async def ask(self, line: bytes, on_progress: OnProgress) -> Done | str:
-        """Send one job and wait for its end: the result, or the reason why there is none (then look at `alive`)."""
-        answer = await self._exchange(line, on_progress)
-        if answer is not None:
-            return answer
-        with trio.move_on_after(KILL_SECONDS):  # it is dying, or has closed its stdout and does not
-            await self._process.wait()
-        self.kill()
-        await self._ended.wait()
-        tail = self._tail.decode(errors="replace").strip()
-        return f"the training worker ended with status {self._process.returncode}" + (f": {tail}" if tail else "")
-
-    async def withdraw(self) -> None:
-        """Have the worker let go of the job whose asking was cancelled; one that cannot within KILL_SECONDS dies."""
-        with trio.move_on_after(KILL_SECONDS):
-            # half a line is no job, and a worker is killed that would wait for its other half
-            if self._line_sent and await self._exchange(WITHDRAWAL, _ignore) is not None:
-                return
-        log.warning("the training worker holds on to a job that was withdrawn, and is killed")
-        self.kill()
-
-    def kill(self) -> None:
-        """End the process; `watch` notices."""
-        self._killed = True
-        self._process.kill()
-
-    async def close(self) -> None:
-        """End the process and free its pipes, also when cancelled."""
-        with trio.CancelScope(shield=True):
-            self.kill()
-            with trio.move_on_after(KILL_SECONDS):
-                await self._process.wait()
-            for stream in (self._stdin, self._stdout, self._stderr):
-                await stream.aclose()
-
-    async def _exchange(self, line: bytes, on_progress: OnProgress) -> Done | str | None:
-        """Return the result, the worker's reason for refusing, or None when it died or talked nonsense."""
-        try:
-            self._line_sent = False
-            await self._stdin.send_all(line)
-            self._line_sent = True
-            while (reply_line := await self._read_line()) is not None:
-                reply = Reply.model_validate_json(reply_line)
-                if reply.progress is None:
-                    return reply.done or reply.failed
-                on_progress(reply.progress)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return None  # the obituary says more than the broken pipe
-        except ValidationError as error:
-            self._tail += f"\nits answer has {error.error_count()} invalid fields".encode()
-            self.kill()
-        return None
-
-    async def _read_line(self) -> bytes | None:
-        """Return the next line; None at the end of the stream. A line above MAX_LINE_BYTES kills the worker."""
-        searched = 0
-        while (end := self._unread.find(b"\n", searched)) < 0:
-            searched = len(self._unread)
-            if searched > MAX_LINE_BYTES:
-                self.kill()
-                return None
-            data = await self._stdout.receive_some(READ_BYTES)
-            if not data:
-                return None
-            self._unread += data
-        line = bytes(self._unread[:end])
-        del self._unread[: end + 1]
-        return line
-
-    async def _collect_stderr(self) -> None:
-        while data := await self._stderr.receive_some(READ_BYTES):
-            self._tail += data
-            del self._tail[:-STDERR_TAIL_BYTES]
 
 
 class SubprocessTrainer:
@@ -303,7 +162,7 @@ class SubprocessTrainer:
         _encode(make_job)  # a job that is not valid waits for nothing
         worker = await self._take_turn(loaded)
         try:
-            answer = await self._ask(worker, _encode(make_job), on_progress or _ignore)
+            answer = await self._ask(worker, _encode(make_job), on_progress or ignore)
         except trio.Cancelled:
             self._nursery.start_soon(self._withdraw, worker)
             raise
@@ -391,7 +250,7 @@ class SubprocessTrainer:
         answer: Done | str = f"the training worker has not loaded within {LOAD_SECONDS:g} s"
         async with self._turn:
             with trio.move_on_after(LOAD_SECONDS):
-                answer = await worker.ask(_LOAD, _ignore)
+                answer = await worker.ask(_LOAD, ignore)
         worker.loaded = isinstance(answer, LoadDone)
         self._tell("" if worker.loaded else str(answer))
         if not worker.loaded:
@@ -428,7 +287,7 @@ async def open_trainer(
     command += ["--compute", compute.model_dump_json()]
     with ungrouped():
         async with trio.open_nursery() as nursery:
-            yield SubprocessTrainer(command, environment, job_seconds, on_progress or _ignore, nursery)
+            yield SubprocessTrainer(command, environment, job_seconds, on_progress or ignore, nursery)
             nursery.cancel_scope.cancel()
 
 
@@ -444,10 +303,6 @@ def _encode(make_job: Callable[[], Line]) -> bytes:
     except ValidationError as error:
         first = error.errors()[0]
         raise TrainingFailed(f"the job is not valid: {first['loc'][-1]}: {first['msg']}") from error
-
-
-def _ignore(_fraction: float) -> None:
-    """Hear nothing."""
 
 
 _LOAD = encode(LoadJob())

@@ -14,8 +14,9 @@ import pytest
 import trio
 
 from derelayl_node.ports import TrainingFailed
-from derelayl_node.training import process
-from derelayl_node.training.process import OnProgress, SubprocessTrainer, open_trainer, public_part
+from derelayl_node.training import process, worker_process
+from derelayl_node.training.process import SubprocessTrainer, open_trainer, public_part
+from derelayl_node.training.worker_process import OnProgress
 from derelayl_training.compute import Compute
 from derelayl_training.job_lines import ArchitectureLine, GenesisJob, LossesJob, TrainJob, encode
 from derelayl_training.jobs import HeldOutLoss, LegJob, SampleCounts
@@ -170,7 +171,7 @@ async def test_a_job_that_is_withdrawn_is_let_go_by_the_worker_which_takes_the_n
 async def test_a_worker_that_holds_on_to_a_withdrawn_job_is_killed_and_another_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(worker_process, "KILL_SECONDS", 0.1)
     monkeypatch.setattr(process, "FIRST_PAUSE_SECONDS", 0.0)
     been = tmp_path / "been"
     script = f"""
@@ -317,7 +318,7 @@ async def test_killing_the_worker_fails_its_job_and_the_next_starts_another(tmp_
 async def test_the_worker_lets_go_of_a_leg_and_one_that_is_stopped_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "KILL_SECONDS", 1.0)
+    monkeypatch.setattr(worker_process, "KILL_SECONDS", 1.0)
     scope = trio.CancelScope()
     async with open_trainer(f"shard:{tiny_shard(tmp_path)}", on_progress=lambda _fraction: scope.cancel()) as trainer:
         parent = await trainer.genesis(ARCHITECTURE, 1, tmp_path / "parent")
