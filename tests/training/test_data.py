@@ -11,14 +11,17 @@ import pytest
 from safetensors.numpy import save_file
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_training.compute import Compute
 from derelayl_training.data import Sites, Split, check_split, load, load_shard
+from derelayl_training.engine import Engine
 from derelayl_training.inputs import to_inputs
-from derelayl_training.job_lines import SamplesDone
+from derelayl_training.job_lines import ArchitectureLine, Done, FitJob, SamplesDone
+from derelayl_training.jobs import Architecture
 from derelayl_training.kinds import InputKind
 from derelayl_training.own_data import OwnData
 from derelayl_training.shard import write_shard
 
-from .tiny import SIDE, tiny_shard, tiny_tensors
+from .tiny import ARCHITECTURE, SIDE, silent, tiny_shard, tiny_tensors
 
 NO_IMAGES = np.zeros((0, 1, SIDE, SIDE), np.uint8)
 NO_LABELS = np.zeros(0, np.int64)
@@ -105,6 +108,18 @@ def test_data_whose_file_changes_are_loaded_again_and_others_are_kept(tmp_path: 
         own.load()
     tiny_shard(tmp_path)
     assert own.samples() == SamplesDone(train=64, held=32)
+
+
+def test_the_worker_counts_samples_for_a_network_that_takes_them_and_refuses_another(tmp_path: Path) -> None:
+    engine = Engine(OwnData(f"shard:{tiny_shard(tmp_path)}"), Compute())
+
+    def fit(network: Architecture) -> Done:
+        return engine.run(FitJob(network=ArchitectureLine.of(network)), silent, lambda: None)
+
+    assert fit(ARCHITECTURE) == SamplesDone(train=64, held=32)
+    table = Architecture("mlp", {"features": 30, "classes": 2, "width": 8, "depth": 1, "segments": 1})
+    with pytest.raises(LocalFault, match=r"^the data are images .* takes table rows of shape \(30,\) .*: name data"):
+        fit(table)
 
 
 def test_a_new_file_in_a_folder_of_samples_is_a_change(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ FETCH_SHARE = 0.4
 """Share of the time that the first try to fetch may take. What it gets is measured while the rest is tried again, for a
 load on this machine may pass."""
 
+AGAIN_SHARE = 0.5
 MEASURE_SHARE = 0.75
-"""Share of the time left for measuring what came first, while children are missing that may come yet."""
+"""Shares of the time left, for the second try and for measuring beside it what came first."""
 
 ANSWER_SECONDS = 1.0
 """How long after its time a measuring may still answer."""
@@ -57,7 +58,7 @@ class Judging:
             submitted = [number for number in range(len(self._view.legs)) if number not in self._scores]
             children = await self._obtain(submitted, self._left * FETCH_SHARE)
             if self._missing:
-                children = await self._measure_and_obtain(children, self._left * MEASURE_SHARE)
+                children = await self._measure_and_obtain(children)
             await self._measure(children, self._left)
         for number, failure in self._missing.items():
             if self._kit.handoff.alone:
@@ -73,18 +74,16 @@ class Judging:
     def _left(self) -> float:
         return max(self._end - trio.current_time(), 0.0)
 
-    async def _measure_and_obtain(
-        self, children: Mapping[Root, Sequence[int]], seconds: float
-    ) -> Mapping[Root, Sequence[int]]:
+    async def _measure_and_obtain(self, children: Mapping[Root, Sequence[int]]) -> Mapping[Root, Sequence[int]]:
         """Measure these legs and try again for what is missing; returns what has come of it."""
-        late: dict[Root, Sequence[int]] = {}
+        left, late = self._left, dict[Root, Sequence[int]]()
 
         async def try_again() -> None:
-            late.update(await self._obtain(list(self._missing), seconds))
+            late.update(await self._obtain(list(self._missing), left * AGAIN_SHARE))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(try_again)
-            await self._measure(children, seconds)
+            await self._measure(children, left * MEASURE_SHARE)
         return late
 
     async def _obtain(self, numbers: Sequence[int], seconds: float) -> Mapping[Root, Sequence[int]]:
@@ -109,7 +108,7 @@ class Judging:
         async with trio.open_nursery() as nursery:
             for number in numbers:
                 nursery.start_soon(obtain, number, self._view.legs[number])
-        return obtained
+        return {parent: sorted(legs) for parent, legs in obtained.items()}
 
     async def _measure(self, children: Mapping[Root, Sequence[int]], seconds: float) -> None:
         """Score these legs on this peer's held-out data; each file gets an equal part of the time."""
