@@ -12,7 +12,7 @@ from functools import partial
 import trio
 from fastapi import FastAPI
 
-from derelayl_protocol.errors import Ignored, LocalFault
+from derelayl_protocol.errors import Ignored, LocalFault, RuleViolation
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.spelling import from_hex
@@ -37,6 +37,7 @@ from .lineage.proof import Chain
 from .network.host import Libp2pNetwork, open_network
 from .network.serve import everybody
 from .ports import LedgerUnavailable, StoreDamaged, StoreFull, TrainingFailed
+from .refusals import sentence_of
 from .roles.admission import check_entry
 from .roles.keeper import Keeper
 from .roles.kit import Kit
@@ -45,7 +46,7 @@ from .roles.relayer import RelayerRole
 from .roles.seeder import SeederRole
 from .roles.submission import DirectSubmission, RelayedSubmission, Submission
 from .roles.trainer import LegStage, TrainerPolicy, TrainerRole
-from .roles.validator import ValidatorRole
+from .roles.validator import StakeTooLow, ValidatorRole
 from .roles.watcher import WatcherRole
 from .rounds import RoundWatch
 from .settings import Network, NodeSettings
@@ -59,6 +60,7 @@ Step = Callable[[RoundView], Awaitable[None]]
 
 HOLDUPS = (
     LedgerUnavailable,
+    RuleViolation,
     IndexUnusable,
     QueryTooSlow,
     TrainingFailed,
@@ -244,11 +246,18 @@ class Peer:
     activity: Activity
 
     async def join(self) -> None:
-        """Look at the data, and stake as validator. Raises LocalFault, RuleViolation, LedgerUnavailable."""
+        """Look at the data, and stake as validator if it never has. Raises LocalFault, LedgerUnavailable.
+
+        A stake that is too low, or refused, is told: without a seat the peer goes on with all that it does besides.
+        """
         if self.settings.works_with_data:
             await self._check_data()
         if self.roles.validator is not None:
-            await self.roles.validator.join()
+            try:
+                await self.roles.validator.join()
+            except (StakeTooLow, RuleViolation) as error:
+                self.activity.last_holdup = f"validator: {_told(error)}"
+                log.warning("validator: %s", _told(error))
 
     async def _check_data(self) -> None:
         counts = await self.trainer.samples()
@@ -304,8 +313,8 @@ class Peer:
             try:
                 await step(view)
             except HOLDUPS as error:
-                self.activity.last_holdup = f"{name}: {str(error) or type(error).__name__}"
-                log.warning("round %d: %s held up: %s", view.number, name, str(error) or type(error).__name__)
+                self.activity.last_holdup = f"{name}: {_told(error)}"
+                log.warning("round %d: %s held up: %s", view.number, name, _told(error))
 
     async def _hear(self) -> None:
         """Listen to announcements; the seeder fetches what the ledger confirms, so nobody makes us fetch anything."""
@@ -321,3 +330,7 @@ class Peer:
             self.roles.watcher.hear_entry(entry)
             if self.roles.relayer is not None:
                 self.roles.relayer.hear(entry)
+
+
+def _told(error: Exception) -> str:
+    return sentence_of(error) if isinstance(error, RuleViolation) else str(error) or type(error).__name__

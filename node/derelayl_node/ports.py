@@ -80,8 +80,11 @@ class Registry(Protocol):
     async def checkpoint(self, model: ModelId, root: Root) -> CheckpointRecord | None:
         """An accepted checkpoint, None if the ledger has none of this root. Raises RuleViolation(UNKNOWN_MODEL)."""
 
-    async def stake(self, model: ModelId, account: Address) -> Wei:
-        """What the account has bonded, 0 if nothing. Raises RuleViolation(UNKNOWN_MODEL)."""
+    async def stake(self, model: ModelId, account: Address) -> Wei | None:
+        """What the account has bonded, 0 if it lost or took out all of it; None if nothing shows that it ever staked.
+
+        The ledger forgets who has taken a stake out once it is released. Raises RuleViolation(UNKNOWN_MODEL).
+        """
 
     async def free(self, account: Address) -> Wei:
         """The account's withdrawable balance in the ledger. Raises LedgerUnavailable."""
@@ -97,10 +100,19 @@ class Ledger(Protocol):
     def account(self) -> Address:
         """The account that `send` signs for."""
 
-    async def send(self, command: Command) -> tuple[Event, ...]:
+    async def send(self, command: Command, key: str | None = None, *, cover: Wei | None = None) -> tuple[Event, ...]:
         """Have the command executed once and return its events, also when called again after a crash.
 
+        `key` names the intent: the same key is never executed twice, whatever the command. Without one the content is
+        the key, of commands in REPEATABLE until their events are returned. Where the free balance does not suffice,
+        what is missing to `cover` wei is deposited first, once for each key.
         Raises RuleViolation when the ledger refuses it (state unchanged), LedgerUnavailable when the chain is silent.
+        """
+
+    async def settle(self) -> int:
+        """Wait until nothing that this account has sent is on its way; returns how many intents were.
+
+        Raises LedgerUnavailable when that takes too long.
         """
 
     async def round(self, model: ModelId) -> RoundView:

@@ -6,6 +6,7 @@ import logging
 
 import trio
 
+from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import ModelId
 
@@ -38,7 +39,7 @@ class RoundWatch:
                 pause, self.chain_reachable = self._poll_seconds, True
                 self._changed.set()
                 self._changed = trio.Event()
-            except LedgerUnavailable as error:
+            except (LedgerUnavailable, RuleViolation) as error:  # refused: the chain has lost the model, for a while
                 pause, self.chain_reachable = min(2 * pause, MAX_BACKOFF_SECONDS), False
                 log.warning("%s; next try in %.0f s", error, pause)
             await self._clock.sleep(pause)

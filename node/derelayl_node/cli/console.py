@@ -16,9 +16,10 @@ from typing import Any
 import trio
 from rich.console import Console
 
-from derelayl_protocol.errors import ProtocolError, Reason, RuleViolation
+from derelayl_protocol.errors import ProtocolError, RuleViolation
 
 from ..failures import Failure
+from ..refusals import sentence_of
 from ..sparing import SparingHandler
 
 INTERRUPTED = 130
@@ -29,9 +30,6 @@ err = Console(stderr=True)
 
 EXPECTED = (ProtocolError, Failure, trio.TooSlowError, OSError)
 """Errors that a user can do something about; anything else is our bug and keeps its trace."""
-
-REMEDIES = {Reason.UNKNOWN_MODEL: "the ledger has no such model; `derelayl model list` shows those that it has"}
-"""What to say instead of the name of a contract's error, where a mistyped option is what usually causes it."""
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -64,7 +62,7 @@ def run(command: Callable[[], None], *, debug: bool) -> int:
 def sentence(error: BaseException) -> str:
     """One line about an error."""
     if isinstance(error, RuleViolation):
-        return REMEDIES.get(error.reason, f"the ledger refuses this: {error}")
+        return sentence_of(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__

@@ -32,7 +32,6 @@ from ..handoff import Handoff, keep_genesis
 from ..keys import NodeKey, load_key_file
 from ..lineage import queries
 from ..network.host import open_network
-from ..roles.purse import send_paid
 from ..settings import DEFAULT_HOME, Network, keystore_password
 from ..store.chunks import FileStore
 from ..training.process import open_trainer
@@ -229,7 +228,7 @@ async def _create(
         await trio.Path(weights.path).unlink()
     ledger = await open_network_ledger(shared, key, home)
     try:
-        events = await send_paid(ledger, CreateModel(rules, genesis, budget), budget)
+        events = await ledger.send(CreateModel(rules, genesis, budget), cover=budget)
     finally:
         ledger.close()
     return next(event for event in events if isinstance(event, ModelCreated))
@@ -249,7 +248,7 @@ async def _buy(shared: Network, home: Path, key: NodeKey, model_id: ModelId, wan
 async def _pay(ledger: EvmLedger, model_id: ModelId, root: Root, state: ModelState) -> int:
     fee = state.rules.access_fee
     try:
-        await send_paid(ledger, BuyAccess(model_id, root), fee)
+        await ledger.send(BuyAccess(model_id, root), cover=fee)
     except RuleViolation as refusal:
         if refusal.reason is Reason.INSUFFICIENT_BALANCE:
             raise LocalFault(f"the fee is {exact_tokens(fee)} tokens, more than {ledger.account} holds") from None

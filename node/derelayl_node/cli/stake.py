@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import trio
 import typer
 
-from derelayl_protocol.errors import Reason, RuleViolation
+from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import Release, Stake, Unstake
 from derelayl_protocol.ledger.events import Staked, StakeReleased, Unstaked
 from derelayl_protocol.spelling import exact_tokens, parse_tokens
@@ -21,10 +21,10 @@ from derelayl_protocol.types import ModelId, Wei
 from ..evm.client import EvmLedger, open_network_ledger
 from ..failures import Failure
 from ..keys import load_key_file
+from ..refusals import sentence_of
 from ..roles.duties import seat_of
-from ..roles.purse import send_paid
 from ..settings import DEFAULT_HOME, Network, keystore_password
-from .console import show, show_json
+from .console import say, show, show_json
 from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
 from .reading import ModelOption, model_of
@@ -84,7 +84,7 @@ def _with_ledger(
         try:
             return await work(ledger, model_id)
         except RuleViolation as refusal:
-            raise StakeRefused(_remedy(refusal)) from refusal
+            raise StakeRefused(sentence_of(refusal)) from refusal
         finally:
             ledger.close()
 
@@ -108,12 +108,14 @@ async def _standing(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
 
 
 async def _add(ledger: EvmLedger, model: ModelId, amount: Wei | None) -> dict[str, Any]:
+    if left := await ledger.settle():  # it may be this very stake, sent by a command that was cut off
+        say(f"{left} transactions that were on their way are on the chain now")
     if amount is None:
         state = await ledger.model(model)
         amount = Wei(max(state.rules.validator_stake - state.stakes.get(ledger.account, 0), 0))
     if amount == 0:
         return {"done": "nothing is missing", "amount_wei": "0"}
-    events = await send_paid(ledger, Stake(model, amount), amount)
+    events = await ledger.send(Stake(model, amount), cover=amount)
     staked = next(event for event in events if isinstance(event, Staked))
     return {"done": "staked", "amount_wei": str(staked.amount)}
 
@@ -128,18 +130,6 @@ async def _release(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
     """Move what has unbonded into the free balance."""
     released = next(event for event in await ledger.send(Release(model)) if isinstance(event, StakeReleased))
     return {"done": "released", "amount_wei": str(released.amount)}
-
-
-def _remedy(refusal: RuleViolation) -> str:
-    remedies = {
-        Reason.STAKE_IN_USE: "the account has a seat in the running round: try again when the round is over",
-        Reason.NO_STAKE: "the account is no validator of this model: it has nothing to unstake",
-        Reason.STAKE_TOO_SMALL: "the stake would stay below the model's least: add more (derelayl stake show)",
-        Reason.TOO_EARLY: "the stake has not unbonded yet: see its release time with derelayl stake show",
-        Reason.NOTHING_UNBONDING: "nothing is unbonding: unstake first",
-        Reason.INSUFFICIENT_BALANCE: "neither the free balance nor the wallet holds that much",
-    }
-    return remedies.get(refusal.reason, str(refusal))
 
 
 def _answer(document: dict[str, Any], as_json: bool, say: Callable[[dict[str, Any]], None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,10 +14,11 @@ from eth_abi.abi import encode
 from eth_utils.abi import function_signature_to_4byte_selector
 
 from derelayl_protocol.errors import Reason, RuleViolation
-from derelayl_protocol.ledger.commands import Command, Deposit
+from derelayl_protocol.ledger.commands import REPEATABLE, Command, Deposit
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView, Unbonding
+from derelayl_protocol.spelling import exact_tokens
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 from ..keys import NodeKey
@@ -28,9 +29,11 @@ from .deploy import NetworkAddresses, artifact
 from .event_log import next_batch
 from .names import NameIndex
 from .one_block import at_fresh_head
-from .outbox import Outbox, key_for
+from .outbox import IntentState, Outbox, command_key
 from .provider import DEFAULT_TIMEOUT_S, CallReverted, Receipt, Rpc, open_chain
 from .sender import Sender
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -87,23 +90,45 @@ class EvmLedger:
 
     # --- the port ---------------------------------------------------------------------------------------------------
 
-    async def send(self, command: Command, key: str | None = None) -> tuple[Event, ...]:
+    async def send(self, command: Command, key: str | None = None, *, cover: Wei | None = None) -> tuple[Event, ...]:
         """Have the command executed once and return its events, also when called again after a crash.
 
-        `key` names the intent: the same key is never executed twice. Without one, the command's content is the key, but
-        for those that may be meant twice with the same content (`commands.REPEATABLE`: deposits, stakes, …),
-        where a fresh one is drawn: pass a key of your own to make a retry of these safe. Raises RuleViolation when the
-        ledger refuses it, LedgerUnavailable; after the latter the same key may be used again, whatever has happened.
+        `key` names the intent: the same key is never executed twice. Without one the command's content is the key, and
+        what may be meant twice with the same content (`commands.REPEATABLE`: deposits, stakes, …) gives it back once
+        its events have been returned: what a crash cut off is finished by whoever asks for the same again.
+        Where the ledger finds too little free balance, what is missing to `cover` is deposited first, as a part of
+        the same intent. Raises RuleViolation when the ledger refuses it, LedgerUnavailable; after the latter the same
+        key may be used again, whatever has happened.
         """
-        data = self._codec.command(command)
-        intent = key if key is not None else key_for(command)
-        if isinstance(command, Deposit):
-            async with self._depositing:
-                await self._approve_if_needed(intent, command.amount, data)
-                receipt = await self._execute(intent, self._contract, data)
-        else:
-            receipt = await self._execute(intent, self._contract, data)
-        return self._events(receipt)
+        intent = command_key(command) if key is None else key
+        passing = key is None and type(command) in REPEATABLE
+        if passing and await self._thread(self._outbox.find, intent) is not None:
+            log.warning(
+                "%s was sent before by somebody who did not live to see its outcome, which is told now: "
+                "send it again to do it twice", type(command).__name__,
+            )  # fmt: skip
+        events = await self._covered(intent, command, cover)
+        if passing:
+            await self._thread(self._outbox.release, intent)
+        return events
+
+    async def settle(self) -> int:
+        """Wait until nothing that this account has signed is on its way; returns how many intents were.
+
+        Raises LedgerUnavailable when some still are after SEND_DEADLINE_S.
+        """
+        found: int | None = None
+        poll = FIRST_POLL_S
+        with trio.move_on_after(SEND_DEADLINE_S):
+            while pending := await self._thread(self._pending):
+                found = found or pending
+                await trio.sleep(poll)
+                poll = min(POLL_GROWTH * poll, LAST_POLL_S)
+            return found or 0
+        raise LedgerUnavailable(
+            f"{self.account} has sent {found} transactions that the chain did not take within {SEND_DEADLINE_S:.0f} s: "
+            "they stay in the outbox, try again."
+        )
 
     async def round(self, model: ModelId) -> RoundView:
         """The running round. Raises RuleViolation(UNKNOWN_MODEL).
@@ -126,9 +151,13 @@ class EvmLedger:
         """An accepted checkpoint, None if the ledger has none of this root. Raises RuleViolation(UNKNOWN_MODEL)."""
         return self._codec.checkpoint(await self._view("checkpointOf", model, root))
 
-    async def stake(self, model: ModelId, account: Address) -> Wei:
-        """What the account has bonded. Raises RuleViolation(UNKNOWN_MODEL)."""
-        return Wei(await self._view("stakeOf", model, account))
+    async def stake(self, model: ModelId, account: Address) -> Wei | None:
+        """What the account has bonded, None if nothing shows that it ever did. Raises RuleViolation(UNKNOWN_MODEL)."""
+        if bonded := await self._view("stakeOf", model, account):
+            return Wei(bonded)
+        unbonding, _ = await self._view("unbondingOf", model, account)
+        validators = await self._view("validatorsOf", model)  # those who lost everything too
+        return Wei(0) if unbonding or account in (each.lower() for each in validators) else None
 
     async def free(self, account: Address) -> Wei:
         """An account's withdrawable balance in the ledger."""
@@ -191,20 +220,63 @@ class EvmLedger:
     async def give(self, address: Address, token_wei: Wei, gas_wei: int, key: str | None = None) -> None:
         """Send tokens and coins for gas from this account's wallet to another; the same key gives only once.
 
+        Without a key, as in `send`: a gift that a crash cut off is finished by whoever asks for the same again.
+
         Raises RuleViolation(INSUFFICIENT_BALANCE) for tokens that the wallet does not hold, LedgerUnavailable.
         """
-        intent = key if key is not None else secrets.token_hex(16)
+        intent = f"give {address} {token_wei} {gas_wei}" if key is None else key
         if gas_wei:
             await self._execute(f"{intent}/gas", address, b"", gas_wei)
         if token_wei:
             transfer = _token_call("transfer(address,uint256)", address, token_wei)
             await self._execute(f"{intent}/token", self._addresses.token, transfer)
+        if key is None:
+            await self._thread(self._outbox.release, intent)
 
     def close(self) -> None:
         """Close the outbox; nothing that was signed is lost."""
         self._outbox.close()
 
     # --- sending ----------------------------------------------------------------------------------------------------
+
+    async def _covered(self, intent: str, command: Command, cover: Wei | None) -> tuple[Event, ...]:
+        try:
+            return await self._once(intent, command)
+        except RuleViolation as refusal:
+            if refusal.reason is not Reason.INSUFFICIENT_BALANCE or not cover:
+                raise
+        deposit = f"{intent}/deposit"
+        held = await self._thread(self._outbox.find, deposit)
+        try:
+            missing = cover - await self.free(self.account)
+            if missing > 0:
+                await self._once(deposit, Deposit(Wei(missing)))
+            return await self._once(intent, command)
+        except RuleViolation as refusal:
+            if held is not None and held.state is IntentState.MINED:  # its tokens went elsewhere: the next try may pay
+                await self._thread(self._outbox.release, deposit)
+            if refusal.reason is not Reason.INSUFFICIENT_BALANCE:
+                raise
+            raise RuleViolation(refusal.reason, await self._too_little(cover)) from refusal
+
+    async def _too_little(self, cover: Wei) -> str:
+        wallet, free = await self._thread(self._wallet, self.account), await self.free(self.account)
+        return (
+            f"{exact_tokens(cover)} tokens are needed, {self.account} has {exact_tokens(wallet)} in its wallet and "
+            f"{exact_tokens(free)} free in the ledger"
+        )
+
+    async def _once(self, intent: str, command: Command) -> tuple[Event, ...]:
+        data = self._codec.command(command)
+        if isinstance(command, Deposit):
+            async with self._depositing:
+                await self._approve_if_needed(intent, command.amount, data)
+                return self._events(await self._execute(intent, self._contract, data))
+        return self._events(await self._execute(intent, self._contract, data))
+
+    def _pending(self) -> int:
+        self._sender.catch_up()
+        return len(self._outbox.unsettled(self._rpc.nonce(self.account)))
 
     async def _execute(self, intent: str, to: Address, data: bytes, value: int = 0) -> Receipt:
         with trio.move_on_after(SEND_DEADLINE_S):
@@ -239,9 +311,14 @@ class EvmLedger:
                 raise self._refusal(error) from error
             wallet = await self._thread(self._wallet, self.account)
             if wallet < amount:
-                raise RuleViolation(Reason.INSUFFICIENT_BALANCE, f"the wallet holds {wallet} wei") from error
+                raise RuleViolation(
+                    Reason.INSUFFICIENT_BALANCE,
+                    f"{exact_tokens(amount)} tokens are to be deposited, the wallet holds {exact_tokens(wallet)}",
+                ) from error
             approval = _token_call("approve(address,uint256)", self._contract, amount)
-            await self._execute(secrets.token_hex(16), self._addresses.token, approval)
+            await self._execute(f"{intent}/approval", self._addresses.token, approval)
+            # Allowing twice moves nothing; held on, the key would keep an allowance from being given anew.
+            await self._thread(self._outbox.release, f"{intent}/approval")
 
     async def _attempt(self, function: Callable[..., T], *arguments: Any) -> T:
         try:

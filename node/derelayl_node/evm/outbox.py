@@ -9,7 +9,6 @@ that intent.
 from __future__ import annotations
 
 import hashlib
-import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -75,11 +74,6 @@ class Intent:
 def command_key(command: commands.Command) -> str:
     """The name of a command's content: SHA-256 in hex, the same in every process and after every restart."""
     return hashlib.sha256(_spelled(command).encode()).hexdigest()
-
-
-def key_for(command: commands.Command) -> str:
-    """The key of a command sent without one: its content's, or a fresh one where that may be meant again."""
-    return secrets.token_hex(16) if type(command) in commands.REPEATABLE else command_key(command)
 
 
 def _spelled(value: object) -> str:
@@ -171,6 +165,14 @@ class Outbox:
             self._connection.execute(
                 "update intent set state = ?, key = case when ? then key else null end where id = ?",
                 (state, keeps_key, intent.id),
+            )
+
+    def release(self, key: str) -> None:
+        """Give back a key and those derived from it (`key/…`), whose outcome is told: they may be meant once more."""
+        with self._lock, self._explained(), self._transaction():
+            self._connection.execute(
+                "update intent set key = null where key = ? or substr(key, 1, length(?)) = ?",
+                (key, f"{key}/", f"{key}/"),
             )
 
     def unsettled(self, chain_nonce: int) -> tuple[Intent, ...]:

@@ -24,10 +24,10 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage, SignedMessage
 from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Timestamp, Wei
 
 from ..ports import Clock, Ledger, PeerNetwork, Registry
-from .purse import send_paid
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,11 @@ class Submission(Protocol):
 def cost_of(entry: Entry) -> Wei:
     """Wei of the free balance that an entry locks."""
     return entry.amount if isinstance(entry, PlaceBid) else Wei(0)
+
+
+def intent_of(entry: Entry) -> str | None:
+    """The key under which an entry is sent, and paid for however it is sent; None for its content."""
+    return f"bid in round {entry.round} of {to_hex(entry.model)}" if isinstance(entry, PlaceBid) else None
 
 
 def share_passed(view: RoundView, rules: Rules, since: float, share: float, now: float) -> bool:
@@ -80,7 +85,7 @@ class DirectSubmission:
 
     async def submit(self, view: RoundView, entry: Entry) -> None:
         """Send it, once however often asked. Raises RuleViolation, LedgerUnavailable."""
-        await send_paid(self._ledger, entry, cost_of(entry))
+        await self._ledger.send(entry, intent_of(entry), cover=cost_of(entry))
 
 
 class RelayedSubmission:
@@ -112,15 +117,16 @@ class RelayedSubmission:
             self._told[type(entry)] = entry, self._clock.now()
 
     async def _tell(self, view: RoundView, entry: Entry) -> None:
-        await self._cover(cost_of(entry))
+        await self._cover(entry)
         await self._network.announce(SignedEntry(entry.model, entry.round, self._signed(view, entry)))
         log.info("round %d: sent our signed %s to the peers", view.number, type(entry).__name__)
 
-    async def _cover(self, cost: Wei) -> None:
-        """Have the cost in the free balance: a relayer can spend nothing else."""
+    async def _cover(self, entry: Entry) -> None:
+        """Have the cost in the free balance: a relayer can spend nothing else. Once, also across a restart."""
+        cost = cost_of(entry)
         missing = cost - await self._registry.free(self._ledger.account) if cost else 0
         if missing > 0:
-            await self._ledger.send(Deposit(Wei(missing)))
+            await self._ledger.send(Deposit(Wei(missing)), f"{intent_of(entry)}/deposit")
 
     def _signed(self, view: RoundView, entry: Entry) -> SignedBid | SignedCommit | SignedReveal:
         account, model, number = self._ledger.account, entry.model, entry.round

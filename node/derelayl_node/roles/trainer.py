@@ -25,7 +25,6 @@ from ..journal import SignedChild
 from ..ports import TrainingFailed
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
 from .kit import Kit
-from .purse import send_paid
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ class TrainerRole:
         try:
             for tip in tips_to_offer(view, self._kit.ledger.account):
                 deposit = Wei(self._kit.rules.offer_deposit * self._kit.rules.legs_per_tip)
-                await send_paid(self._kit.ledger, OfferTip(self._kit.model, view.number, tip), deposit)
+                await self._kit.ledger.send(OfferTip(self._kit.model, view.number, tip), cover=deposit)
             if not has_bid(view, self._kit.ledger.account):
                 await self._kit.submission.submit(
                     view, PlaceBid(self._kit.model, view.number, segment, self._policy.bid)

@@ -11,16 +11,17 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.limits import BPS
-from derelayl_protocol.types import Ppm, Wei
+from derelayl_protocol.spelling import exact_tokens, to_hex
+from derelayl_protocol.types import Address, Ppm, Wei
 from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, too_few_to_judge
 
+from ..failures import Failure
 from ..handoff import FetchFailed
 from ..journal import SealedScores
 from ..ports import StoreDamaged, StoreFull, TrainingFailed
 from .duties import seat_of
 from .judging import Judging, NoVerdict
 from .kit import Kit
-from .purse import send_paid
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,10 @@ MANIFEST_SECONDS = 30.0
 
 COMMIT_RESERVE_SECONDS = 3.0
 """Judging stops this long before the deadline, so that the commit is in time with what is known by then."""
+
+
+class StakeTooLow(Failure):
+    """Less than the rules ask is at stake, which only a person changes; the message has the amounts and the way."""
 
 
 class ValidatorRole:
@@ -63,11 +68,20 @@ class ValidatorRole:
         self.obstacle = ""
 
     async def join(self) -> None:
-        """Stake what the rules ask for, unless it is staked already. Raises RuleViolation, LedgerUnavailable."""
-        staked = await self._kit.registry.stake(self._kit.model, self._kit.ledger.account)
-        missing = self._kit.rules.validator_stake - staked
-        if missing > 0:
-            await send_paid(self._kit.ledger, Stake(self._kit.model, Wei(missing)), Wei(missing))
+        """Stake what the rules ask for, if this account never has for this model: more is for its owner to add.
+
+        Raises StakeTooLow when less is at stake now, RuleViolation, LedgerUnavailable.
+        """
+        model, ledger, required = self._kit.model, self._kit.ledger, self._kit.rules.validator_stake
+        staked = await self._kit.registry.stake(model, ledger.account)
+        if staked is None:
+            await ledger.settle()  # a stake that a former run or the command line has sent may be on its way
+            staked = await self._kit.registry.stake(model, ledger.account)
+        if staked is None:
+            await ledger.send(Stake(model, required), f"first stake in {to_hex(model)}", cover=required)
+            staked = await self._kit.registry.stake(model, ledger.account)
+        if (staked or 0) < required:
+            raise StakeTooLow(_what_is_left(ledger.account, staked or Wei(0), required))
 
     async def step(self, view: RoundView) -> None:
         """Act on one look at the round. Raises LedgerUnavailable, TrainingFailed and the store's errors."""
@@ -125,3 +139,12 @@ class ValidatorRole:
         if obstacle != self.obstacle:
             log.warning("%s", obstacle)
         self.obstacle = obstacle
+
+
+def _what_is_left(account: Address, staked: Wei, required: Wei) -> str:
+    seat = "may still be seated, down to half of that" if 2 * staked >= required else "gets no seat"
+    return (
+        f"{account} has {exact_tokens(staked)} tokens at stake of the {exact_tokens(required)} that the model asks of "
+        f"a validator, after a slash or an unstake, and {seat}; this node adds nothing by itself: "
+        "`derelayl stake add` adds what is missing"
+    )

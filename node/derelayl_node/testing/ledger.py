@@ -11,7 +11,7 @@ import trio
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.access import has_access
 from derelayl_protocol.ledger.apply import apply
-from derelayl_protocol.ledger.commands import REPEATABLE, Command
+from derelayl_protocol.ledger.commands import REPEATABLE, Command, Deposit
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import Recover, no_signatures
@@ -27,10 +27,11 @@ MAX_BLOCKS_PER_BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A block, the command in it (None in an empty one), its events, and the ledger after it."""
+    """A block, the command in it (None in an empty one) with its key, its events, and the ledger after it."""
 
     ref: BlockRef
     sent: tuple[Address, Command] | None
+    key: str | Command | None
     entries: tuple[LogEntry, ...]
     state: LedgerState
 
@@ -60,7 +61,7 @@ class FakeChain:
         self._recover = recover
         self._mined = 0  # blocks ever, those rolled back too: makes every block's hash new
         self._blocks: list[_Block] = []
-        self._append(None, (), LedgerState(wallets=dict(wallets)))
+        self._append(None, None, (), LedgerState(wallets=dict(wallets)))
 
     @property
     def state(self) -> LedgerState:
@@ -76,15 +77,15 @@ class FakeChain:
         """The ledger as that account sees it."""
         return FakeLedger(self, account)
 
-    def execute(self, sender: Address, command: Command) -> tuple[Event, ...]:
+    def execute(self, sender: Address, command: Command, key: str | Command | None = None) -> tuple[Event, ...]:
         """Mine a block with the command. Raises RuleViolation, then no block is mined."""
         state, events = apply(self.state, command, sender, self._block_time(), self._recover)
-        self._append((sender, command), events, state)
+        self._append((sender, command), key, events, state)
         return self._blocks[-1].events
 
     def mine(self) -> None:
         """Mine an empty block."""
-        self._append(None, (), self.state)
+        self._append(None, None, (), self.state)
 
     def reorg(self, depth: int) -> None:
         """Drop the newest `depth` blocks; nothing of them is executed again. Raises ValueError for block 0."""
@@ -92,9 +93,10 @@ class FakeChain:
             raise ValueError(f"{depth} blocks cannot be dropped, the chain has {len(self._blocks) - 1} above block 0")
         del self._blocks[len(self._blocks) - depth :]
 
-    def sent(self, sender: Address, command: Command) -> tuple[Event, ...] | None:
-        """The events of the newest block with this very command of this account, None if the chain has none."""
-        return next((block.events for block in reversed(self._blocks) if block.sent == (sender, command)), None)
+    def sent(self, sender: Address, key: str | Command) -> tuple[Event, ...] | None:
+        """The events of the block with this intent of this account, None if the chain has none."""
+        mine = (block for block in self._blocks if block.sent is not None and block.sent[0] == sender)
+        return next((block.events for block in mine if block.key == key), None)
 
     def logs(self, known: Sequence[BlockRef]) -> LogBatch:
         """What follows the newest block of `known` that is still on the chain, at most `blocks_per_batch` blocks."""
@@ -115,13 +117,19 @@ class FakeChain:
         now = int(self._clock.now())
         return Timestamp(max(now, self.head.time) if self._blocks else now)
 
-    def _append(self, sent: tuple[Address, Command] | None, events: Sequence[Event], state: LedgerState) -> None:
+    def _append(
+        self,
+        sent: tuple[Address, Command] | None,
+        key: str | Command | None,
+        events: Sequence[Event],
+        state: LedgerState,
+    ) -> None:
         self._mined += 1
         digest = hashlib.sha256(b"block %d" % self._mined).digest()
         ref = BlockRef(len(self._blocks), digest, self._block_time())
         transaction = hashlib.sha256(b"transaction in " + digest).digest()
         entries = tuple(LogEntry(event, ref, transaction, index) for index, event in enumerate(events))
-        self._blocks.append(_Block(ref, sent, entries, state))
+        self._blocks.append(_Block(ref, sent, key, entries, state))
 
 
 class FakeLedger:
@@ -136,14 +144,29 @@ class FakeLedger:
         """The account that `send` signs for."""
         return self._account
 
-    async def send(self, command: Command) -> tuple[Event, ...]:
-        """Have the command executed; what cannot be meant twice (see `REPEATABLE`) only once, however often sent."""
+    async def send(self, command: Command, key: str | None = None, *, cover: Wei | None = None) -> tuple[Event, ...]:
+        """Have the command executed; the same key, or content that cannot be meant twice (`REPEATABLE`), only once."""
         await self._reach()
-        if type(command) not in REPEATABLE:
-            events = self._chain.sent(self._account, command)
-            if events is not None:
-                return events
-        return self._chain.execute(self._account, command)
+        try:
+            return self._once(command, key)
+        except RuleViolation as refusal:
+            missing = (cover or 0) - self._chain.state.free.get(self._account, Wei(0))
+            if refusal.reason is not Reason.INSUFFICIENT_BALANCE or missing <= 0:
+                raise
+        self._once(Deposit(Wei(missing)), None if key is None else f"{key}/deposit")
+        return self._once(command, key)
+
+    def _once(self, command: Command, key: str | None) -> tuple[Event, ...]:
+        intent: str | Command | None = key
+        if key is None and type(command) not in REPEATABLE:
+            intent = command
+        known = None if intent is None else self._chain.sent(self._account, intent)
+        return self._chain.execute(self._account, command, intent) if known is None else known
+
+    async def settle(self) -> int:
+        """Nothing is ever on its way here: whatever is sent is in a block."""
+        await self._reach()
+        return 0
 
     async def round(self, model: ModelId) -> RoundView:
         """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
@@ -162,9 +185,10 @@ class FakeLedger:
         """An accepted checkpoint, None if there is none of this root. Raises RuleViolation(UNKNOWN_MODEL)."""
         return (await self._find(model)).checkpoints.get(root)
 
-    async def stake(self, model: ModelId, account: Address) -> Wei:
-        """What the account has bonded. Raises RuleViolation(UNKNOWN_MODEL)."""
-        return (await self._find(model)).stakes.get(account, Wei(0))
+    async def stake(self, model: ModelId, account: Address) -> Wei | None:
+        """What the account has bonded, None if nothing shows that it ever did. Raises RuleViolation(UNKNOWN_MODEL)."""
+        found = await self._find(model)
+        return found.stakes.get(account, Wei(0) if account in found.unbonding else None)
 
     async def free(self, account: Address) -> Wei:
         """An account's withdrawable balance in the ledger."""

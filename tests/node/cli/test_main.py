@@ -126,7 +126,7 @@ def test_a_command_whose_extra_is_missing_is_one_sentence_that_names_it_and_stat
     ("refusal", "told"),
     [
         (RuleViolation(Reason.UNKNOWN_MODEL), "no such model; `derelayl model list` shows those that it has"),
-        (RuleViolation(Reason.TOO_EARLY, "3 s left"), "the ledger refuses this: TooEarly: 3 s left"),
+        (RuleViolation(Reason.TOO_EARLY, "3 s left"), "tell when (TooEarly: 3 s left)"),
     ],
 )
 def test_what_the_ledger_refuses_is_a_sentence_and_status_1(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,14 +13,16 @@ from typer.testing import CliRunner, Result
 
 from derelayl_node.cli import model, stake
 from derelayl_node.cli.stake import StakeRefused
-from derelayl_node.evm.client import open_ledger
-from derelayl_node.keys import create_key_file
+from derelayl_node.evm.client import EvmLedger, open_ledger, open_network_ledger
+from derelayl_node.keys import NodeKey, create_key_file
+from derelayl_node.settings import Network
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
 from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.types import Root, Wei
 
 from ..evm.conftest import template, world
+from ..evm.crashing import POINTS, Crash, DyingRpc
 from ..evm.world import ALICE, BOB, COIN, RULES, World
 from .test_reading import network_of
 
@@ -72,7 +75,10 @@ def test_a_stake_s_way_in_and_out_is_told_and_each_refusal_names_the_remedy(worl
     assert "nothing is unbonding: unstake first" in refused(stake.app, "release", *bob)
     assert "is no validator" in refused(stake.app, "unstake", *bob)
     assert "add more" in refused(stake.app, "add", "1", *bob)
-    assert "neither the free balance nor the wallet" in refused(stake.app, "add", "50", *bob)
+    poor = refused(stake.app, "add", "50", *bob)
+    assert "neither the free balance nor the wallet" in poor
+    assert "50 tokens are needed" in poor
+    assert "10 in its wallet and 0 free" in poor
     assert told(stake.app, "add", *bob) == {"done": "staked", "amount_wei": str(2 * COIN)}
     assert told(stake.app, "add", *bob)["done"] == "nothing is missing"
     assert told(stake.app, "add", "0.5", *bob)["amount_wei"] == str(COIN // 2)
@@ -83,10 +89,28 @@ def test_a_stake_s_way_in_and_out_is_told_and_each_refusal_names_the_remedy(worl
     assert standing["unbonding_wei"] == left["amount_wei"] == str(5 * COIN // 2)
     assert standing["release_time"] == left["release_time"]
     assert standing["stake_wei"] == "0"
-    assert "has not unbonded yet" in refused(stake.app, "release", *bob)
+    assert "it is not time yet" in refused(stake.app, "release", *bob)
     world.clock.now += PAID.unbonding_seconds
     assert told(stake.app, "release", *bob)["amount_wei"] == str(5 * COIN // 2)
     assert told(stake.app, "show", *bob)["unbonding_wei"] == "0"
+
+
+@pytest.mark.parametrize("amount", [["2"], []])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_command_that_was_killed_and_is_typed_again_stakes_once(
+    world: World, bob: list[str], point: str, amount: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dying(shared: Network, key: NodeKey, home: Path) -> EvmLedger:
+        ledger = await open_network_ledger(shared, key, home)
+        ledger._rpc = ledger._sender._rpc = DyingRpc(world.rpc, point, 3)  # type: ignore[assignment]
+        return ledger
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stake, "open_network_ledger", dying)
+        with pytest.raises(Crash):
+            run(stake.app, "add", *amount, *bob)
+    told(stake.app, "add", *amount, *bob)
+    assert told(stake.app, "show", *bob)["stake_wei"] == str(2 * COIN)
 
 
 def test_the_words_for_people_have_tokens_and_a_time(bob: list[str]) -> None:

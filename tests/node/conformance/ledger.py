@@ -182,7 +182,8 @@ class History:
             assert await asked.checkpoint(model, root) == state.checkpoints.get(root)
         for ledger in self.world.ledgers:
             assert await asked.free(ledger.account) == self.state.free.get(ledger.account, 0)
-            assert await asked.stake(model, ledger.account) == state.stakes.get(ledger.account, 0)
+            gone = Wei(0) if ledger.account in state.unbonding else None
+            assert await asked.stake(model, ledger.account) == state.stakes.get(ledger.account, gone)
             for root in state.checkpoints:
                 assert await asked.access(model, root, ledger.account) == has_access(state, root, ledger.account)
 

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from derelayl_node.devchain.embedded import EmbeddedChain
-from derelayl_node.evm.outbox import IntentState, Outbox, SignedTransaction, command_key, key_for
+from derelayl_node.evm.outbox import IntentState, Outbox, SignedTransaction, command_key
 from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused
 from derelayl_node.evm.sender import DISPLACED_AFTER_S, REPLACE_AFTER_S, RESEND_AFTER_S, Sender
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.ledger import commands
-from derelayl_protocol.ledger.commands import REPEATABLE
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from .world import ALICE, BOB, CAROL, CHAIN_ID, SINK, ManualClock, World, transfer
@@ -46,7 +45,7 @@ def test_a_commands_key_is_its_content_in_every_process() -> None:
     other = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
-    assert other.stdout.strip() == command_key(bid) == key_for(bid)
+    assert other.stdout.strip() == command_key(bid)
 
 
 def test_different_contents_have_different_keys() -> None:
@@ -67,15 +66,6 @@ def test_different_contents_have_different_keys() -> None:
     assert len(set(keys)) == len(keys)
 
 
-@pytest.mark.parametrize("kind", sorted(REPEATABLE, key=str))
-def test_a_command_that_may_be_meant_twice_gets_a_fresh_key(kind: type) -> None:
-    numbers = {"amount": Wei(1), "round": 1, "steps": 1}
-    fields = {"model": MODEL, "root": Root(bytes(32)), "bids": (), "commits": (), "reveals": ()} | numbers
-    command = kind(**{name: fields[name] for name in kind.__dataclass_fields__})  # type: ignore[attr-defined]
-    assert key_for(command) != key_for(command)
-    assert command_key(command) == command_key(command)
-
-
 # --- the file ---
 
 
@@ -85,6 +75,17 @@ def test_a_key_holds_one_nonce_however_often_it_is_reserved(tmp_path: Path) -> N
     assert outbox.reserve("a", 9, _signed) == first == outbox.find("a")
     assert outbox.reserve("b", 5, _signed).nonce == 6
     assert outbox.reserve("c", 40, _signed).nonce == 40
+    outbox.close()
+
+
+def test_a_released_key_takes_those_derived_from_it_along_and_no_other(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox", IDENTITY)
+    keys = ("a", "a/deposit", "a/deposit/approval", "ab", "a_/deposit", "b/a")
+    intents = {key: outbox.reserve(key, 0, _signed) for key in keys}
+    outbox.release("a")
+    assert [key for key in keys if outbox.find(key) is None] == ["a", "a/deposit", "a/deposit/approval"]
+    assert outbox.reserve("a", 0, _signed).nonce == len(keys)
+    assert outbox.get(intents["a"].id) == intents["a"]
     outbox.close()
 
 
