@@ -11,13 +11,20 @@ import hashlib
 from derelayl_protocol.ledger.commands import Advance, Command, MatchRound, SettleRound
 from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.state import LegEntry, RoundView, SeatEntry
 from derelayl_protocol.spelling import from_hex
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Root
 
-KEEPER_SPREAD_SECONDS = 3.0
-"""Peers enforce a deadline spread over this time, so that usually one of them pays for it."""
+KEEPERS = 3
+"""Participants whose turn comes before everybody else's: the first acts at once, so two more must fail for a wait."""
+
+KEEPER_STEP_SECONDS = 3.0
+"""The least time between two turns: a look at the round a second, a block a second, and one more to hear of it."""
+
+KEEPER_STEP_SHARE = 0.25
+"""A turn's share of the shortest phase where that is more: who makes long phases reckons with slow blocks."""
 
 
 def overdue(model: ModelId, view: RoundView, now: float) -> Command | None:
@@ -35,10 +42,39 @@ def overdue(model: ModelId, view: RoundView, now: float) -> Command | None:
             return None
 
 
-def patience(view: RoundView, account: Address) -> float:
-    """Seconds this account waits before it does what anyone may do; spread over the accounts."""
-    ticket = hashlib.sha256(view.seed + bytes([view.phase]) + from_hex(account)).digest()
-    return KEEPER_SPREAD_SECONDS * int.from_bytes(ticket[:8], "big") / 2**64
+def patience(view: RoundView, rules: Rules, account: Address) -> float:
+    """Seconds this account waits before it does what anyone may do.
+
+    A few participants take turns in an order drawn by the round's seed, those first who have shown in this phase that
+    they are there. All others follow, spread over as long again, for the case that none of these acts.
+    """
+    phases = (rules.bid_seconds, rules.train_seconds, rules.commit_seconds, rules.reveal_seconds)
+    step = max(KEEPER_STEP_SECONDS, KEEPER_STEP_SHARE * min(phases))
+    active = _active(view)
+    others = {bid.trainer for bid in view.bids} | {seat.validator for seat in view.seats}
+    others |= {leg.trainer for leg in view.legs} | {tip.owner for tip in view.tips}
+    first = sorted(others, key=lambda each: (each not in active, _ticket(view, each)))[:KEEPERS]
+    if account in first:
+        return step * first.index(account)
+    return step * (len(first) + KEEPERS * _ticket(view, account))
+
+
+def _active(view: RoundView) -> set[Address]:
+    """Whose node has done what was due in the running phase, or the one before."""
+    match view.phase:
+        case Phase.BID:
+            return {bid.trainer for bid in view.bids}
+        case Phase.TRAIN | Phase.COMMIT:
+            sealed = {seat.validator for seat in view.seats if seat.commitment is not None}
+            return sealed | {leg.trainer for leg in view.legs if leg.submitted}
+        case _:
+            return {seat.validator for seat in view.seats if seat.scores is not None}
+
+
+def _ticket(view: RoundView, account: Address) -> float:
+    """A number in [0, 1) by which an account is ranked in this phase of this round."""
+    digest = hashlib.sha256(view.seed + bytes([view.phase]) + from_hex(account)).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def may_still_enter(view: RoundView, now: float) -> bool:

@@ -11,6 +11,7 @@ from derelayl_node.handoff import Handoff, keep_genesis
 from derelayl_node.journal import Journal
 from derelayl_node.keys import NodeKey
 from derelayl_node.roles.admission import check_entry
+from derelayl_node.roles.duties import KEEPER_STEP_SECONDS, KEEPERS
 from derelayl_node.roles.keeper import Keeper
 from derelayl_node.roles.kit import Kit
 from derelayl_node.roles.owner import OwnerRole
@@ -204,7 +205,7 @@ class Relay:
         """Let the founder enforce what is overdue, after its patience."""
         keeper = self.players["founder"].keeper
         await keeper.step(self.view)
-        await self.clock.advance(5)
+        await self.clock.advance(2 * KEEPERS * KEEPER_STEP_SECONDS)
         await keeper.step(self.view)
 
     async def train(self) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from derelayl_node.roles.duties import (
-    KEEPER_SPREAD_SECONDS,
+    KEEPER_STEP_SECONDS,
+    KEEPERS,
     has_bid,
     may_still_enter,
     open_lease,
@@ -19,6 +20,7 @@ from derelayl_node.roles.duties import (
 )
 from derelayl_protocol.ledger.commands import Advance, MatchRound, SettleRound
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.presets import MINIMAL, STANDARD
 from derelayl_protocol.ledger.state import BidEntry, LegEntry, RoundView, SeatEntry, TipEntry
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
@@ -62,10 +64,39 @@ def test_settling_is_always_due_and_names_the_submitted_legs_only() -> None:
     assert overdue(MODEL, view, 0) == SettleRound(MODEL, 3, (1,), (0,))
 
 
-def test_patience_is_bounded_repeatable_and_differs_between_accounts() -> None:
-    waits = {patience(ROUND, account) for account in (ANN, BOB, ANN)}
-    assert len(waits) == 2
-    assert all(0 <= wait < KEEPER_SPREAD_SECONDS for wait in waits)
+def stranger(number: int) -> Address:
+    return Address(f"0x{number:040x}")
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_one_participant_acts_at_once_the_other_a_step_later_and_strangers_after_both(phase: Phase) -> None:
+    view = replace(ROUND, phase=phase)
+    assert sorted(patience(view, MINIMAL, account) for account in (ANN, BOB)) == [0, KEEPER_STEP_SECONDS]
+    waits = {patience(view, MINIMAL, stranger(number)) for number in range(50)}
+    assert len(waits) == 50
+    assert all(2 <= wait / KEEPER_STEP_SECONDS < 2 + KEEPERS for wait in waits)
+
+
+def test_of_many_participants_a_few_have_turns_and_the_seed_says_which() -> None:
+    bids = tuple(BidEntry(stranger(number), WHOLE_MODEL, Wei(5)) for number in range(32))
+    firsts = set()
+    for seed in range(8):
+        view = replace(ROUND, seed=bytes([seed]) * 32, bids=bids)
+        waits = sorted((patience(view, MINIMAL, bid.trainer), bid.trainer) for bid in bids)
+        steps = [wait / KEEPER_STEP_SECONDS for wait, _ in waits]
+        assert steps[:KEEPERS] == list(range(KEEPERS))
+        assert all(KEEPERS <= step < 2 * KEEPERS for step in steps[KEEPERS:])
+        firsts.add(waits[0][1])
+    assert len(firsts) > 4
+
+
+def test_who_has_shown_to_be_there_comes_before_who_has_not() -> None:
+    assert patience(replace(ROUND, phase=Phase.TRAIN), MINIMAL, BOB) == 0  # BOB has submitted, ANN has not
+    assert patience(replace(ROUND, phase=Phase.SETTLE), MINIMAL, BOB) == 0  # BOB has revealed
+
+
+def test_a_turn_lasts_longer_than_a_slow_chain_s_block_where_phases_are_long() -> None:
+    assert max(patience(ROUND, STANDARD, account) for account in (ANN, BOB)) == 15.0
 
 
 def test_a_round_takes_bids_until_its_deadline() -> None:

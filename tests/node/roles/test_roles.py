@@ -11,10 +11,13 @@ import trio
 from derelayl_node.handoff import FetchFailed
 from derelayl_node.journal import SignedChild
 from derelayl_node.ports import LedgerUnavailable, TrainingFailed
+from derelayl_node.roles.duties import KEEPER_STEP_SECONDS, KEEPERS, patience
 from derelayl_node.roles.trainer import SUBMIT_RESERVE_SECONDS
-from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS
+from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS, StakeTooLow
+from derelayl_node.testing.ledger import FakeLedger
 from derelayl_protocol.checkpoint.manifest import encode_manifest, parse_manifest, root_of
 from derelayl_protocol.errors import PeerFault
+from derelayl_protocol.ledger.commands import MatchRound
 from derelayl_protocol.ledger.events import (
     BidPlaced,
     LegSettled,
@@ -26,6 +29,7 @@ from derelayl_protocol.ledger.events import (
 )
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.totals import conserved
+from derelayl_protocol.spelling import exact_tokens
 from derelayl_protocol.types import UNAVAILABLE, Root, Wei
 from derelayl_training.recipe import parse_recipe
 
@@ -240,6 +244,23 @@ async def test_joining_twice_stakes_once(relay: Relay) -> None:
     assert relay.chain.head == before
 
 
+async def test_a_slashed_stake_is_told_with_its_numbers_and_not_topped_up(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vera = relay.players["vera"]
+    state = relay.chain.state.models[relay.model]
+    required = RULES.validator_stake
+    for left, seat in ((required - 1, "may still be seated"), (required // 2 - 1, "gets no seat"), (0, "gets no seat")):
+        slashed = replace(state, stakes={**state.stakes, vera.key.address: Wei(left)})
+        monkeypatch.setitem(relay.chain.state.models, relay.model, slashed)
+        before = relay.chain.head
+        with pytest.raises(
+            StakeTooLow, match=f"{exact_tokens(left)} tokens at stake of .* {seat}.*`derelayl stake add`"
+        ):
+            await vera.validator.join()
+        assert relay.chain.head == before
+
+
 # --- rounds that go well ----------------------------------------------------------------------------------------------
 
 
@@ -293,19 +314,35 @@ async def test_a_seeder_keeps_tips_and_children_alive(relay: Relay) -> None:
     assert {leg.child for leg in relay.view.legs} < set(founder.store.roots())
 
 
-async def test_only_one_of_two_keepers_pays_for_a_deadline(relay: Relay) -> None:
+async def test_a_keeper_whose_look_is_old_looks_again_and_sends_nothing(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for player in relay.trainers:
         await player.trainer_role.step(relay.view)
     await relay.clock.advance(RULES.bid_seconds)
     stale = relay.view
-    ann, bob = (player.keeper for player in relay.trainers)
-    for keeper in (ann, bob):
-        await keeper.step(stale)
-    await relay.clock.advance(5)
-    await ann.step(stale)
-    before = relay.chain.head
-    await bob.step(stale)  # sees the same stale round, is refused, and goes on
-    assert relay.chain.head == before
+    ann, bob = relay.trainers
+    for player in (ann, bob):
+        await player.keeper.step(stale)
+    assert relay.view.phase == Phase.TRAIN, "whoever is first does not wait"
+    await relay.clock.advance(2 * KEEPERS * KEEPER_STEP_SECONDS)
+    monkeypatch.setattr(FakeLedger, "send", None)
+    for player in (ann, bob):
+        await player.keeper.step(stale)
+
+
+async def test_when_the_first_keeper_is_dead_the_next_acts_after_a_step(relay: Relay) -> None:
+    for player in relay.trainers:
+        await player.trainer_role.step(relay.view)
+    await relay.clock.advance(RULES.bid_seconds)
+    second = max(relay.trainers, key=lambda player: patience(relay.view, RULES, player.key.address))
+    await second.keeper.step(relay.view)
+    await relay.clock.advance(KEEPER_STEP_SECONDS - 0.1)
+    await second.keeper.step(relay.view)
+    assert not relay.commands(MatchRound)
+    await relay.clock.advance(0.1)
+    await second.keeper.step(relay.view)
+    assert [sender for sender, _ in relay.commands(MatchRound)] == [second.key.address]
 
 
 async def test_a_round_with_no_delivery_voids_and_the_tip_lives_on(relay: Relay) -> None:
