@@ -269,4 +269,5 @@ Sender = Address
 REPEATABLE: frozenset[type[Command]] = frozenset(
     {Deposit, Withdraw, Fund, Stake, Unstake, Release, Advance, CollectRoyalty, BidBySig, CommitBySig, RevealBySig}
 )
-"""Commands that one account may mean twice with the same content; any other, sent again, is a retry of the first."""
+"""Commands that one account may mean twice with the same content, once the outcome of the first is known to it; any
+other, sent again, is a retry of the first."""
