@@ -137,7 +137,7 @@ async def test_what_a_running_node_asks_needs_no_names_out_of_the_log(
     monkeypatch.setattr(Rpc, "logs", None)
     assert await alice.rules(MODEL) == RULES
     assert await alice.checkpoint(MODEL, GENESIS) is not None
-    assert await alice.stake(MODEL, ALICE.address) == 0
+    assert await alice.stake(MODEL, ALICE.address) is None
     assert (await alice.round(MODEL)).number == 1
     assert (await alice.free(ALICE.address), await alice.access(MODEL, GENESIS, ALICE.address)) == (400, True)
 
