@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import requests
 from web3 import HTTPProvider, Web3
@@ -30,6 +30,12 @@ RECONNECTS = 2
 MAX_REASON_CHARS = 300
 """What is shown of a node's own words: they are a stranger's text of any length."""
 
+TOO_OFTEN = ("request rate", "rate limit", "too many requests", "request count exceeded", "requests per", "quota")
+"""Words, in lower case, of a refusal that means "later" or "pay more", whatever was asked."""
+
+Tag = Literal["finalized", "safe"]
+"""Names of blocks that a chain no longer takes back."""
+
 Json = Any
 
 
@@ -45,6 +51,14 @@ class StateGone(LedgerUnavailable):
     """The node refused a call at a block: nodes keep the state of recent blocks only, some of the newest alone."""
 
 
+class TooMuchAsked(LedgerUnavailable):
+    """The node refused a query of logs as a whole: half of its range may be answered.
+
+    Nodes word their limits (blocks, results, bytes, seconds) in as many ways as there are nodes, so any refusal of a
+    range counts, but for those that say "not so often": who halves comes to one block soon, and knows then.
+    """
+
+
 class SendRefused(Exception):
     """The node did not take a raw transaction; the message is the node's."""
 
@@ -54,6 +68,7 @@ class _Refused(LedgerUnavailable):
 
     def __init__(self, url: str, method: str, reason: str) -> None:
         self.reason = reason[:MAX_REASON_CHARS]
+        self.too_often = any(words in reason.lower() for words in TOO_OFTEN)
         super().__init__(f"The chain at {url} refused {method}: {self.reason}")
 
 
@@ -132,9 +147,15 @@ class Rpc:
         """The chain's id."""
         return self._int(self._ask("eth_chainId"))
 
-    def block(self, number: int | None = None) -> Block | None:
-        """The canonical block of that number, the head if None; None if there is no such block."""
-        answer = self._ask("eth_getBlockByNumber", "latest" if number is None else hex(number), False)
+    def block(self, number: int | Tag | None = None) -> Block | None:
+        """The canonical block of that number, the head if None; None if there is no such block, or no such tag."""
+        name = "latest" if number is None else hex(number) if isinstance(number, int) else number
+        try:
+            answer = self._ask("eth_getBlockByNumber", name, False)
+        except _Refused as refusal:
+            if isinstance(number, str) and not refusal.too_often:
+                return None
+            raise
         return None if answer is None else self._block(answer)
 
     def head(self) -> Block:
@@ -145,8 +166,14 @@ class Rpc:
         return block
 
     def logs(self, query: Mapping[str, Json]) -> tuple[RawLog, ...]:
-        """eth_getLogs."""
-        return tuple(self._log(item) for item in self._list(self._ask("eth_getLogs", dict(query))))
+        """eth_getLogs. Raises TooMuchAsked where a range of several blocks is refused: ask for half of it."""
+        try:
+            answer = self._ask("eth_getLogs", dict(query))
+        except _Refused as refusal:
+            if refusal.too_often or query.get("fromBlock") == query.get("toBlock"):
+                raise
+            raise TooMuchAsked(str(refusal)) from refusal
+        return tuple(self._log(item) for item in self._list(answer))
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt of a mined transaction, None while there is none."""

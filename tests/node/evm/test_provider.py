@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from web3.types import RPCEndpoint
 
-from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused, connect, open_chain
+from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused, TooMuchAsked, connect, open_chain
 from derelayl_node.ports import LedgerUnavailable
 
 from .world import ALICE, World, transfer
@@ -122,3 +122,45 @@ def test_sending_twice_is_no_failure_but_a_refusal_is(world: World) -> None:
     world.rpc.send_raw(raw)
     with pytest.raises(SendRefused, match="nonce too low"):
         world.rpc.send_raw(transfer(ALICE, 0))
+
+
+RANGE = {"address": ALICE.address, "fromBlock": "0x0", "toBlock": "0x3e8"}
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (-32600, "this plan answers for at most 10 blocks at once"),
+        (-32005, "query returned more than 10000 results"),
+        (-32602, "block range too large"),
+        (-32000, "query timeout exceeded"),
+    ],
+)
+def test_a_refused_range_of_logs_may_be_halved_until_it_is_one_block(code: int, words: str) -> None:
+    rpc = scripted({"error": {"code": code, "message": words}})
+    with pytest.raises(TooMuchAsked, match=words):
+        rpc.logs(RANGE)
+    for single in ({**RANGE, "toBlock": "0x0"}, {"address": ALICE.address, "blockHash": "0x" + "11" * 32}):
+        with pytest.raises(LedgerUnavailable, match=words) as refusal:
+            rpc.logs(single)
+        assert not isinstance(refusal.value, TooMuchAsked)
+
+
+@pytest.mark.parametrize("words", ["daily request count exceeded, request rate limited", "Too Many Requests"])
+def test_a_node_that_is_asked_too_often_is_not_asked_for_less(words: str) -> None:
+    with pytest.raises(LedgerUnavailable, match=words) as refusal:
+        scripted({"error": {"code": -32005, "message": words}}).logs(RANGE)
+    assert not isinstance(refusal.value, TooMuchAsked)
+
+
+def test_a_chain_without_finality_has_no_finalized_block() -> None:
+    assert scripted({"error": {"code": -32602, "message": "unknown block tag"}}).block("finalized") is None
+    assert scripted({"result": None}).block("safe") is None
+    with pytest.raises(LedgerUnavailable, match="rate limit"):
+        scripted({"error": {"code": -32005, "message": "rate limit"}}).block("finalized")
+
+
+def test_a_chain_with_finality_names_the_block(world: World) -> None:
+    finalized = world.rpc.block("finalized")
+    assert finalized is not None
+    assert finalized.ref == world.rpc.head().ref
