@@ -1,11 +1,10 @@
-"""The only place that knows what kinds of chain there are, and the strict reading of what a chain's node answers."""
+"""The only place that knows what kinds of chain there are, and the few questions that a ledger's client asks them."""
 
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from collections.abc import Mapping
+from typing import Literal, cast
 
 import requests
 from web3 import HTTPProvider, Web3
@@ -13,11 +12,14 @@ from web3.exceptions import Web3Exception
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
 from web3.types import RPCEndpoint
 
-from derelayl_protocol.spelling import Misspelled, from_hex, to_hex
-from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Address, Timestamp
+from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.types import Address
 
-from ..ports import BlockRef, LedgerUnavailable
+from ..ports import LedgerUnavailable
 from ..recursion import restrain_recursion
+from .answers import Block, Json, RawLog, Reader, Receipt
+
+__all__ = ["Block", "RawLog", "Receipt"]
 
 restrain_recursion()
 
@@ -35,8 +37,6 @@ TOO_OFTEN = ("request rate", "rate limit", "too many requests", "request count e
 
 Tag = Literal["finalized", "safe"]
 """Names of blocks that a chain no longer takes back."""
-
-Json = Any
 
 
 class CallReverted(Exception):
@@ -70,41 +70,6 @@ class _Refused(LedgerUnavailable):
         self.reason = reason[:MAX_REASON_CHARS]
         self.too_often = any(words in reason.lower() for words in TOO_OFTEN)
         super().__init__(f"The chain at {url} refused {method}: {self.reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block's header, as far as a client needs it."""
-
-    ref: BlockRef
-    parent: bytes
-    base_fee: int
-    bloom: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RawLog:
-    """One log as the node gave it, not yet decoded."""
-
-    address: Address
-    topics: tuple[bytes, ...]
-    data: bytes
-    block_number: int
-    block_hash: bytes
-    transaction: bytes
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a mined transaction."""
-
-    succeeded: bool
-    block_number: int
-    block_hash: bytes
-    contract: Address | None
-    gas_used: int
-    logs: tuple[RawLog, ...]
 
 
 def connect(url: str, timeout: float = DEFAULT_TIMEOUT_S) -> Web3:
@@ -142,10 +107,11 @@ class Rpc:
     def __init__(self, w3: Web3, url: str) -> None:
         self._w3 = w3
         self._url = _public(url)
+        self._read = Reader(self._url)
 
     def chain_id(self) -> int:
         """The chain's id."""
-        return self._int(self._ask("eth_chainId"))
+        return self._read.quantity(self._ask("eth_chainId"))
 
     def block(self, number: int | Tag | None = None) -> Block | None:
         """The canonical block of that number, the head if None; None if there is no such block, or no such tag."""
@@ -156,7 +122,7 @@ class Rpc:
             if isinstance(number, str) and not refusal.too_often:
                 return None
             raise
-        return None if answer is None else self._block(answer)
+        return None if answer is None else self._read.block(answer)
 
     def head(self) -> Block:
         """The newest block."""
@@ -173,28 +139,28 @@ class Rpc:
             if refusal.too_often or query.get("fromBlock") == query.get("toBlock"):
                 raise
             raise TooMuchAsked(str(refusal)) from refusal
-        return tuple(self._log(item) for item in self._list(answer))
+        return tuple(self._read.log(item) for item in self._read.items(answer))
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """The receipt of a mined transaction, None while there is none."""
         answer = self._ask("eth_getTransactionReceipt", to_hex(transaction))
-        return None if answer is None else self._receipt(answer)
+        return None if answer is None else self._read.receipt(answer)
 
     def nonce(self, account: Address) -> int:
         """Transactions of the account on the canonical chain."""
-        return self._int(self._ask("eth_getTransactionCount", account, "latest"))
+        return self._read.quantity(self._ask("eth_getTransactionCount", account, "latest"))
 
     def balance(self, account: Address) -> int:
         """The account's coins for gas, in wei."""
-        return self._int(self._ask("eth_getBalance", account, "latest"))
+        return self._read.quantity(self._ask("eth_getBalance", account, "latest"))
 
     def code(self, account: Address) -> bytes:
         """The contract's code, empty if there is none."""
-        return self._bytes(self._ask("eth_getCode", account, "latest"))
+        return self._read.data(self._ask("eth_getCode", account, "latest"))
 
     def tip(self) -> int:
         """The fee per gas, in wei, that the node suggests on top of the base fee."""
-        return self._int(self._ask("eth_maxPriorityFeePerGas"))
+        return self._read.quantity(self._ask("eth_maxPriorityFeePerGas"))
 
     def call(
         self, to: Address | None, data: bytes, *, sender: Address | None = None, block: int | None = None
@@ -202,9 +168,9 @@ class Rpc:
         """eth_call; `to` None executes `data` as a creation. Raises CallReverted, StateGone with a `block` only."""
         request = _request(to, data, sender)
         if block is None:
-            return self._bytes(self._execute("eth_call", request, "latest"))
+            return self._read.data(self._execute("eth_call", request, "latest"))
         try:
-            return self._bytes(self._execute("eth_call", request, hex(block)))
+            return self._read.data(self._execute("eth_call", request, hex(block)))
         except _Refused as error:
             raise StateGone(
                 f"The chain at {self._url} refused eth_call at block {block} ({error.reason}). If it no longer has "
@@ -214,7 +180,7 @@ class Rpc:
     def estimate(self, to: Address | None, data: bytes, *, sender: Address, value: int = 0) -> int:
         """Gas that the transaction needs now. Raises CallReverted."""
         request = {**_request(to, data, sender), "value": hex(value)}
-        return self._int(self._execute("eth_estimateGas", request))
+        return self._read.quantity(self._execute("eth_estimateGas", request))
 
     def send_raw(self, raw: bytes) -> None:
         """Hand over a signed transaction; one that the node knows already counts as handed over. Raises SendRefused."""
@@ -242,7 +208,7 @@ class Rpc:
         if isinstance(data, dict):  # some nodes wrap the revert data once more
             data = data.get("data")
         if isinstance(data, str) and data.startswith("0x"):
-            raise CallReverted(self._bytes(data), message)
+            raise CallReverted(self._read.data(data), message)
         if error.get("code") == 3 or "revert" in message.lower():
             raise CallReverted(b"", message)
         raise _Refused(self._url, method, message)
@@ -257,78 +223,8 @@ class Rpc:
         except (Web3Exception, ValueError) as error:
             raise LedgerUnavailable(f"What answers at {self._url} is not a chain's JSON-RPC: check the URL.") from error
         if not isinstance(response, Mapping) or ("result" not in response and "error" not in response):
-            raise self._nonsense("an answer without a result", response)
+            raise self._read.nonsense("an answer without a result", response)
         return cast("Mapping[str, Json]", response)
-
-    # --- strict reading ---------------------------------------------------------------------------------------------
-
-    def _nonsense(self, what: str, value: Json) -> LedgerUnavailable:
-        return LedgerUnavailable(f"The chain at {self._url} sent {what}: {value!r:.120}")
-
-    def _int(self, value: Json) -> int:
-        if not isinstance(value, str) or not value.startswith("0x"):
-            raise self._nonsense("no quantity", value)
-        try:
-            return int(value, 16)
-        except ValueError as error:
-            raise self._nonsense("no quantity", value) from error
-
-    def _bytes(self, value: Json, length: int | None = None) -> bytes:
-        try:
-            data = from_hex(value if isinstance(value, str) else "")
-        except Misspelled as error:
-            raise self._nonsense("no hex data", value) from error
-        if length is not None and len(data) != length:
-            raise self._nonsense(f"not {length} bytes", value)
-        return data
-
-    def _address(self, value: Json) -> Address:
-        return Address(to_hex(self._bytes(value, ADDRESS_BYTES)))
-
-    def _list(self, value: Json) -> Sequence[Json]:
-        if not isinstance(value, list):
-            raise self._nonsense("no list", value)
-        return value
-
-    def _field(self, value: Json, name: str) -> Json:
-        if not isinstance(value, Mapping) or name not in value:
-            raise self._nonsense(f"an object without {name}", value)
-        return value[name]
-
-    def _block(self, value: Json) -> Block:
-        ref = BlockRef(
-            number=self._int(self._field(value, "number")),
-            hash=self._bytes(self._field(value, "hash"), HASH_BYTES),
-            time=Timestamp(self._int(self._field(value, "timestamp"))),
-        )
-        return Block(
-            ref=ref,
-            parent=self._bytes(self._field(value, "parentHash"), HASH_BYTES),
-            base_fee=self._int(self._field(value, "baseFeePerGas")),
-            bloom=self._bytes(self._field(value, "logsBloom"), 256),
-        )
-
-    def _log(self, value: Json) -> RawLog:
-        return RawLog(
-            address=self._address(self._field(value, "address")),
-            topics=tuple(self._bytes(topic, HASH_BYTES) for topic in self._list(self._field(value, "topics"))),
-            data=self._bytes(self._field(value, "data")),
-            block_number=self._int(self._field(value, "blockNumber")),
-            block_hash=self._bytes(self._field(value, "blockHash"), HASH_BYTES),
-            transaction=self._bytes(self._field(value, "transactionHash"), HASH_BYTES),
-            index=self._int(self._field(value, "logIndex")),
-        )
-
-    def _receipt(self, value: Json) -> Receipt:
-        contract = value.get("contractAddress") if isinstance(value, Mapping) else None
-        return Receipt(
-            succeeded=self._int(self._field(value, "status")) == 1,
-            block_number=self._int(self._field(value, "blockNumber")),
-            block_hash=self._bytes(self._field(value, "blockHash"), HASH_BYTES),
-            contract=None if contract is None else self._address(contract),
-            gas_used=self._int(self._field(value, "gasUsed")),
-            logs=tuple(self._log(item) for item in self._list(self._field(value, "logs"))),
-        )
 
 
 def _request(to: Address | None, data: bytes, sender: Address | None) -> dict[str, Json]:
