@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,11 @@ Json = Any
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block's header, as far as a client needs it."""
+    """A block's header, as far as a client needs it; `base_fee` in wei per gas, None if the node tells none."""
 
     ref: BlockRef
     parent: bytes
-    base_fee: int
+    base_fee: int | None
     bloom: bytes
 
 
@@ -52,13 +52,13 @@ class Receipt:
 class Reader:
     """Reads the answers of the chain at one place. Every method raises LedgerUnavailable for another form."""
 
-    def __init__(self, where: str) -> None:
-        """`where` is how errors name the chain."""
-        self._where = where
+    def __init__(self, blame: Callable[[], str]) -> None:
+        """`blame` is called for each answer of another form, and gives the name of who gave it."""
+        self._blame = blame
 
     def nonsense(self, what: str, value: Json) -> LedgerUnavailable:
         """The error for an answer that is none: `what` it is."""
-        return LedgerUnavailable(f"The chain at {self._where} sent {what}: {value!r:.120}")
+        return LedgerUnavailable(f"The chain at {self._blame()} sent {what}: {value!r:.120}")
 
     def quantity(self, value: Json) -> int:
         """A whole number in hex."""
@@ -104,9 +104,18 @@ class Reader:
         return Block(
             ref=ref,
             parent=self.data(self._field(value, "parentHash"), HASH_BYTES),
-            base_fee=self.quantity(self._field(value, "baseFeePerGas")),
+            base_fee=None if value.get("baseFeePerGas") is None else self.quantity(value["baseFeePerGas"]),
             bloom=self.data(self._field(value, "logsBloom"), 256),
         )
+
+    def transactions(self, value: Json) -> Mapping[tuple[Address, int], bytes]:
+        """The hashes of a block's transactions, by sender and nonce."""
+        return {
+            (self.address(self._field(item, "from")), self.quantity(self._field(item, "nonce"))): self.data(
+                self._field(item, "hash"), HASH_BYTES
+            )
+            for item in self.items(self._field(value, "transactions"))
+        }
 
     def log(self, value: Json) -> RawLog:
         """One log."""

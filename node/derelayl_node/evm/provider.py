@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
-import requests
-from web3 import HTTPProvider, Web3
-from web3.exceptions import Web3Exception
-from web3.providers.rpc.utils import ExceptionRetryConfiguration
+from web3 import Web3
 from web3.types import RPCEndpoint
 
 from derelayl_protocol.spelling import to_hex
@@ -18,6 +14,8 @@ from derelayl_protocol.types import Address
 from ..ports import LedgerUnavailable
 from ..recursion import restrain_recursion
 from .answers import Block, Json, RawLog, Reader, Receipt
+from .endpoint import Endpoint, EndpointFailed, printable, public
+from .failover import Failover, Identity
 
 __all__ = ["Block", "RawLog", "Receipt"]
 
@@ -26,14 +24,14 @@ restrain_recursion()
 DEFAULT_TIMEOUT_S = 20.0
 """Seconds for one request: a settlement on the embedded chain takes a tenth of one, a slow public node ten."""
 
-RECONNECTS = 2
-"""Tries after a refused or dropped connection: an idle connection may be closed just when it is used again."""
+INTERNAL_ERROR = -32603
+"""JSON-RPC's code for a node that is at odds with itself: another may not be."""
 
-MAX_REASON_CHARS = 300
-"""What is shown of a node's own words: they are a stranger's text of any length."""
+NO_METHOD = (-32601, -32004)
+"""Codes of JSON-RPC and of EIP-1474 for a method that the node does not offer."""
 
-TOO_OFTEN = ("request rate", "rate limit", "too many requests", "request count exceeded", "requests per", "quota")
-"""Words, in lower case, of a refusal that means "later" or "pay more", whatever was asked."""
+KNOWN_ALREADY = ("already known", "already imported", "known transaction")
+"""Words, in lower case, of nodes that have the transaction already: it counts as handed over."""
 
 Tag = Literal["finalized", "safe"]
 """Names of blocks that a chain no longer takes back."""
@@ -66,35 +64,24 @@ class SendRefused(Exception):
 class _Refused(LedgerUnavailable):
     """The node answered with an error that is no revert; `reason` is the node's."""
 
-    def __init__(self, url: str, method: str, reason: str) -> None:
-        self.reason = reason[:MAX_REASON_CHARS]
-        self.too_often = any(words in reason.lower() for words in TOO_OFTEN)
-        super().__init__(f"The chain at {url} refused {method}: {self.reason}")
+    def __init__(self, where: str, method: str, error: Mapping[str, Json]) -> None:
+        self.reason = printable(str(error.get("message", "no reason given")))
+        self.code = error.get("code")
+        super().__init__(f"The chain at {where} refused {method}: {self.reason}")
 
 
-def connect(url: str, timeout: float = DEFAULT_TIMEOUT_S) -> Web3:
-    """A web3 object for the chain at `url`; no request is made yet.
+def open_chain(
+    urls: str | Sequence[str], chain_id: int, timeout: float = DEFAULT_TIMEOUT_S, *, contract: Address | None = None
+) -> Rpc:
+    """Connect and check that the chain is the expected one, and that the contract is there if one is named.
 
-    `timeout` is in seconds for one request. Raises LedgerUnavailable for an address that is no http(s) URL.
+    Of several `urls` the first that serves is asked. `timeout` is in seconds for one request. Raises LedgerUnavailable
+    with the remedy.
     """
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise LedgerUnavailable(
-            f"{_public(url)} is not the address of a chain: give the http:// or https:// URL of a JSON-RPC node."
-        )
-    retry = ExceptionRetryConfiguration(errors=(requests.ConnectionError,), retries=RECONNECTS, backoff_factor=0.05)
-    return Web3(HTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry))
-
-
-def open_chain(url: str, chain_id: int, timeout: float = DEFAULT_TIMEOUT_S) -> Rpc:
-    """Connect and check that the chain is the expected one. Raises LedgerUnavailable with the remedy."""
-    rpc = Rpc(connect(url, timeout), url)
-    found = rpc.chain_id()
-    if found != chain_id:
-        raise LedgerUnavailable(
-            f"The chain at {_public(url)} has id {found}, but this network's file says {chain_id}: "
-            "use the right network file or the right URL."
-        )
+    given = (urls,) if isinstance(urls, str) else tuple(urls)
+    chain = Failover([Endpoint(url, timeout) for url in given], Identity(chain_id, contract))
+    rpc = Rpc(Web3(chain), given[0])
+    rpc.chain_id()
     return rpc
 
 
@@ -105,9 +92,9 @@ class Rpc:
     """
 
     def __init__(self, w3: Web3, url: str) -> None:
-        self._w3 = w3
-        self._url = _public(url)
-        self._read = Reader(self._url)
+        """`url` is what errors show of a chain behind another provider than `open_chain`'s."""
+        self._w3, self._name = w3, public(url)
+        self._read = Reader(self._blame)
 
     def chain_id(self) -> int:
         """The chain's id."""
@@ -118,8 +105,8 @@ class Rpc:
         name = "latest" if number is None else hex(number) if isinstance(number, int) else number
         try:
             answer = self._ask("eth_getBlockByNumber", name, False)
-        except _Refused as refusal:
-            if isinstance(number, str) and not refusal.too_often:
+        except _Refused:
+            if isinstance(number, str):
                 return None
             raise
         return None if answer is None else self._read.block(answer)
@@ -128,17 +115,18 @@ class Rpc:
         """The newest block."""
         block = self.block()
         if block is None:
-            raise LedgerUnavailable(f"The chain at {self._url} has no head block: wait until it is synchronised.")
+            raise LedgerUnavailable(f"The chain at {self._where} has no head block: wait until it is synchronised.")
         return block
 
     def logs(self, query: Mapping[str, Json]) -> tuple[RawLog, ...]:
         """eth_getLogs. Raises TooMuchAsked where a range of several blocks is refused: ask for half of it."""
         try:
             answer = self._ask("eth_getLogs", dict(query))
-        except _Refused as refusal:
-            if refusal.too_often or query.get("fromBlock") == query.get("toBlock"):
-                raise
-            raise TooMuchAsked(str(refusal)) from refusal
+        except (_Refused, EndpointFailed) as refusal:
+            overlong = isinstance(refusal, _Refused) or refusal.overlong
+            if overlong and query.get("fromBlock") != query.get("toBlock"):
+                raise TooMuchAsked(str(refusal)) from refusal
+            raise
         return tuple(self._read.log(item) for item in self._read.items(answer))
 
     def receipt(self, transaction: bytes) -> Receipt | None:
@@ -146,9 +134,19 @@ class Rpc:
         answer = self._ask("eth_getTransactionReceipt", to_hex(transaction))
         return None if answer is None else self._read.receipt(answer)
 
-    def nonce(self, account: Address) -> int:
-        """Transactions of the account on the canonical chain."""
-        return self._read.quantity(self._ask("eth_getTransactionCount", account, "latest"))
+    def nonce(self, account: Address, block: int | None = None) -> int:
+        """Transactions of the account on the canonical chain, up to a block if one is given. Raises StateGone then."""
+        if block is None:
+            return self._read.quantity(self._ask("eth_getTransactionCount", account, "latest"))
+        try:
+            return self._read.quantity(self._ask("eth_getTransactionCount", account, hex(block)))
+        except _Refused as error:
+            raise self._state_gone("eth_getTransactionCount", block, error) from error
+
+    def transaction_in(self, block: int, account: Address, nonce: int) -> bytes | None:
+        """The hash of the account's transaction with that nonce, if it is in that canonical block."""
+        answer = self._ask("eth_getBlockByNumber", hex(block), True)
+        return None if answer is None else self._read.transactions(answer).get((account, nonce))
 
     def balance(self, account: Address) -> int:
         """The account's coins for gas, in wei."""
@@ -158,9 +156,18 @@ class Rpc:
         """The contract's code, empty if there is none."""
         return self._read.data(self._ask("eth_getCode", account, "latest"))
 
-    def tip(self) -> int:
-        """The fee per gas, in wei, that the node suggests on top of the base fee."""
-        return self._read.quantity(self._ask("eth_maxPriorityFeePerGas"))
+    def tip(self) -> int | None:
+        """The fee per gas, in wei, that the node suggests on top of the base fee; None if it suggests none."""
+        try:
+            return self._read.quantity(self._ask("eth_maxPriorityFeePerGas"))
+        except _Refused as error:
+            if error.code in NO_METHOD:
+                return None
+            raise
+
+    def gas_price(self) -> int:
+        """What gas costs now, in wei per gas, base fee and tip together."""
+        return self._read.quantity(self._ask("eth_gasPrice"))
 
     def call(
         self, to: Address | None, data: bytes, *, sender: Address | None = None, block: int | None = None
@@ -172,10 +179,7 @@ class Rpc:
         try:
             return self._read.data(self._execute("eth_call", request, hex(block)))
         except _Refused as error:
-            raise StateGone(
-                f"The chain at {self._url} refused eth_call at block {block} ({error.reason}). If it no longer has "
-                "that block's state: try again, or use a node that keeps the state of more blocks."
-            ) from error
+            raise self._state_gone("eth_call", block, error) from error
 
     def estimate(self, to: Address | None, data: bytes, *, sender: Address, value: int = 0) -> int:
         """Gas that the transaction needs now. Raises CallReverted."""
@@ -185,19 +189,38 @@ class Rpc:
     def send_raw(self, raw: bytes) -> None:
         """Hand over a signed transaction; one that the node knows already counts as handed over. Raises SendRefused."""
         response = self._response("eth_sendRawTransaction", to_hex(raw))
-        message = str(_error_of(response).get("message", "")) if "error" in response else ""
-        if message and not any(
-            text in message.lower() for text in ("already known", "already imported", "known transaction")
-        ):
-            raise SendRefused(message)
+        if "error" in response:
+            message = printable(str(_error_of(response).get("message", "no reason given")))
+            if not any(words in message.lower() for words in KNOWN_ALREADY):
+                raise SendRefused(message)
 
     # --- the wire ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _where(self) -> str:
+        provider = self._w3.provider
+        return provider.asked if isinstance(provider, Failover) else self._name
 
     def _ask(self, method: str, *params: Json) -> Json:
         response = self._response(method, *params)
         if "error" in response:
-            raise _Refused(self._url, method, str(_error_of(response).get("message", "no reason given")))
+            raise self._refused(method, _error_of(response))
         return response["result"]
+
+    def _refused(self, method: str, error: Mapping[str, Json]) -> _Refused:
+        return _Refused(self._blame() if error.get("code") == INTERNAL_ERROR else self._where, method, error)
+
+    def _state_gone(self, method: str, block: int, error: _Refused) -> StateGone:
+        return StateGone(
+            f"The chain at {self._where} refused {method} at block {block} ({error.reason}). If it no longer has that "
+            "block's state: try again, or use a node that keeps the state of more blocks."
+        )
+
+    def _blame(self) -> str:
+        """The address that answered; it rests now, where there is another."""
+        if isinstance(self._w3.provider, Failover):
+            self._w3.provider.distrust()
+        return self._where
 
     def _execute(self, method: str, *params: Json) -> Json:
         response = self._response(method, *params)
@@ -211,17 +234,10 @@ class Rpc:
             raise CallReverted(self._read.data(data), message)
         if error.get("code") == 3 or "revert" in message.lower():
             raise CallReverted(b"", message)
-        raise _Refused(self._url, method, message)
+        raise self._refused(method, error)
 
     def _response(self, method: str, *params: Json) -> Mapping[str, Json]:
-        try:
-            response: Json = self._w3.provider.make_request(RPCEndpoint(method), list(params))
-        except requests.RequestException as error:
-            raise LedgerUnavailable(
-                f"The chain at {self._url} does not answer: check that it runs and that the URL is right."
-            ) from error
-        except (Web3Exception, ValueError) as error:
-            raise LedgerUnavailable(f"What answers at {self._url} is not a chain's JSON-RPC: check the URL.") from error
+        response: Json = self._w3.provider.make_request(RPCEndpoint(method), list(params))
         if not isinstance(response, Mapping) or ("result" not in response and "error" not in response):
             raise self._read.nonsense("an answer without a result", response)
         return cast("Mapping[str, Json]", response)
@@ -239,18 +255,3 @@ def _request(to: Address | None, data: bytes, sender: Address | None) -> dict[st
 def _error_of(response: Mapping[str, Json]) -> Mapping[str, Json]:
     error = response["error"]
     return error if isinstance(error, Mapping) else {"message": str(error)}
-
-
-def _public(url: str) -> str:
-    """The URL without what may be a secret: user, password, path and query."""
-    parts = urllib.parse.urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if _has_port(parts) else ""
-    return f"{parts.scheme}://{host}{port}" if host else "the given address"
-
-
-def _has_port(parts: urllib.parse.SplitResult) -> bool:
-    try:
-        return parts.port is not None
-    except ValueError:
-        return False

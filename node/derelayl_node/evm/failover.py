@@ -1,0 +1,261 @@
+"""Several addresses of one chain: the first that answers is asked, a failed one rests, a lagging one is passed over."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from web3.providers.base import BaseProvider
+from web3.types import RPCEndpoint, RPCResponse
+
+from derelayl_protocol.types import Address
+
+from ..ports import LedgerUnavailable
+from .answers import Json, Reader
+from .endpoint import Endpoint, EndpointFailed, printable, reason_of
+
+LOG = logging.getLogger(__name__)
+
+FIRST_REST_S, LAST_REST_S, REST_GROWTH = 5.0, 300.0, 2.0
+"""Seconds that an address rests after a failure, from the first to the last in a row, and the factor between them: a
+node that restarts is back within a minute, one that is gone costs a question every five minutes."""
+
+MAX_WAIT_S = 20.0
+"""Seconds that one question waits for nodes that are asked too often: a read has 60 s in all."""
+
+MAX_PAUSE_S = 300.0
+"""Longest pause that a node's Retry-After is believed for: its clock may be wrong, and its plan may have changed."""
+
+UNSAID_PAUSE_S = 1.0
+"""Seconds to leave a node alone that is asked too often and names no time; twice as long each further time."""
+
+LAG_PATIENCE_S = 60.0
+"""Seconds for which a shorter chain counts as lag: replicas are seconds behind, later it is what the chain has come to.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a network's chain from others: the chain's id, and a contract that must be there (None: any)."""
+
+    chain_id: int
+    contract: Address | None = None
+
+
+@dataclass(slots=True)
+class _Standing:
+    """How one address stands. `until` is when its rest ends, `told` whether it asked for that rest itself."""
+
+    endpoint: Endpoint
+    until: float = 0.0
+    told: bool = False
+    failures: int = 0
+    checked: bool = False
+    head: int = 0
+
+
+class Failover(BaseProvider):
+    """Asks the first of its addresses that is well, in their order. Thread safe.
+
+    An address is used once its chain proves to be the network's, and again after each failure. What one address has
+    shown of the chain is not unsaid by another that lags: it counts as failed while it does.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        identity: Identity,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`clock` and `sleep` count seconds."""
+        super().__init__()
+        self._standings = tuple(_Standing(endpoint) for endpoint in endpoints)
+        self._identity, self._clock, self._sleep = identity, clock, sleep
+        self._genesis: bytes | None = None
+        self._highest, self._shown_at, self._shown_by = 0, 0.0, self._standings[0]
+        self._lock = threading.Lock()
+        self._last = threading.local()
+
+    @property
+    def asked(self) -> str:
+        """The address that this thread asked last, as errors show it."""
+        return self._asked.endpoint.name
+
+    @property
+    def _asked(self) -> _Standing:
+        return cast(_Standing, getattr(self._last, "standing", self._standings[0]))
+
+    def make_request(self, method: RPCEndpoint, params: Sequence[Json]) -> RPCResponse:
+        """The JSON-RPC answer of an address that is well. Raises LedgerUnavailable, saying what each of them said."""
+        waited = 0.0
+        while True:
+            failures: list[LedgerUnavailable] = []
+            for standing in self._turns():
+                self._last.standing = standing
+                try:
+                    self._check(standing)
+                    self._check_reach(standing, method, params)
+                    answer = standing.endpoint.ask(method, params)
+                except EndpointFailed as failure:
+                    if failure.overlong and method == "eth_getLogs":
+                        raise  # it is the question's fault, and no other address may do better
+                    self._rest(standing, failure)
+                    failures.append(failure)
+                else:
+                    self._note(standing, method, params, answer)
+                    return cast(RPCResponse, answer)
+            pause = self._pause()
+            if pause is None or waited + pause > MAX_WAIT_S:
+                raise self._failed(failures)
+            self._sleep(pause)
+            waited += pause
+
+    def distrust(self) -> None:
+        """Let the address rest that this thread asked last, for it answered nonsense, if there is another."""
+        if len(self._standings) > 1:
+            self._rest(self._asked, EndpointFailed("it answered nonsense"))
+
+    # --- whom to ask ------------------------------------------------------------------------------------------------
+
+    def _turns(self) -> Iterator[_Standing]:
+        """The well ones in their order, then those whose rest ends first; never one that asked to be left alone."""
+        with self._lock:
+            now = self._clock()
+            well = [each for each in self._standings if each.until <= now]
+            resting = sorted((each for each in self._standings if each not in well), key=lambda each: each.until)
+        yield from well
+        yield from (each for each in resting if not each.told)
+
+    def _rest(self, standing: _Standing, failure: EndpointFailed) -> None:
+        with self._lock:
+            standing.checked = False
+            standing.told = failure.pause is not None
+            first = UNSAID_PAUSE_S if standing.told else FIRST_REST_S
+            pause = failure.pause or min(first * REST_GROWTH**standing.failures, LAST_REST_S)
+            standing.until = self._clock() + min(pause, MAX_PAUSE_S)
+            standing.failures = min(standing.failures + 1, 16)  # the longest pause is reached long before
+        if len(self._standings) > 1:
+            LOG.warning("%s rests for %.0f s: %s", standing.endpoint.name, pause, failure)
+
+    def _pause(self) -> float | None:
+        """Seconds until an address that asked to be left alone may be asked again, None if there is none."""
+        with self._lock:
+            told = [each.until for each in self._standings if each.told]
+            return max(0.0, min(told) - self._clock()) if told else None
+
+    def _failed(self, failures: Sequence[LedgerUnavailable]) -> LedgerUnavailable:
+        if len(failures) == 1 and len(self._standings) == 1:
+            return failures[0]
+        if failures:
+            return LedgerUnavailable("No address of the chain serves. " + " ".join(str(each) for each in failures))
+        pause = self._pause() or 0.0
+        return LedgerUnavailable(
+            f"The chain at {self.asked} asked to be left alone for {pause:.0f} s more: wait, or give further addresses "
+            "with --chain-url."
+        )
+
+    # --- whether it is the chain, and all of it ---------------------------------------------------------------------
+
+    def _check(self, standing: _Standing) -> None:
+        """Let only the network's chain serve."""
+        if standing.checked:
+            return
+        name, ask = standing.endpoint.name, standing.endpoint.ask
+        read = Reader(lambda: name)
+        try:
+            found = read.quantity(_result(name, "eth_chainId", ask("eth_chainId", [])))
+            block: Json = ask("eth_getBlockByNumber", ["0x0", False]).get("result")
+            genesis = None if block is None else read.block(block).ref.hash
+            contract = self._identity.contract
+            code = b"?" if contract is None else self._code(standing, contract)
+        except EndpointFailed:
+            raise
+        except LedgerUnavailable as error:
+            raise EndpointFailed(str(error)) from error
+        if found != self._identity.chain_id:
+            raise EndpointFailed(
+                f"The chain at {name} has id {found}, but this network's file says {self._identity.chain_id}: "
+                "use the right network file or the right URL."
+            )
+        if not code:
+            raise EndpointFailed(
+                f"There is no contract at {contract} on the chain at {name}: use the network file of this chain."
+            )
+        with self._lock:
+            if None not in (genesis, self._genesis) and genesis != self._genesis:
+                raise EndpointFailed(
+                    f"The chain at {name} began with another block than this network's: use the right URL, or, where "
+                    "the chain was made anew, the new network's file."
+                )
+            self._genesis = self._genesis or genesis
+            standing.checked = True
+
+    def _code(self, standing: _Standing, contract: Address) -> bytes:
+        name = standing.endpoint.name
+        answer = standing.endpoint.ask("eth_getCode", [contract, "latest"])
+        return Reader(lambda: name).data(_result(name, "eth_getCode", answer))
+
+    def _check_reach(self, standing: _Standing, method: str, params: Sequence[Json]) -> None:
+        """Ask nobody for a block that another address has shown and this one does not have yet: silence is no proof."""
+        number = _number_in(method, params)
+        if number is None or len(self._standings) == 1 or not self._is_lag(standing, number):
+            return
+        answer = standing.endpoint.ask("eth_blockNumber", [])
+        with self._lock:
+            standing.head = _quantity(answer.get("result")) or 0
+        if self._is_lag(standing, number):
+            raise self._lags(standing, number)
+
+    def _note(self, standing: _Standing, method: str, params: Sequence[Json], answer: Mapping[str, Json]) -> None:
+        """Remember that the address is well, and how far its chain goes. Raises EndpointFailed when it lags."""
+        block: Json = answer.get("result")
+        with self._lock:
+            if method == "eth_getBlockByNumber" and params[0] == "latest" and isinstance(block, Mapping):
+                self._note_head(standing, _quantity(block.get("number")) or 0)
+            standing.failures, standing.until, standing.told = 0, 0.0, False
+
+    def _note_head(self, standing: _Standing, number: int) -> None:
+        highest = self._highest
+        standing.head = number
+        if self._is_lag(standing, highest):
+            raise self._lags(standing, highest)
+        self._highest, self._shown_at, self._shown_by = number, self._clock(), standing
+
+    def _is_lag(self, standing: _Standing, number: int) -> bool:
+        """Whether another address has shown that block lately, and this one has not."""
+        fresh = self._clock() - self._shown_at <= LAG_PATIENCE_S
+        return standing.head < number <= self._highest and self._shown_by is not standing and fresh
+
+    def _lags(self, standing: _Standing, number: int) -> EndpointFailed:
+        return EndpointFailed(
+            f"The chain at {standing.endpoint.name} has come to block {standing.head}, and another address showed "
+            f"block {number}: wait until it has caught up."
+        )
+
+
+def _result(name: str, method: str, answer: Mapping[str, Json]) -> Json:
+    if "error" in answer:
+        raise EndpointFailed(f"The chain at {name} refused {method}: {printable(reason_of(answer) or 'no reason')}")
+    return answer["result"]
+
+
+def _number_in(method: str, params: Sequence[Json]) -> int | None:
+    """The number of the newest block that a question is about, if it names one."""
+    if method == "eth_getLogs":
+        return _quantity(params[0].get("toBlock"))
+    if method == "eth_getBlockByNumber":
+        return _quantity(params[0])
+    return _quantity(params[1]) if method in ("eth_call", "eth_getTransactionCount") else None
+
+
+def _quantity(value: Json) -> int | None:
+    try:
+        return int(value, 16)
+    except (TypeError, ValueError):  # a tag, or nothing
+        return None
