@@ -120,7 +120,7 @@ async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, sa
 async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network, key: NodeKey, model: ModelId) -> Peer:
     home, activity, clock, indexing = settings.home, Activity(), SystemClock(), Progress()
     store = FileStore(home / "store")
-    ledger = await open_network_ledger(network, key, home)
+    ledger = await open_network_ledger(network, key, home, settings)
     stack.callback(ledger.close)
     rules = await ledger.rules(model)
     watch = RoundWatch(ledger, clock, model, settings.poll_seconds)

@@ -43,6 +43,10 @@ PREFIX = "DERELAYL_"
 
 PASSWORD = f"{PREFIX}PASSWORD"
 
+DEFAULT_MAX_FEE_GWEI = 500.0
+"""Far above what chains usually ask, and below a node's slip of the decimal point, or its lie. A command takes some
+hundred thousand gas: at most a tenth of a coin. Chains whose coin is worth little may need more."""
+
 PRIVATE_FOLDER = "private"
 """Folder of a peer's home for what training keeps and never sends."""
 
@@ -116,7 +120,9 @@ class Flag:
     name: str
 
 
-def _parted(value: object) -> object:
+def _parted(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(part for each in value for part in (_parted(each) if isinstance(each, str) else (each,)))
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
@@ -124,7 +130,54 @@ Several = (NoDecode, BeforeValidator(_parted))
 """Of a setting with several values: commas separate them on the command line and in the environment."""
 
 
-class NodeSettings(BaseSettings):
+class ChainAccess(BaseSettings):
+    """How a node reaches its network's chain, and what it pays there; a part of its settings that commands share."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    home: Path = Field(default=DEFAULT_HOME, description="Folder of the node.")
+    chain_urls: Annotated[tuple[str, ...], *Several, Flag("chain-url")] = Field(
+        default=(),
+        max_length=8,
+        description="JSON-RPC of the chain instead of the network file's; the next of several is asked when one fails.",
+    )
+    max_fee_gwei: float = Field(
+        default=DEFAULT_MAX_FEE_GWEI,
+        gt=0,
+        le=1e9,
+        description="Highest price for one gas, in gwei; nothing dearer is signed.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read HOME/node.toml last. Raises LocalFault naming it, when it is no TOML or wants to be another home's."""
+        home = {"home": DEFAULT_HOME, **env_settings(), **init_settings()}["home"]
+        path = Path(home) / NODE_FILE
+        try:
+            text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+            file = InitSettingsSource(settings_cls, tomllib.loads(text))
+        except (OSError, ValueError) as error:  # a TOMLDecodeError and a UnicodeDecodeError are ValueErrors
+            raise LocalFault(f"{path} cannot be read as TOML: {error}") from None
+        if "home" in file():
+            raise LocalFault(f"{path}: home is the folder that the file lies in; take the line out")
+        return init_settings, env_settings, file
+
+    @field_validator("chain_urls")
+    @classmethod
+    def _are_addresses_of_chains(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(url.startswith(("http://", "https://")) for url in value):
+            raise ValueError("give http:// or https:// URLs, separated by commas")
+        return value
+
+
+class NodeSettings(ChainAccess):
     """A node's own settings: the command line, then DERELAYL_… in the environment, then HOME/node.toml, then defaults.
 
     Options, variables, help and docs/SETTINGS.md are made from these fields, by `cli.options`.
@@ -132,7 +185,6 @@ class NodeSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    home: Path = Field(default=DEFAULT_HOME, description="Folder of the node.")
     network: Path = Field(description="The network file, from the network's founder.")
     roles: Annotated[tuple[Role, ...], *Several, Flag("role")] = Field(
         default=("trainer",), description=f"{', '.join(get_args(Role))}; separate several by commas."
@@ -177,27 +229,6 @@ class NodeSettings(BaseSettings):
         default="direct", description="direct, or relayed: signed entries that a relayer sends."
     )
     poll_seconds: float = Field(default=1.0, ge=0.05, le=60, description="Seconds between two looks at the chain.")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read HOME/node.toml last. Raises LocalFault naming it, when it is no TOML or wants to be another home's."""
-        home = {"home": DEFAULT_HOME, **env_settings(), **init_settings()}["home"]
-        path = Path(home) / NODE_FILE
-        try:
-            text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
-            file = InitSettingsSource(settings_cls, tomllib.loads(text))
-        except (OSError, ValueError) as error:  # a TOMLDecodeError and a UnicodeDecodeError are ValueErrors
-            raise LocalFault(f"{path} cannot be read as TOML: {error}") from None
-        if "home" in file():
-            raise LocalFault(f"{path}: home is the folder that the file lies in; take the line out")
-        return init_settings, env_settings, file
 
     @field_validator("roles")
     @classmethod
@@ -262,24 +293,38 @@ def keystore_password(file: Path | None) -> str:
     raise LocalFault(f"no password for the keystore: set {PASSWORD} or pass --password-file FILE")
 
 
+def chain_access(home: Path) -> ChainAccess:
+    """How to reach the chain, from the environment and HOME/node.toml. Raises LocalFault naming what is wrong."""
+    try:
+        return ChainAccess(home=home)
+    except ValidationError as error:
+        raise _fault(error) from None
+
+
 def node_settings(values: Mapping[str, object]) -> NodeSettings:
     """Settings from what the command line gave (None means not given). Raises LocalFault naming the first bad one."""
     try:
         settings = NodeSettings(**{key: value for key, value in values.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0])
-        if first["type"] == "missing":
-            option, variable = option_of(field), variable_of(field)
-            raise LocalFault(f"setting {field} is missing: pass {option}, or set {variable}") from None
-        if first["type"] == "extra_forbidden":
-            near = get_close_matches(field, NodeSettings.model_fields, n=1)
-            meant = f", did you mean {near[0]}?" if near else "; docs/SETTINGS.md lists them"
-            raise LocalFault(f"{NODE_FILE} in the node's home: {field} is no setting of a node{meant}") from None
-        raise LocalFault(f"{option_of(field)} is {first['input']!r}: {_wrong(field, first)}") from None
+        raise _fault(error) from None
     settings.leg_recipe()
     settings.compute()
     return settings
+
+
+def _fault(error: ValidationError) -> LocalFault:
+    """The first fault of some settings, by its option."""
+    first = error.errors()[0]
+    field = str(first["loc"][0])
+    if first["type"] == "missing":
+        option, variable = option_of(field), variable_of(field)
+        return LocalFault(f"setting {field} is missing: pass {option}, or set {variable}")
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(field, NodeSettings.model_fields, n=1)
+        meant = f", did you mean {near[0]}?" if near else "; docs/SETTINGS.md lists them"
+        return LocalFault(f"{NODE_FILE} in the node's home: {field} is no setting of a node{meant}")
+    given = "not right" if field == "chain_urls" else repr(first["input"])  # a URL may hold a key
+    return LocalFault(f"{option_of(field)} is {given}: {_wrong(field, first)}")
 
 
 def _wrong(field: str, error: Mapping[str, Any]) -> str:

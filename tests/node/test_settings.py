@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from derelayl_node.settings import MAX_NETWORK_FILE_BYTES, Network, keystore_password, node_settings
+from derelayl_node.settings import MAX_NETWORK_FILE_BYTES, Network, chain_access, keystore_password, node_settings
 from derelayl_protocol.errors import LocalFault
 
 NETWORK = Network(
@@ -105,6 +105,26 @@ def test_a_setting_comes_from_the_first_of_flag_environment_and_file_that_has_it
     settings = node_settings({"home": None, "network": None, "steps": 100})
     assert (settings.steps, settings.batch, settings.seed) == (100, 20, 3)
     assert (settings.network, settings.roles) == (Path("theirs.toml"), ("seeder",))
+
+
+def test_addresses_of_the_chain_come_at_once_or_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = ("https://a.example/key", "http://b.example")
+    for given in (list(both), [", ".join(both)], ",".join(both)):
+        assert node_settings({"network": "n", "home": tmp_path, "chain_urls": given}).chain_urls == both
+    assert chain_access(tmp_path).chain_urls == ()
+    (tmp_path / "node.toml").write_text(f'chain_urls = ["{both[0]}"]\nsteps = 4\nmax_fee_gwei = 0.5\n')
+    assert (chain_access(tmp_path).chain_urls, chain_access(tmp_path).max_fee_gwei) == (both[:1], 0.5)
+    monkeypatch.setenv("DERELAYL_CHAIN_URLS", ",".join(both))
+    assert chain_access(tmp_path).chain_urls == both
+
+
+def test_an_address_that_is_no_chains_is_refused_without_showing_its_key(tmp_path: Path) -> None:
+    with pytest.raises(LocalFault, match="--chain-url is not right: give http:// or https:// URLs") as refusal:
+        node_settings({"network": "n", "chain_urls": "ftp://user:hunter2@a.example"})
+    assert "hunter2" not in str(refusal.value)
+    (tmp_path / "node.toml").write_text("max_fee_gwei = 0")
+    with pytest.raises(LocalFault, match="--max-fee-gwei is 0: it should be greater than 0"):
+        chain_access(tmp_path)
 
 
 def test_commas_separate_several_values_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

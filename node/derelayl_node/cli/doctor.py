@@ -18,10 +18,11 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Address
 from derelayl_training.data import load
 
+from ..evm.outbox import waiting_in
 from ..evm.provider import open_chain
 from ..keys import load_key_file
 from ..ports import LedgerUnavailable
-from ..settings import DEFAULT_HOME, Network, keystore_password
+from ..settings import DEFAULT_HOME, Network, chain_access, keystore_password
 from .console import show, show_json
 from .keys import HomeOption, JsonOption, PasswordFileOption
 
@@ -74,6 +75,10 @@ def _examine(
     yield _port(p2p_port)
     account: list[Address] = []
     yield _attempt("key", lambda: _key(home, password_file, account))
+    if (outbox := home / "outbox.sqlite").is_file():
+        yield _attempt(
+            "outbox", lambda: Finding("outbox", True, f"{waiting_in(outbox)} transactions may be on their way")
+        )
     if data:
         yield _attempt("data", lambda: _data(data))
     if network is None:
@@ -85,7 +90,7 @@ def _examine(
         yield Finding("network", False, str(error))
         return
     yield Finding("network", True, f"{shared.name}, ledger {shared.ledger}")
-    yield _attempt("chain", lambda: trio.run(trio.to_thread.run_sync, _chain, shared, account))
+    yield _attempt("chain", lambda: trio.run(trio.to_thread.run_sync, _chain, shared, home, account))
 
 
 def _attempt(check: str, examine: Callable[[], Finding]) -> Finding:
@@ -117,19 +122,23 @@ def _key(home: Path, password_file: Path | None, account: list[Address]) -> Find
     return Finding("key", True, f"account {key.address}")
 
 
+def _outbox(outbox: Path) -> Finding:
+    return Finding("outbox", True, f"{waiting_in(outbox)} signed transactions are not known to be mined")
+
+
 def _data(spec: str) -> Finding:
     split = load(spec)
     return Finding("data", True, f"{len(split.train_y)} samples to train on, {len(split.held_y)} held out")
 
 
-def _chain(shared: Network, account: list[Address]) -> Finding:
-    rpc = open_chain(shared.chain_url, shared.chain_id)
-    if not rpc.code(Address(shared.ledger)):
-        return Finding("chain", False, f"no contract at {shared.ledger}", "use the network file of this chain")
+def _chain(shared: Network, home: Path, account: list[Address]) -> Finding:
+    urls = chain_access(home).chain_urls or (shared.chain_url,)
+    rpc = open_chain(urls, shared.chain_id, contract=Address(shared.ledger))
     head = rpc.head().ref
     ahead = head.time - time.time()
     if ahead > MAX_CLOCK_SKEW_SECONDS:
         return Finding("clock", False, f"the chain is {ahead:.0f} s ahead of this clock", "set the clock (NTP)")
     if account and (gas := rpc.balance(account[0])) < MIN_GAS_WEI:
         return Finding("chain", False, f"the account has only {gas} wei for gas", "ask the founder for gas")
-    return Finding("chain", True, f"chain {shared.chain_id} answers, block {head.number}")
+    held = f", and holds {rpc.pending(account[0])} transactions of the account" if account else ""
+    return Finding("chain", True, f"chain {shared.chain_id} answers, block {head.number}{held}")

@@ -23,15 +23,16 @@ from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 from ..keys import NodeKey
 from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
-from ..settings import Network
+from ..settings import DEFAULT_MAX_FEE_GWEI, ChainAccess, Network, chain_access
 from .codec import INSUFFICIENT_ALLOWANCE, Codec
 from .deploy import NetworkAddresses, artifact
 from .event_log import next_batch
+from .fees import TooDear
 from .names import NameIndex
 from .one_block import at_fresh_head
 from .outbox import IntentState, Outbox, command_key
 from .provider import DEFAULT_TIMEOUT_S, CallReverted, Receipt, Rpc, open_chain
-from .sender import Sender
+from .sender import Displaced, OutOfGas, Sender
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ READ_DEADLINE_S = 60.0
 
 SEND_DEADLINE_S = 180.0
 """Seconds for a command to be mined: a dozen blocks of a usual chain; it stays in the outbox beyond."""
+
+SILENCE_S = 30.0
+"""Seconds without an answer after which waiting for a transaction ends: a node restarts in fewer."""
 
 FIRST_POLL_S, LAST_POLL_S, POLL_GROWTH = 0.02, 1.0, 1.5
 """Seconds between two looks for a receipt, from the first to the last, and the factor between them: the embedded chain
@@ -67,13 +71,14 @@ class EvmLedger:
         addresses: NetworkAddresses,
         outbox: Outbox,
         clock: Callable[[], float] = time.time,
+        max_fee_gwei: float = DEFAULT_MAX_FEE_GWEI,
     ) -> None:
         """Wire up; makes no request. `open_ledger` does that too and checks the chain."""
         self._rpc, self._key, self._addresses, self._outbox = rpc, key, addresses, outbox
         self._contract = addresses.ledger.address
         self._codec = Codec(artifact("RelayLedger")["abi"])
         self._names = NameIndex(rpc, self._codec, self._contract, addresses.start_block)
-        self._sender = Sender(rpc, key, outbox, addresses.ledger.chain_id, clock)
+        self._sender = Sender(rpc, key, outbox, addresses.ledger.chain_id, clock, max_fee_gwei)
         self._limiter = trio.CapacityLimiter(MAX_CALLS)
         self._depositing = trio.Lock()
         self._rounds: dict[ModelId, tuple[bytes, RoundView]] = {}  # by the head at which each was read
@@ -279,6 +284,7 @@ class EvmLedger:
         return len(self._outbox.unsettled(self._rpc.nonce(self.account)))
 
     async def _execute(self, intent: str, to: Address, data: bytes, value: int = 0) -> Receipt:
+        id_ = 0
         with trio.move_on_after(SEND_DEADLINE_S):
             id_ = (await self._attempt(self._sender.submit, intent, to, data, value)).id
             receipt = await self._mined(id_)
@@ -287,14 +293,24 @@ class EvmLedger:
             # Accepted by the estimate, refused when mined: others came first. Now the reason shows.
             await self._attempt(partial(self._rpc.call, sender=self.account), to, data)
             raise LedgerUnavailable("The ledger refused a transaction that it would accept now: try again.")
+        reason = f" ({said})" if (said := self._sender.reason(id_)) else ""
         raise LedgerUnavailable(
-            f"A transaction was not mined within {SEND_DEADLINE_S:.0f} s: it stays in the outbox, try again."
+            f"A transaction was not mined within {SEND_DEADLINE_S:.0f} s{reason}: it stays in the outbox, try again."
         )
 
     async def _mined(self, id_: int) -> Receipt:
-        poll = FIRST_POLL_S
+        """Wait for the receipt. A chain that is silent for a moment has not refused what is stored already."""
+        poll, answered = FIRST_POLL_S, trio.current_time()
         while True:
-            receipt = await self._thread(self._sender.outcome, id_)
+            try:
+                receipt = await self._thread(self._sender.outcome, id_)
+                answered = trio.current_time()
+            except (Displaced, OutOfGas, TooDear):
+                raise
+            except LedgerUnavailable:
+                if trio.current_time() - answered > SILENCE_S:
+                    raise
+                receipt = None
             if receipt is not None:
                 return receipt
             await trio.sleep(poll)
@@ -415,41 +431,48 @@ class EvmLedger:
 
 
 async def open_ledger(
-    url: str,
+    urls: str | Sequence[str],
     key: NodeKey,
     addresses: NetworkAddresses,
     outbox: Path,
     *,
     timeout: float = DEFAULT_TIMEOUT_S,
     clock: Callable[[], float] = time.time,
+    max_fee_gwei: float = DEFAULT_MAX_FEE_GWEI,
 ) -> EvmLedger:
     """Connect, check that chain and contract are the expected ones, and send again what a former run left behind.
 
-    `outbox` is this account's file for this network. Raises LedgerUnavailable with the remedy.
+    `urls` are addresses of the chain, the first that serves is asked; `outbox` is this account's file for this network.
+    Raises LedgerUnavailable with the remedy.
     """
 
     def connect() -> EvmLedger:
         chain_id, contract = addresses.ledger.chain_id, addresses.ledger.address
-        rpc = open_chain(url, chain_id, timeout)
-        if not rpc.code(contract):
-            raise LedgerUnavailable(f"There is no contract at {contract}: use the network file of this chain.")
+        rpc = open_chain(urls, chain_id, timeout, contract=contract)
         first = rpc.block(0)
         origin = "unknown" if first is None else first.ref.hash.hex()
         store = Outbox(outbox, f"{chain_id} {origin} {contract} {key.address}")
-        return EvmLedger(rpc, key, addresses, store, clock)
+        return EvmLedger(rpc, key, addresses, store, clock, max_fee_gwei)
 
     ledger = await trio.to_thread.run_sync(connect)
     await ledger.catch_up()
     return ledger
 
 
-async def open_network_ledger(network: Network, key: NodeKey, home: Path) -> EvmLedger:
-    """The ledger that a network file names, with this account's outbox in `home`. Raises LedgerUnavailable."""
+async def open_network_ledger(
+    network: Network, key: NodeKey, home: Path, access: ChainAccess | None = None
+) -> EvmLedger:
+    """The ledger that a network file names, with this account's outbox in `home`. Raises LedgerUnavailable.
+
+    `access`: how this node reaches the chain; by default what the environment and HOME/node.toml say.
+    """
     addresses = NetworkAddresses(
         ledger=network.ledger_id, token=Address(network.token), start_block=network.start_block
     )
     await trio.Path(home).mkdir(parents=True, exist_ok=True)
-    return await open_ledger(network.chain_url, key, addresses, home / "outbox.sqlite")
+    own = chain_access(home) if access is None else access
+    urls = own.chain_urls or (network.chain_url,)
+    return await open_ledger(urls, key, addresses, home / "outbox.sqlite", max_fee_gwei=own.max_fee_gwei)
 
 
 def _token_call(signature: str, *arguments: object) -> bytes:

@@ -17,7 +17,7 @@ from derelayl_protocol.types import ADDRESS_BYTES, Address, LedgerId, Wei
 from ..keys import NodeKey
 from ..ports import LedgerUnavailable
 from .outbox import Outbox
-from .provider import CallReverted, Receipt, Rpc
+from .provider import CallReverted, Receipt, Refused, Rpc
 from .sender import Sender
 
 DEPLOY_DEADLINE_S = 180.0
@@ -117,8 +117,7 @@ def check_opcodes(rpc: Rpc) -> None:
     """Run the newest opcodes that the contracts use. Raises DeployFailed on a chain older than Cancun."""
     try:
         rpc.call(None, CANCUN_PROBE)
-    except (CallReverted, LedgerUnavailable) as error:
-        rpc.chain_id()  # a silent chain is another matter: this raises the fitting message
+    except (CallReverted, Refused) as error:  # a silent chain is another matter
         raise DeployFailed(
             "The chain does not execute TSTORE and MCOPY: use one that has the Cancun upgrade (March 2024)."
         ) from error
@@ -146,7 +145,10 @@ def _wait(
                 )
             return receipt
         sleep(RECEIPT_POLL_S)
-    raise LedgerUnavailable(f"The creation of {name} was not mined within {DEPLOY_DEADLINE_S:.0f} s: try again later.")
+    reason = f" ({said})" if (said := sender.reason(intent)) else ""
+    raise LedgerUnavailable(
+        f"The creation of {name} was not mined within {DEPLOY_DEADLINE_S:.0f} s{reason}: try again later."
+    )
 
 
 def _created(receipt: Receipt) -> Address:

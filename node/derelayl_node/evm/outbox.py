@@ -12,7 +12,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -85,6 +85,14 @@ def _spelled(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
+def waiting_in(path: Path) -> int:
+    """How many of an outbox's transactions are not known to be mined. Changes nothing. Raises LedgerUnavailable."""
+    with _explained(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        _check(connection)
+        query = "select count(*) from intent where state = ?"
+        return int(connection.execute(query, (IntentState.SIGNED,)).fetchone()[0])
+
+
 class Outbox:
     """The signed transactions of one account on one ledger. Thread safe; several processes may share the file."""
 
@@ -119,6 +127,7 @@ class Outbox:
             raise LedgerUnavailable(
                 f"{self._path} is not an outbox of this version of derelayl: choose another folder."
             )
+        _check(self._connection)
         with self._transaction():
             row = run("select identity from owner").fetchone()
             if row is None:
@@ -175,6 +184,20 @@ class Outbox:
                 (key, f"{key}/", f"{key}/"),
             )
 
+    def fill(self, nonce: int, signed: SignedTransaction) -> None:
+        """Use a nonce for nothing, without a key, where no intent waits with it: later ones wait behind the gap."""
+        with self._lock, self._explained(), self._transaction():
+            holder = self._one("select id, nonce, state from intent where nonce = ?", nonce)
+            if holder is not None and holder.state not in (IntentState.FAILED, IntentState.DISPLACED):
+                return
+            self._connection.execute(
+                "insert into intent (nonce, state) values (?, ?) on conflict (nonce) do update set state = ?",
+                (nonce, IntentState.SIGNED, IntentState.SIGNED),
+            )
+            filler = self._one("select id, nonce, state from intent where nonce = ?", nonce)
+            assert filler is not None
+            self._insert_attempt(filler.id, signed)
+
     def unsettled(self, chain_nonce: int) -> tuple[Intent, ...]:
         """Intents that are not known to be on the chain, in the order of nonces.
 
@@ -212,7 +235,7 @@ class Outbox:
 
     def _insert_attempt(self, intent: int, signed: SignedTransaction) -> None:
         self._connection.execute(
-            "insert into attempt values (?, ?, ?, ?, ?, ?, ?)",
+            "insert or ignore into attempt values (?, ?, ?, ?, ?, ?, ?)",  # another process may have signed the same
             (signed.hash, intent, signed.raw, signed.gas, str(signed.max_fee), str(signed.tip), signed.signed_at),
         )
 
@@ -227,14 +250,26 @@ class Outbox:
                 self._connection.execute("rollback")
             raise
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, sqlite3.Error) as error:
-            raise LedgerUnavailable(
-                f"The outbox {self._path} cannot be used ({error}): check the disk and the file, but do not delete it."
-            ) from error
+    def _explained(self) -> AbstractContextManager[None]:
+        return _explained(self._path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerUnavailable(
+            f"The outbox {path} cannot be used ({error}): check the disk and the file, but do not delete it; where it "
+            'is damaged, docs/NODE.md tells the way out, under "A damaged outbox".'
+        ) from error
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Notice a damaged page now, and not when what it held is needed. Raises sqlite3.DatabaseError."""
+    found = connection.execute("pragma quick_check (1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def _signed(row: tuple[bytes, bytes, int, str, str, float]) -> SignedTransaction:

@@ -61,8 +61,8 @@ class SendRefused(Exception):
     """The node did not take a raw transaction; the message is the node's."""
 
 
-class _Refused(LedgerUnavailable):
-    """The node answered with an error that is no revert; `reason` is the node's."""
+class Refused(LedgerUnavailable):
+    """The node answered with an error that is no revert; `reason` and `code` are the node's."""
 
     def __init__(self, where: str, method: str, error: Mapping[str, Json]) -> None:
         self.reason = printable(str(error.get("message", "no reason given")))
@@ -105,7 +105,7 @@ class Rpc:
         name = "latest" if number is None else hex(number) if isinstance(number, int) else number
         try:
             answer = self._ask("eth_getBlockByNumber", name, False)
-        except _Refused:
+        except Refused:
             if isinstance(number, str):
                 return None
             raise
@@ -122,8 +122,8 @@ class Rpc:
         """eth_getLogs. Raises TooMuchAsked where a range of several blocks is refused: ask for half of it."""
         try:
             answer = self._ask("eth_getLogs", dict(query))
-        except (_Refused, EndpointFailed) as refusal:
-            overlong = isinstance(refusal, _Refused) or refusal.overlong
+        except (Refused, EndpointFailed) as refusal:
+            overlong = isinstance(refusal, Refused) or refusal.overlong
             if overlong and query.get("fromBlock") != query.get("toBlock"):
                 raise TooMuchAsked(str(refusal)) from refusal
             raise
@@ -140,8 +140,14 @@ class Rpc:
             return self._read.quantity(self._ask("eth_getTransactionCount", account, "latest"))
         try:
             return self._read.quantity(self._ask("eth_getTransactionCount", account, hex(block)))
-        except _Refused as error:
+        except Refused as error:
             raise self._state_gone("eth_getTransactionCount", block, error) from error
+
+    def pending(self, account: Address) -> int:
+        """Transactions of the account that the node holds and the chain does not have yet."""
+        return max(
+            0, self._read.quantity(self._ask("eth_getTransactionCount", account, "pending")) - self.nonce(account)
+        )
 
     def transaction_in(self, block: int, account: Address, nonce: int) -> bytes | None:
         """The hash of the account's transaction with that nonce, if it is in that canonical block."""
@@ -160,7 +166,7 @@ class Rpc:
         """The fee per gas, in wei, that the node suggests on top of the base fee; None if it suggests none."""
         try:
             return self._read.quantity(self._ask("eth_maxPriorityFeePerGas"))
-        except _Refused as error:
+        except Refused as error:
             if error.code in NO_METHOD:
                 return None
             raise
@@ -178,7 +184,7 @@ class Rpc:
             return self._read.data(self._execute("eth_call", request, "latest"))
         try:
             return self._read.data(self._execute("eth_call", request, hex(block)))
-        except _Refused as error:
+        except Refused as error:
             raise self._state_gone("eth_call", block, error) from error
 
     def estimate(self, to: Address | None, data: bytes, *, sender: Address, value: int = 0) -> int:
@@ -207,10 +213,10 @@ class Rpc:
             raise self._refused(method, _error_of(response))
         return response["result"]
 
-    def _refused(self, method: str, error: Mapping[str, Json]) -> _Refused:
-        return _Refused(self._blame() if error.get("code") == INTERNAL_ERROR else self._where, method, error)
+    def _refused(self, method: str, error: Mapping[str, Json]) -> Refused:
+        return Refused(self._blame() if error.get("code") == INTERNAL_ERROR else self._where, method, error)
 
-    def _state_gone(self, method: str, block: int, error: _Refused) -> StateGone:
+    def _state_gone(self, method: str, block: int, error: Refused) -> StateGone:
         return StateGone(
             f"The chain at {self._where} refused {method} at block {block} ({error.reason}). If it no longer has that "
             "block's state: try again, or use a node that keeps the state of more blocks."

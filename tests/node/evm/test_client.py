@@ -9,9 +9,11 @@ import pytest
 import trio
 
 from derelayl_node.devchain.server import ChainServer
+from derelayl_node.evm import client
 from derelayl_node.evm.client import EvmLedger, open_ledger
 from derelayl_node.evm.deploy import LIBRARIES, artifact, check_opcodes, deploy
-from derelayl_node.evm.provider import CallReverted, Rpc
+from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused
+from derelayl_node.evm.sender import Sender
 from derelayl_node.keys import NodeKey
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.errors import Reason, RuleViolation
@@ -257,6 +259,39 @@ async def test_cancelling_a_command_ends_at_once_and_a_retry_finishes_it(
     assert isinstance(events[0], ModelCreated)
 
 
+async def test_a_chain_that_is_silent_for_a_moment_fails_no_command_that_is_stored(
+    alice: EvmLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, silent = Sender.outcome, iter(range(3))
+
+    def sometimes(sender: Sender, id_: int) -> Any:
+        if next(silent, None) is not None:
+            raise LedgerUnavailable("asked too often")
+        return outcome(sender, id_)
+
+    monkeypatch.setattr(Sender, "outcome", sometimes)
+    assert await alice.send(Deposit(Wei(5))) == (Deposited(ALICE.address, Wei(5)),)
+    assert await free(alice) == 5
+
+
+async def test_a_command_that_is_not_mined_says_why(alice: EvmLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise SendRefused("exceeds block gas limit")
+
+    monkeypatch.setattr(Rpc, "send_raw", refuse)
+    monkeypatch.setattr(client, "SEND_DEADLINE_S", 1)
+    with pytest.raises(LedgerUnavailable, match=r"within 1 s \(the node said: exceeds block gas limit\): it stays in"):
+        await alice.send(CreateModel(RULES, GENESIS, Wei(0)))
+
+
+async def test_the_cap_of_the_price_holds_for_commands(world: World) -> None:
+    outbox = world.folder / "capped"
+    ledger = await open_ledger([world.url], ALICE, world.addresses, outbox, max_fee_gwei=0.001)
+    with pytest.raises(LedgerUnavailable, match=r"max_fee_gwei allows 0\.001"):
+        await ledger.send(CreateModel(RULES, GENESIS, Wei(0)))
+    ledger.close()
+
+
 # --- deployment ---
 
 
@@ -268,11 +303,20 @@ def test_a_chain_older_than_cancun_is_refused() -> None:
         def call(self, *_: Any, **__: Any) -> bytes:
             raise CallReverted(b"", "invalid opcode: TSTORE")
 
-        def chain_id(self) -> int:
-            return 1
-
     with pytest.raises(LedgerUnavailable, match="Cancun"):
         check_opcodes(Old())
+
+
+def test_a_silent_chain_is_not_taken_for_an_old_one() -> None:
+    class Silent(Rpc):
+        def __init__(self) -> None:
+            """No connection."""
+
+        def call(self, *_: Any, **__: Any) -> bytes:
+            raise LedgerUnavailable("asked too often")
+
+    with pytest.raises(LedgerUnavailable, match="asked too often"):
+        check_opcodes(Silent())
 
 
 def test_a_deployment_that_was_cut_off_goes_on_where_it_stopped(world: World, tmp_path: Path) -> None:

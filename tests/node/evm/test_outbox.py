@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from derelayl_node.devchain.embedded import EmbeddedChain
-from derelayl_node.evm.outbox import IntentState, Outbox, SignedTransaction, command_key
+from derelayl_node.evm.outbox import IntentState, Outbox, SignedTransaction, command_key, waiting_in
 from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused
-from derelayl_node.evm.sender import DISPLACED_AFTER_S, REPLACE_AFTER_S, RESEND_AFTER_S, Sender
+from derelayl_node.evm.sender import REPLACE_AFTER_S, RESEND_AFTER_S, SEARCH_AFTER_S, Sender
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.types import Address, ModelId, Root, Wei
@@ -120,8 +120,49 @@ def test_the_outbox_of_another_chain_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"no database " * 1_000, b"SQLite format 3\x00" + b"\xff" * 5_000])
 def test_a_damaged_outbox_is_refused_with_a_remedy(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "outbox").write_bytes(content)
-    with pytest.raises(LedgerUnavailable, match="do not delete it"):
+    with pytest.raises(LedgerUnavailable, match=r'do not delete it; .*docs/NODE.md .* "A damaged outbox"'):
         Outbox(tmp_path / "outbox", IDENTITY)
+    with pytest.raises(LedgerUnavailable, match="do not delete it"):
+        waiting_in(tmp_path / "outbox")
+
+
+def test_an_outbox_with_a_damaged_page_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox", IDENTITY)
+    for number in range(200):
+        outbox.reserve(f"key {number}", 0, _signed)
+    outbox.close()
+    content = bytearray((tmp_path / "outbox").read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    (tmp_path / "outbox").write_bytes(content)
+    with pytest.raises(LedgerUnavailable, match="A damaged outbox"):
+        Outbox(tmp_path / "outbox", IDENTITY)
+
+
+def test_who_moved_a_damaged_outbox_away_goes_on_and_what_the_ledger_guards_happens_once(world: World) -> None:
+    """The way out that docs/NODE.md describes: the chain's own count of transactions gives the next nonce."""
+    clock = ManualClock()
+    sender, outbox = _sender(world, clock)
+    sender.submit("pay", TO, b"", 7)
+    outbox.close()
+    (world.folder / "outbox").write_bytes(b"damaged" * 1_000)
+    for suffix in ("-wal", "-shm"):
+        (world.folder / f"outbox{suffix}").unlink(missing_ok=True)
+    assert world.rpc.pending(ALICE.address) == 0
+    (world.folder / "outbox").rename(world.folder / "outbox.damaged")
+    sender, outbox = _sender(world, clock)
+    assert sender.outcome(sender.submit("another", TO, b"", 100).id) is not None
+    assert _received(world) == 107
+    assert outbox.find("pay") is None, "what was sent before is not known: whoever asks for it again has it again"
+    outbox.close()
+
+
+def test_an_outbox_says_how_many_may_be_on_their_way_and_is_left_alone(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox", IDENTITY)
+    first, _ = outbox.reserve("a", 0, _signed), outbox.reserve("b", 0, _signed)
+    outbox.mark(first, IntentState.MINED)
+    assert waiting_in(tmp_path / "outbox") == 1
+    outbox.close()
 
 
 def test_a_failed_intent_gives_its_key_back_and_a_mined_one_keeps_it(tmp_path: Path) -> None:
@@ -196,8 +237,8 @@ def test_a_lost_connection_while_sending_is_made_good_by_the_next_call(world: Wo
     clock = ManualClock()
     broken = FaultyRpc(world.rpc, before=_raise(LedgerUnavailable("the cable is out")))
     sender, outbox = _sender(world, clock, broken)
-    with pytest.raises(LedgerUnavailable):
-        sender.submit("pay", TO, b"", 7)
+    intent = sender.submit("pay", TO, b"", 7)
+    assert "the cable is out" in sender.reason(intent.id)
     outbox.close()
     sender, outbox = _sender(world, clock)
     sender.submit("another", TO, b"", 100)
@@ -277,7 +318,7 @@ def test_a_nonce_that_another_program_used_is_noticed_and_the_payment_made_later
     intent = sender.submit("pay", TO, b"", 7)
     world.rpc.send_raw(transfer(ALICE, intent.nonce, value=1_000))
     assert sender.outcome(intent.id) is None, "a node may be late with its receipts"
-    clock.now += DISPLACED_AFTER_S
+    clock.now += SEARCH_AFTER_S
     with pytest.raises(LedgerUnavailable, match="use it in one place only"):
         sender.outcome(intent.id)
     outbox.close()

@@ -6,8 +6,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 from web3.types import RPCEndpoint
 
+from derelayl_node.evm.displacement import Use, find_use
+from derelayl_node.evm.endpoint import MAX_REASON_CHARS
 from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused, TooMuchAsked, open_chain
 from derelayl_node.ports import LedgerUnavailable
 
@@ -155,3 +158,39 @@ def test_a_chain_with_finality_names_the_block(world: World) -> None:
     finalized = world.rpc.block("finalized")
     assert finalized is not None
     assert finalized.ref == world.rpc.head().ref
+
+
+@pytest.mark.parametrize("code", [-32601, -32004])
+def test_a_node_without_a_suggestion_for_the_tip_suggests_none(code: int) -> None:
+    assert scripted({"error": {"code": code, "message": "the method does not exist"}}).tip() is None
+    with pytest.raises(LedgerUnavailable, match="overloaded"):
+        scripted({"error": {"code": -32000, "message": "overloaded"}}).tip()
+
+
+def test_a_block_without_a_base_fee_is_read_and_says_so(world: World) -> None:
+    block = world.rpc._w3.provider.make_request(RPCEndpoint("eth_getBlockByNumber"), ["latest", False])["result"]
+    del block["baseFeePerGas"]
+    read = scripted({"result": block}).block()
+    assert read is not None
+    assert read.base_fee is None
+
+
+def test_a_refusal_to_send_is_bounded_and_an_empty_one_is_a_refusal() -> None:
+    with pytest.raises(SendRefused) as refusal:
+        scripted({"error": {"code": -32000, "message": "x" * 10_000}}).send_raw(b"")
+    assert len(str(refusal.value)) <= MAX_REASON_CHARS
+    for silent in ({"code": -32000}, {"code": -32000, "message": ""}):
+        with pytest.raises(SendRefused):
+            scripted({"error": silent}).send_raw(b"")
+
+
+def test_which_transaction_used_a_nonce_is_read_from_its_block(world: World) -> None:
+    nonce = world.rpc.nonce(ALICE.address)
+    raw = transfer(ALICE, nonce)
+    world.rpc.send_raw(raw)
+    head = world.rpc.head().ref.number
+    assert world.rpc.transaction_in(head, ALICE.address, nonce) == keccak(raw)
+    assert world.rpc.transaction_in(head, ALICE.address, nonce + 1) is None
+    assert world.rpc.nonce(ALICE.address, head - 1) == nonce
+    assert find_use(world.rpc, ALICE.address, nonce) == Use(head, keccak(raw))
+    assert find_use(world.rpc, ALICE.address, nonce + 1) is None
