@@ -134,6 +134,8 @@ class Endpoint:
             )
         if status in (requests.codes.unauthorized, requests.codes.forbidden):
             raise EndpointFailed(f"The chain at {self.name} refuses access ({shown}): check the key in the URL.")
+        if isinstance(document, dict) and "result" in document and document.get("error", "") is None:
+            del document["error"]  # some nodes send both
         answered = isinstance(document, Mapping) and ("result" in document or "error" in document)
         if answered and status <= requests.codes.internal_server_error:
             return cast("Mapping[str, Json]", document)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from web3.providers.base import BaseProvider
@@ -15,7 +15,7 @@ from web3.types import RPCEndpoint, RPCResponse
 from derelayl_protocol.types import Address
 
 from ..ports import LedgerUnavailable
-from .answers import Json, Reader
+from .answers import Json
 from .endpoint import Endpoint, EndpointFailed, printable, reason_of
 
 LOG = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class _Standing:
     until: float = 0.0
     told: bool = False
     failures: int = 0
-    checked: bool = False
+    proved: set[str] = field(default_factory=set)
     head: int = 0
 
 
@@ -77,7 +77,7 @@ class Failover(BaseProvider):
         super().__init__()
         self._standings = tuple(_Standing(endpoint) for endpoint in endpoints)
         self._identity, self._clock, self._sleep = identity, clock, sleep
-        self._genesis: bytes | None = None
+        self._genesis: str | None = None
         self._highest, self._shown_at, self._shown_by = 0, 0.0, self._standings[0]
         self._lock = threading.Lock()
         self._last = threading.local()
@@ -134,11 +134,13 @@ class Failover(BaseProvider):
 
     def _rest(self, standing: _Standing, failure: EndpointFailed) -> None:
         with self._lock:
-            standing.checked = False
             standing.told = failure.pause is not None
+            if not standing.told:  # who is asked too often is there, and the same
+                standing.proved.clear()
             first = UNSAID_PAUSE_S if standing.told else FIRST_REST_S
             pause = failure.pause or min(first * REST_GROWTH**standing.failures, LAST_REST_S)
-            standing.until = self._clock() + min(pause, MAX_PAUSE_S)
+            pause = min(pause, MAX_PAUSE_S)
+            standing.until = self._clock() + pause
             standing.failures = min(standing.failures + 1, 16)  # the longest pause is reached long before
         if len(self._standings) > 1:
             LOG.warning("%s rests for %.0f s: %s", standing.endpoint.name, pause, failure)
@@ -163,52 +165,47 @@ class Failover(BaseProvider):
     # --- whether it is the chain, and all of it ---------------------------------------------------------------------
 
     def _check(self, standing: _Standing) -> None:
-        """Let only the network's chain serve."""
-        if standing.checked:
-            return
-        name, ask = standing.endpoint.name, standing.endpoint.ask
-        read = Reader(lambda: name)
-        try:
-            found = read.quantity(_result(name, "eth_chainId", ask("eth_chainId", [])))
-            block: Json = ask("eth_getBlockByNumber", ["0x0", False]).get("result")
-            genesis = None if block is None else read.block(block).ref.hash
-            contract = self._identity.contract
-            code = b"?" if contract is None else self._code(standing, contract)
-        except EndpointFailed:
-            raise
-        except LedgerUnavailable as error:
-            raise EndpointFailed(str(error)) from error
+        """Let only the network's chain serve. Each proof is asked for once, however often one of them fails."""
+        for proof in (self._prove_id, self._prove_contract, self._prove_genesis):
+            if proof.__name__ not in standing.proved:
+                proof(standing)
+                standing.proved.add(proof.__name__)
+
+    def _prove_id(self, standing: _Standing) -> None:
+        found = _quantity(_result(standing, "eth_chainId"))
         if found != self._identity.chain_id:
             raise EndpointFailed(
-                f"The chain at {name} has id {found}, but this network's file says {self._identity.chain_id}: "
-                "use the right network file or the right URL."
+                f"The chain at {standing.endpoint.name} has id {found}, but this network's file says "
+                f"{self._identity.chain_id}: use the right network file or the right URL."
             )
-        if not code:
+
+    def _prove_contract(self, standing: _Standing) -> None:
+        contract = self._identity.contract
+        if contract is not None and _result(standing, "eth_getCode", contract, "latest") in (None, "", "0x"):
             raise EndpointFailed(
-                f"There is no contract at {contract} on the chain at {name}: use the network file of this chain."
+                f"There is no contract at {contract} on the chain at {standing.endpoint.name}: use the network file of "
+                "this chain."
             )
+
+    def _prove_genesis(self, standing: _Standing) -> None:
+        block = _result(standing, "eth_getBlockByNumber", "0x0", False)
+        genesis = block.get("hash") if isinstance(block, Mapping) else None  # some nodes keep no old blocks
         with self._lock:
             if None not in (genesis, self._genesis) and genesis != self._genesis:
                 raise EndpointFailed(
-                    f"The chain at {name} began with another block than this network's: use the right URL, or, where "
-                    "the chain was made anew, the new network's file."
+                    f"The chain at {standing.endpoint.name} began with another block than this network's: use the "
+                    "right URL, or, where the chain was made anew, the new network's file."
                 )
             self._genesis = self._genesis or genesis
-            standing.checked = True
-
-    def _code(self, standing: _Standing, contract: Address) -> bytes:
-        name = standing.endpoint.name
-        answer = standing.endpoint.ask("eth_getCode", [contract, "latest"])
-        return Reader(lambda: name).data(_result(name, "eth_getCode", answer))
 
     def _check_reach(self, standing: _Standing, method: str, params: Sequence[Json]) -> None:
         """Ask nobody for a block that another address has shown and this one does not have yet: silence is no proof."""
         number = _number_in(method, params)
         if number is None or len(self._standings) == 1 or not self._is_lag(standing, number):
             return
-        answer = standing.endpoint.ask("eth_blockNumber", [])
+        head = _quantity(_result(standing, "eth_blockNumber"))
         with self._lock:
-            standing.head = _quantity(answer.get("result")) or 0
+            standing.head = head or 0
         if self._is_lag(standing, number):
             raise self._lags(standing, number)
 
@@ -239,7 +236,8 @@ class Failover(BaseProvider):
         )
 
 
-def _result(name: str, method: str, answer: Mapping[str, Json]) -> Json:
+def _result(standing: _Standing, method: str, *params: Json) -> Json:
+    name, answer = standing.endpoint.name, standing.endpoint.ask(method, params)
     if "error" in answer:
         raise EndpointFailed(f"The chain at {name} refused {method}: {printable(reason_of(answer) or 'no reason')}")
     return answer["result"]

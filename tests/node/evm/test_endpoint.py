@@ -75,6 +75,11 @@ def test_being_asked_too_often_is_told_with_the_pause_that_is_wanted(reply: Repl
     assert "is asked too often" in str(failure)
 
 
+def test_an_error_that_is_null_is_none() -> None:
+    with http_chain(lambda *_: Reply({"id": 1, "result": None, "error": None})) as chain:
+        assert Endpoint(chain.url, timeout=5).ask("eth_getTransactionReceipt", []) == {"id": 1, "result": None}
+
+
 def test_a_contract_that_reverts_with_such_words_is_not_asked_too_often() -> None:
     with http_chain(lambda *_: error(3, "execution reverted: quota reached")) as chain:
         assert "error" in Endpoint(chain.url, timeout=5).ask("eth_call", [])

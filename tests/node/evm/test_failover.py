@@ -135,6 +135,16 @@ def test_a_pause_that_a_node_asks_for_is_waited(stack: ExitStack) -> None:
     assert here.time.slept == 3
 
 
+@pytest.mark.parametrize("every", [2, 3, 4])
+def test_a_node_that_refuses_some_questions_answers_all_of_them_in_the_end(stack: ExitStack, every: int) -> None:
+    here = Addresses(stack, node())
+    answer, chain = node(), here.chains[0]
+    chain.answer = lambda method, params: Reply("", 429) if len(chain.calls) % every == 0 else answer(method, params)
+    for _ in range(9):
+        assert here.rpc.head().ref.number == 100
+    assert here.time.slept <= 20
+
+
 def test_a_pause_without_a_time_grows_and_ends_in_an_error(stack: ExitStack) -> None:
     here = Addresses(stack, lambda *_: error(-32005, "daily request count exceeded"))
     with pytest.raises(LedgerUnavailable, match=r"asked too often \(daily request count exceeded\).*--chain-url"):
