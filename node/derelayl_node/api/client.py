@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from ..failures import Failure
+from ..loopback import is_loopback
 
 REQUEST_SECONDS = 30.0
 """A page of a proof, manifests included, from a node that trains on a slow machine."""
@@ -55,7 +56,8 @@ class NodeClient:
 
     def _connected(self) -> httpx.AsyncClient:
         with self._understood(""):
-            return httpx.AsyncClient(base_url=self.url, timeout=REQUEST_SECONDS)
+            proxies = not is_loopback(httpx.URL(self.url).host)
+            return httpx.AsyncClient(base_url=self.url, timeout=REQUEST_SECONDS, trust_env=proxies)
 
     async def _ask(self, connection: httpx.AsyncClient, path: str) -> Document:
         with self._understood(path):

@@ -76,9 +76,7 @@ def _examine(
     account: list[Address] = []
     yield _attempt("key", lambda: _key(home, password_file, account))
     if (outbox := home / "outbox.sqlite").is_file():
-        yield _attempt(
-            "outbox", lambda: Finding("outbox", True, f"{waiting_in(outbox)} transactions may be on their way")
-        )
+        yield _attempt("outbox", lambda: _outbox(outbox))
     if data:
         yield _attempt("data", lambda: _data(data))
     if network is None:
@@ -123,7 +121,7 @@ def _key(home: Path, password_file: Path | None, account: list[Address]) -> Find
 
 
 def _outbox(outbox: Path) -> Finding:
-    return Finding("outbox", True, f"{waiting_in(outbox)} signed transactions are not known to be mined")
+    return Finding("outbox", True, f"{waiting_in(outbox)} signed transactions not known to be mined")
 
 
 def _data(spec: str) -> Finding:

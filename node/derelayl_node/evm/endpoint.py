@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 import urllib.parse
@@ -13,6 +12,7 @@ from typing import Any, cast
 
 import requests
 
+from ..loopback import is_loopback
 from ..ports import LedgerUnavailable
 from .answers import Json
 
@@ -78,7 +78,7 @@ class Endpoint:
         self._url, self._timeout, self._clock = url, timeout, clock
         self._secrets = _secrets(parts)
         self._session = requests.Session()
-        self._session.trust_env = not _is_loopback(parts.hostname)
+        self._session.trust_env = not is_loopback(parts.hostname)
 
     def ask(self, method: str, params: Sequence[Json]) -> Mapping[str, Json]:
         """The JSON-RPC answer: an object with `result` or `error`. Raises EndpointFailed."""
@@ -220,15 +220,6 @@ def _secrets(parts: urllib.parse.SplitResult) -> tuple[str, ...]:
     values = (value for pair in urllib.parse.parse_qsl(parts.query) for value in pair)
     found = {parts.username or "", parts.password or "", parts.query, *values, *parts.path.split("/")}
     return tuple(sorted((each for each in found if len(each) >= MIN_SECRET_CHARS), key=len, reverse=True))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _has_port(parts: urllib.parse.SplitResult) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -68,3 +69,18 @@ async def test_the_last_page_ends_a_list(node: Answers) -> None:
     first = httpx.Response(200, json={"items": [{"at": 1}], "next": "/list?at=2"})
     last = httpx.Response(200, json={"items": [{"at": 2}], "next": None})
     assert len(await node({"/list": first, "/list?at=2": last}).pages("/list")) == 2
+
+
+async def test_a_proxy_of_the_environment_does_not_stand_before_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.example:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    made, trusted = httpx.AsyncClient, []
+
+    def note(**options: Any) -> httpx.AsyncClient:
+        trusted.append(options["trust_env"])
+        return made(base_url="http://x", transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+
+    monkeypatch.setattr(httpx, "AsyncClient", note)
+    for url in ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "http://node.example"):
+        await NodeClient(url).get("/")
+    assert trusted == [False, False, False, True]
