@@ -38,6 +38,9 @@ its nonce is used by nothing before one that does nothing fills it: five blocks 
 SEARCH_AFTER_S = 60.0
 """Seconds a used nonce may lack our receipt before its block is looked for, and between two looks: nodes index late."""
 
+MAX_FILLED = 16
+"""Nonces that are filled at once: more are missing only where a node is still reading its chain."""
+
 PLAIN_GAS = 21_000
 """Gas of a transaction that does nothing."""
 
@@ -150,7 +153,7 @@ class Sender:
         """Push what waits from the chain's nonce to `last`: each waits for those before it."""
         waiting = [intent for intent in self._outbox.unsettled(chain_nonce) if intent.nonce >= chain_nonce]
         if waiting and self._passed(self._next[1]) >= REPLACE_AFTER_S:
-            for nonce in range(chain_nonce, waiting[0].nonce):
+            for nonce in range(chain_nonce, min(waiting[0].nonce, chain_nonce + MAX_FILLED)):
                 LOG.warning("nothing waits with nonce %d, and others wait behind it: filling it", nonce)
                 nothing = {"to": self._key.address, "data": b"", "value": 0, "gas": PLAIN_GAS, "nonce": nonce}
                 self._outbox.fill(nonce, self._sign(nothing, offer(self._rpc, self._cap)))
@@ -186,7 +189,8 @@ class Sender:
         use = self._uses.get(intent.id)
         if use is None or self._rpc.transaction_in(use.block, account, intent.nonce) != use.transaction:
             use = find_use(self._rpc, account, intent.nonce)
-        if use is None or use.transaction in {attempt.hash for attempt in intent.attempts}:
+        attempts = self._outbox.get(intent.id).attempts  # read now: another process may have replaced it meanwhile
+        if use is None or use.transaction in {attempt.hash for attempt in attempts}:
             return False  # it may be ours, and was perhaps mined: silence is no proof
         self._uses[intent.id] = use
         self._reasons[intent.id] = (

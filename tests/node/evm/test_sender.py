@@ -303,6 +303,23 @@ def test_a_key_is_free_once_anothers_transaction_is_final(desk: Desk, finality: 
     assert values(desk.node) == [1_000, 7]
 
 
+def test_what_another_process_signed_meanwhile_is_not_anothers(desk: Desk) -> None:
+    intent, other = desk.pay("pay"), desk.beside()
+    for _ in range(2):
+        other.sender.outcome(intent.id)
+        desk.clock.now += REPLACE_AFTER_S
+    other.sender.outcome(intent.id)
+    assert len(desk.outbox.get(intent.id).attempts) > len(intent.attempts)
+    desk.node.mine()
+    desk.node.empty(20)
+    desk.node.indexed = False
+    for _ in range(2):
+        assert desk.sender._settle(intent) is None, "as if it had been read before the other process replaced it"
+        desk.clock.now += SEARCH_AFTER_S
+    assert desk.state(intent) is IntentState.SIGNED
+    other.outbox.close()
+
+
 def test_a_key_is_held_when_the_node_has_forgotten_too_much_to_tell(desk: Desk) -> None:
     desk.node.refusing.append(LedgerUnavailable("down"))
     intent = desk.pay("pay")
