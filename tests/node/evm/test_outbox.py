@@ -342,8 +342,8 @@ def test_a_payment_that_the_chain_lost_in_a_rollback_is_made_again(world: World,
 
         again = False
 
-        def nonce(self, account: Address) -> int:
-            return super().nonce(account) if self.again else nonce
+        def nonce(self, account: Address, block: int | None = None) -> int:
+            return super().nonce(account, block) if self.again else nonce
 
         def receipt(self, transaction: bytes) -> Any:
             return super().receipt(transaction) if self.again else None
