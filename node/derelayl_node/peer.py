@@ -124,7 +124,7 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
     stack.callback(ledger.close)
     rules = await ledger.rules(model)
     watch = RoundWatch(ledger, clock, model, settings.poll_seconds)
-    index = LineageIndex(home / "lineage.sqlite")
+    index = await trio.to_thread.run_sync(LineageIndex, settings.index or home / "lineage.sqlite")
     stack.callback(index.close)
     trainer = await stack.enter_async_context(
         open_trainer(settings.data, compute=settings.compute(), on_progress=activity.leg_progressed)

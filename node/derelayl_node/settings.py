@@ -203,6 +203,9 @@ class NodeSettings(ChainAccess):
     )
     api_host: str = Field(default="127.0.0.1", description="Address of the REST API.")
     api_port: int = Field(default=0, ge=0, le=65535, description="Its port; 0 takes a free one.")
+    index: str = Field(
+        default="", description="The lineage index: a SQLite file (default: in HOME), or postgresql://… ."
+    )
     bid_wei: Annotated[int, Flag("bid")] = Field(
         default=TOKEN, gt=0, le=2**96 - 1, description="Bid for a lease, in wei."
     )

@@ -22,11 +22,12 @@ from ..api.server import serve
 from ..api.status import NodeStatus
 from ..clock import SystemClock
 from ..lineage import queries
+from ..lineage.database import index_file
 from ..lineage.follower import Progress, follow
 from ..lineage.index import LineageIndex
 from ..lineage.proof import join_pages
 from ..lineage.records import Checkpoint
-from ..settings import Network
+from ..settings import Network, variable_of
 from ..signals import stop_on_signal
 from .console import log_to_stderr, out, show, show_json
 from .keys import JsonOption
@@ -102,7 +103,9 @@ def api(
     network: NetworkOption,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
-    index: Annotated[Path, typer.Option("--index", help="The index's SQLite file.")] = Path(".derelayl/lineage.sqlite"),
+    index: Annotated[
+        str, typer.Option("--index", envvar=variable_of("index"), help="The index's SQLite file, or postgresql://… .")
+    ] = ".derelayl/lineage.sqlite",
 ) -> None:
     """Serve lineage over REST without being a peer."""
     log_to_stderr()
@@ -118,10 +121,12 @@ async def _checkpoints(shared: Network, model: ModelId) -> list[Checkpoint]:
     return found
 
 
-async def _serve(shared: Network, host: str, port: int, index_path: Path) -> None:
-    await trio.Path(index_path.parent).mkdir(parents=True, exist_ok=True)
+async def _serve(shared: Network, host: str, port: int, place: str) -> None:
+    file = index_file(place)
+    if file is not None:
+        await trio.Path(file.parent).mkdir(parents=True, exist_ok=True)
     clock, progress = SystemClock(), Progress()
-    index = LineageIndex(index_path)
+    index = await trio.to_thread.run_sync(LineageIndex, place)
 
     def status() -> NodeStatus:
         return NodeStatus(progress.reachable, progress.lag_seconds(clock.now()), progress.error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from derelayl_protocol.types import Address, ModelId, Root, Timestamp
 
 from ..ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
 from . import queries
-from .database import IndexUnusable, open_engine, reading, table_names, writing
+from .database import IndexUnusable, nobody_left, open_engine, reading, table_names, writing
 from .event_json import event_from_json, event_to_json
 from .projection import Projector
 from .records import Head
@@ -35,9 +35,12 @@ class LineageIndex:
     Thread-safe: each call uses a connection of its own. The methods are synchronous; call them in a thread from trio.
     """
 
-    def __init__(self, url_or_path: str | Path) -> None:
-        """Open or create; an index of another schema version is dropped. Raises IndexUnusable."""
-        self._engine = open_engine(url_or_path)
+    def __init__(self, place: str | Path) -> None:
+        """Open or create, by the name of a file or a URL; an index of another schema version is dropped.
+
+        Raises IndexUnusable.
+        """
+        self._engine = open_engine(place)
         with writing(self._engine) as connection:
             _create(connection)
 
@@ -45,9 +48,9 @@ class LineageIndex:
         """Close all connections."""
         self._engine.dispose()
 
-    def reading(self) -> AbstractContextManager[Connection]:
-        """One consistent snapshot for the functions in `queries`. Raises IndexUnusable, QueryTooSlow."""
-        return reading(self._engine)
+    def reading(self, given_up: Callable[[], bool] = nobody_left) -> AbstractContextManager[Connection]:
+        """One consistent snapshot for the functions in `queries`. Raises IndexUnusable, QueryTooSlow, GivenUp."""
+        return reading(self._engine, given_up)
 
     def known_blocks(self) -> tuple[BlockRef, ...]:
         """The newest blocks in ascending order, at most KNOWN_BLOCKS: what `Ledger.logs` is asked with."""

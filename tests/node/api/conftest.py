@@ -41,14 +41,14 @@ class World:
         self.index.apply(self.history.batch())
 
 
-def make_world(folder: Path) -> World:
+def make_world(place: Path | str) -> World:
     history, relay = sample(LEGS)
     proven = ManifestedRelay(history, name="proven", creator="founder")
     proven.create()
     tip = proven.genesis
     for number in range(LEGS):
         tip = proven.step(f"child {number}", tip, "solo")
-    world = World(LineageIndex(folder / "lineage.db"), history, relay, proven, tip)
+    world = World(LineageIndex(place), history, relay, proven, tip)
     world.read_chain()
     return world
 
@@ -66,7 +66,7 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The world of the tests that change nothing."""
-    made = make_world(tmp_path_factory.mktemp("api"))
+    made = make_world(tmp_path_factory.mktemp("api") / "lineage.db")
     yield made
     made.index.close()
 
@@ -85,7 +85,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def own_world(tmp_path: Path) -> Iterator[World]:
     """A world that the test may change."""
-    made = make_world(tmp_path)
+    made = make_world(tmp_path / "lineage.db")
     yield made
     made.index.close()
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
 
 from derelayl_node.lineage import index as index_module
 from derelayl_node.lineage import queries, tables
@@ -28,9 +23,12 @@ from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.selection import LegEnding
 from derelayl_protocol.types import NO_ROOT, Ppm, Timestamp, Wei
 
+from .conftest import Fresh
 from .players import EVERYBODY, Players
 
-few_examples = settings(max_examples=max(1, settings().max_examples // 8))  # each plays a whole relay
+few_examples = settings(  # each plays a whole relay; a fixture that makes indexes may serve all of them
+    max_examples=max(1, settings().max_examples // 8), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 TRUTH = (tables.events, *tables.PROJECTIONS)
 
 
@@ -48,14 +46,6 @@ def catch_up(index: LineageIndex, players: Players) -> None:
         batch = players.chain.logs(index.known_blocks())
         index.apply(batch)
         more = batch.more
-
-
-@contextmanager
-def fresh_index() -> Iterator[LineageIndex]:
-    with TemporaryDirectory() as folder:
-        index = LineageIndex(Path(folder) / "fresh.db")
-        yield index
-        index.close()
 
 
 # --- files that are no index ----------------------------------------------------------------------------------------
@@ -209,7 +199,9 @@ def test_a_chain_that_starts_anew_empties_the_index(index: LineageIndex) -> None
     steps=st.lists(st.integers(0, 60), min_size=1, max_size=4),
     ring=st.sampled_from([2, 9, 256]),
 )
-def test_after_any_reorganisations_the_index_equals_one_read_afresh(seed: int, steps: list[int], ring: int) -> None:
+def test_after_any_reorganisations_the_index_equals_one_read_afresh(
+    fresh_index: Fresh, seed: int, steps: list[int], ring: int
+) -> None:
     players = Players(random.Random(seed), blocks_per_batch=random.Random(seed).choice([3, 17, 256]))
     with pytest.MonkeyPatch.context() as patch, fresh_index() as followed, fresh_index() as fresh:
         patch.setattr(index_module, "KNOWN_BLOCKS", ring)
@@ -230,7 +222,7 @@ def test_after_any_reorganisations_the_index_equals_one_read_afresh(seed: int, s
 
 @few_examples
 @given(seed=st.integers(0, 2**32))
-def test_the_projections_agree_with_the_ledger_to_the_wei(seed: int) -> None:
+def test_the_projections_agree_with_the_ledger_to_the_wei(fresh_index: Fresh, seed: int) -> None:
     players = Players(random.Random(seed))
     for _ in range(150):
         players.play()
@@ -341,7 +333,7 @@ def test_ancestors_and_descendants_follow_the_parents(index: LineageIndex) -> No
     assert none == []
 
 
-def test_two_indexes_of_the_same_chain_agree_on_the_lineage_digest(index: LineageIndex) -> None:
+def test_two_indexes_of_the_same_chain_agree_on_the_lineage_digest(index: LineageIndex, fresh_index: Fresh) -> None:
     history, relay = sample()
     index.apply(history.batch())
     with fresh_index() as other:
@@ -372,14 +364,3 @@ def test_a_reader_keeps_its_snapshot_while_blocks_are_added(index: LineageIndex)
         assert queries.head(connection) == before
         assert queries.checkpoint(connection, relay.model, relay.root("later")) is None
     assert index.head().block == history.blocks[-1].number
-
-
-def test_tables_can_be_written_for_postgresql() -> None:
-    dialect = postgresql.dialect()
-    for table in tables.metadata.sorted_tables:
-        assert str(CreateTable(table).compile(dialect=dialect))
-    columns: tuple[tuple[Any, Any], ...] = ((tables.WeiText(80), -(2**200)), (tables.HexBytes(66), named("x")))
-    for kind, value in columns:
-        stored = kind.process_bind_param(value, dialect)
-        assert isinstance(stored, str)
-        assert kind.process_result_value(stored, dialect) == value
