@@ -14,6 +14,7 @@ from ..lineage import queries, records
 from .lineage import Context, Pages
 from .pagination import MAX_LIMIT, Page
 from .problems import not_found
+from .readers import reads
 from .schemas import AccountView, CheckpointView, LegView, RoyaltyView, SeatView
 
 router = APIRouter(prefix="/v1/accounts/{address}", tags=["accounts"])
@@ -22,9 +23,10 @@ AddressPath = Annotated[str, Path(alias="address", pattern=ANY_CASE_ADDRESS_PATT
 
 
 @router.get("")
+@reads("lookups")
 def show_account(context: Context, address: AddressPath) -> AccountView:
     """An account's balance, roles and totals."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         found = _account(connection, address)
         seats = queries.seats_of(connection, found.account, MAX_LIMIT)
         tips = queries.tips_of(connection, found.account, MAX_LIMIT)
@@ -37,18 +39,20 @@ def show_account(context: Context, address: AddressPath) -> AccountView:
 
 
 @router.get("/legs")
+@reads("pages")
 def list_legs(context: Context, address: AddressPath, pages: Pages) -> Page[LegView]:
     """The account's legs in the order of their leases."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         account = _account(connection, address).account
         found = queries.legs_of(connection, account, pages.position(1)[0], pages.limit + 1)
     return pages.page(found, lambda leg: (leg.seq,), LegView.of)
 
 
 @router.get("/royalties")
+@reads("pages")
 def list_royalties(context: Context, address: AddressPath, pages: Pages) -> Page[RoyaltyView]:
     """The account's checkpoints that royalties reached, in the order of their first submission."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         account = _account(connection, address).account
         found = queries.royalties_of(connection, account, pages.position(1)[0], pages.limit + 1)
     return pages.page(found, lambda one: (one.seq,), RoyaltyView.of)

@@ -17,6 +17,7 @@ from ..lineage.records import ACCEPTED, Checkpoint, CheckpointStatus, Head, Roun
 from ..lineage.records import Model as ModelRecord
 from .pagination import Page, Paging, bad_cursor, list_paging, proof_paging
 from .problems import Problem, not_found
+from .readers import reads
 from .schemas import CheckpointView, ModelView, RoundView, TipView
 from .status import ApiContext, context_of
 
@@ -42,47 +43,52 @@ Pages = Annotated[Paging, Depends(list_paging)]
 
 
 @router.get("/models")
+@reads("pages")
 def list_models(context: Context, pages: Pages) -> Page[ModelView]:
     """All models in the order of their creation."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         found = queries.all_models(connection, pages.position(1)[0], pages.limit + 1)
     return pages.page(found, lambda one: (one.created.seq,), ModelView.of)
 
 
 @router.get("/models/{model}")
+@reads("lookups")
 def show_model(context: Context, model: ModelPath) -> ModelView:
     """One model with its rules and its running round."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         return ModelView.of(_model(connection, model))
 
 
 @router.get("/models/{model}/tips")
+@reads("pages")
 def list_tips(context: Context, model: ModelPath, pages: Pages) -> Page[TipView]:
     """The checkpoints that legs may continue from now, best first."""
 
     def place(tip: Tip) -> tuple[int, ...]:
         return (tip.position + 1,)
 
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         found = queries.all_tips(connection, _model(connection, model).model)
     rest = [tip for tip in found if place(tip) > pages.position(1)]
     return pages.page(rest[: pages.limit + 1], place, TipView.of)
 
 
 @router.get("/models/{model}/rounds")
+@reads("pages")
 def list_rounds(context: Context, model: ModelPath, pages: Pages) -> Page[RoundView]:
     """A model's rounds with their legs, the first round first."""
 
     def place(one: Round) -> tuple[int, ...]:
         return (one.number,)
 
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         known = _model(connection, model).model
         found = queries.all_rounds(connection, known, pages.position(1)[0], pages.limit + 1)
     return pages.page(found, place, RoundView.of)
 
 
 @router.get("/models/{model}/checkpoints")
+@reads("pages")
 def list_checkpoints(
     context: Context,
     model: ModelPath,
@@ -92,7 +98,7 @@ def list_checkpoints(
 ) -> Page[CheckpointView]:
     """A model's checkpoints, refused ones too, in the order of their first submission."""
     after = pages.position(1)[0] if pages.after else None
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         known = _model(connection, model).model
         wanted = None if status is None else str(status)
         found = queries.all_checkpoints(connection, known, after, pages.limit + 1, wanted, order == "newest")
@@ -100,9 +106,10 @@ def list_checkpoints(
 
 
 @router.get("/checkpoints/{root}")
+@reads("lookups")
 def show_checkpoint(context: Context, response: Response, root: RootPath, model: WhichModel = None) -> CheckpointView:
     """One checkpoint; cacheable for ever once it is accepted and buried deep in the chain."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         found = _checkpoint(connection, root, model)
         if _is_final(found, queries.head(connection)):
             response.headers["cache-control"] = FOR_EVER
@@ -110,18 +117,20 @@ def show_checkpoint(context: Context, response: Response, root: RootPath, model:
 
 
 @router.get("/checkpoints/{root}/ancestors")
+@reads("pages")
 def list_ancestors(context: Context, root: RootPath, pages: Pages, model: WhichModel = None) -> Page[CheckpointView]:
     """What it was made from, the nearest first, its genesis last."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         start = _resume(connection, _checkpoint(connection, root, model), pages)
         found = queries.ancestors(connection, start.model, start.root, pages.limit + 1)
     return pages.page(found, _seq, CheckpointView.of)
 
 
 @router.get("/checkpoints/{root}/descendants")
+@reads("pages")
 def list_descendants(context: Context, root: RootPath, pages: Pages, model: WhichModel = None) -> Page[CheckpointView]:
     """What was made from it, refused checkpoints too, in the order of their first submission."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         start = _checkpoint(connection, root, model)
         after = pages.position(1)[0]
         found = queries.descendants(connection, start.model, start.root, after, pages.limit + 1)
@@ -129,6 +138,7 @@ def list_descendants(context: Context, root: RootPath, pages: Pages, model: Whic
 
 
 @router.get("/checkpoints/{root}/proof")
+@reads("pages")
 def show_proof(
     context: Context,
     root: RootPath,
@@ -136,7 +146,7 @@ def show_proof(
     model: WhichModel = None,
 ) -> Proof:
     """All that is needed to check the lineage against the chain without trusting this node."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         first = _checkpoint(connection, root, model)
         start = _resume(connection, first, pages)
         found = queries.ancestors(connection, start.model, start.root, pages.limit + 1)
@@ -151,9 +161,10 @@ def show_proof(
 @router.get(
     "/checkpoints/{root}/manifest", response_class=Response, responses={200: {"content": {"application/json": {}}}}
 )
+@reads("lookups")
 def show_manifest(context: Context, root: RootPath) -> Response:
     """The manifest's wire bytes: canonical JSON of header, chunk table and signature, if this node holds them."""
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         if not queries.models_of(connection, _root(root)):
             raise not_found("checkpoint", root.lower())
     wire = context.manifests(_root(root))

@@ -75,14 +75,14 @@ LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items on a pa
 ProofLimitQuery = Annotated[int, Query(ge=1, le=MAX_PROOF_STEPS, description="Checkpoints in one answer")]
 
 
-def list_paging(
+async def list_paging(
     request: Request, response: Response, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
 ) -> Paging:
     """Read `limit` and `cursor` of a list; every other query parameter is one of its filters."""
     return _paging(request, response, limit, cursor)
 
 
-def proof_paging(
+async def proof_paging(
     request: Request, response: Response, limit: ProofLimitQuery = MAX_PROOF_STEPS, cursor: CursorQuery = None
 ) -> Paging:
     """Read `limit` and `cursor` of a proof."""

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from derelayl_protocol.checkpoint.manifest import ManifestRejected
 
-from ..lineage.database import IndexUnusable, QueryTooSlow
+from ..lineage.database import GivenUp, IndexUnusable, QueryTooSlow
 from ..ports import StoreDamaged
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -39,9 +39,18 @@ class ProblemDetails(BaseModel):
 class Problem(Exception):
     """An answer that is an error; raise it anywhere in an endpoint."""
 
-    def __init__(self, status: int, name: str, title: str, detail: str, **members: object) -> None:
+    def __init__(
+        self,
+        status: int,
+        name: str,
+        title: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        **members: object,
+    ) -> None:
         super().__init__(detail)
         self.status = status
+        self.headers = headers
         self.body = {"type": TYPE_PREFIX + name, "title": title, "status": status, "detail": detail, **members}
 
 
@@ -68,6 +77,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(GivenUp, _to_nobody)
     for kind in (QueryTooSlow, IndexUnusable, StoreDamaged, ManifestRejected):
         app.add_exception_handler(kind, _unavailable)
 
@@ -83,7 +93,7 @@ def _respond(body: Mapping[str, object], headers: Mapping[str, str] | None) -> R
 async def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
-    return response(error, request.url.path)
+    return response(error, request.url.path, error.headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -104,6 +114,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
     detail = "; ".join(f"{one['where']}: {one['message']}" for one in found)
     problem = Problem(422, "invalid-request", "Invalid request", detail, errors=found)
     return response(problem, request.url.path)
+
+
+async def _to_nobody(request: Request, error: Exception) -> Response:
+    """End a request whose client has left; the code is what web servers write into their logs for it."""
+    return Response(status_code=499)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

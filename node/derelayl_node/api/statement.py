@@ -17,6 +17,7 @@ from .accounts import AddressPath
 from .lineage import Context, ModelPath, Pages
 from .pagination import Page
 from .problems import not_found
+from .readers import reads
 from .schemas import EventPlace, View, Wei
 
 router = APIRouter(prefix="/v1", tags=["statements"])
@@ -44,6 +45,7 @@ class StatementLineView(View):
 
 
 @router.get("/accounts/{address}/statement")
+@reads("pages")
 def show_statement(
     context: Context,
     address: AddressPath,
@@ -55,7 +57,7 @@ def show_statement(
     """Where every wei of the account's free balance came from or went, and why nothing came, oldest first."""
     account = parse_address(address)
     only = None if model is None else ModelId(from_hex(model))
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         if queries.account(connection, account) is None:
             raise not_found("account", account)
         found = queries.statement(
@@ -65,10 +67,11 @@ def show_statement(
 
 
 @router.get("/models/{model}/rounds/{round}/statement")
+@reads("pages")
 def show_round_statement(context: Context, model: ModelPath, round: RoundPath, pages: Pages) -> Page[StatementLineView]:
     """What a round brought and cost everybody who took part, and why, in the order of the events."""
     wanted = ModelId(from_hex(model))
-    with context.index.reading() as connection:
+    with context.reading() as connection:
         known = queries.model(connection, wanted)
         if known is None:
             raise not_found("model", model.lower())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 
 from fastapi import Request
+from sqlalchemy import Connection
 
 from derelayl_protocol.types import Address, Root
 
+from ..lineage.database import nobody_left
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Chain
+from .readers import KINDS, Kind, Readers
 
 MAX_LAG_SECONDS = 120.0
 """An index that has not seen the chain's head for this long is reported as unhealthy."""
@@ -70,9 +74,19 @@ class ApiContext:
     chain: Chain
     manifests: Manifests
     status: Callable[[], NodeStatus]
+    readers: Mapping[Kind, Readers] = field(default_factory=lambda: {kind: Readers(kind) for kind in KINDS})
+    given_up: Callable[[], bool] = nobody_left
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """One snapshot of the index, given up when the request's client leaves."""
+        return self.index.reading(self.given_up)
+
+    def of_client(self, given_up: Callable[[], bool]) -> ApiContext:
+        """The context of one request."""
+        return replace(self, given_up=given_up)
 
 
-def context_of(request: Request) -> ApiContext:
+async def context_of(request: Request) -> ApiContext:
     """Return the context of the app that serves this request."""
     context: ApiContext = request.app.state.context
     return context
