@@ -191,17 +191,16 @@ def _model(connection: Connection, text: str) -> ModelRecord:
 
 def _checkpoint(connection: Connection, text: str, model: str | None) -> Checkpoint:
     """Find a checkpoint by its root; a genesis root may belong to several models, then `model` must tell which."""
-    models = queries.models_of(connection, _root(text))
+    found = queries.checkpoints_named(connection, _root(text))
     if model is not None:
-        models = [one for one in models if one == from_hex(model)]
-    if len(models) > 1:
-        names = [to_hex(one) for one in models]
+        found = [one for one in found if one.model == from_hex(model)]
+    if len(found) > 1:
+        names = [to_hex(one.model) for one in found]
         detail = "Several models begin with this root: add ?model= and one of the ids."
         raise Problem(409, "ambiguous-root", "Ambiguous root", detail, models=names)
-    found = queries.checkpoint(connection, models[0], _root(text)) if models else None
-    if found is None:
+    if not found:
         raise not_found("checkpoint", text.lower())
-    return found
+    return found[0]
 
 
 def _resume(connection: Connection, first: Checkpoint, pages: Paging) -> Checkpoint:

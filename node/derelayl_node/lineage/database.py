@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,7 +81,6 @@ def open_engine(place: str | Path) -> Engine:
     engine = create_engine(_url(place), connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    event.listen(engine, "before_cursor_execute", _end_if_given_up)
     return engine
 
 
@@ -103,6 +102,21 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+def fetch(connection: Connection, statement: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    """Rows as the driver gives them: SQLAlchemy's books about a result take longer than a short question.
+
+    For use inside `reading` alone, which turns the driver's errors into ours. Raises GivenUp.
+    """
+    if connection.info["given up"]():
+        raise GivenUp
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement, values)
+        return cursor.fetchall()
+    finally:
+        cursor.close()
+
+
 def table_names(connection: Connection) -> set[str]:
     """Names of the tables in the database."""
     return set(inspect(connection).get_table_names())
@@ -110,17 +124,18 @@ def table_names(connection: Connection) -> set[str]:
 
 @contextmanager
 def _plain_errors(engine: Engine, given_up: Callable[[], bool] = nobody_left) -> Iterator[None]:
-    place = engine.url.render_as_string(hide_password=True)
     try:
         yield
-    except DBAPIError as error:
-        code, reason = _said(error.orig)
+    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+        place = engine.url.render_as_string(hide_password=True)
+        code, reason = _said(error.orig if isinstance(error, DBAPIError) else error)
         if code == "57014" or "interrupted" in reason:
             if given_up():
                 raise GivenUp from None
             raise QueryTooSlow(f"the query took longer than {QUERY_SECONDS:g} s") from error
         raise IndexUnusable(f"the lineage index {place} failed ({reason}); {_remedy(code, reason)}") from error
     except SQLAlchemyError as error:
+        place = engine.url.render_as_string(hide_password=True)
         raise IndexUnusable(f"the lineage index {place} failed ({error}); {_FORMS}") from error
 
 
@@ -191,7 +206,6 @@ def _open_postgresql(url: URL) -> Engine:
         connect_args={"timeout": SILENT_SECONDS, "application_name": "derelayl", "startup_params": for_reading},
     )
     event.listen(engine, "begin", _begin_postgresql)
-    event.listen(engine, "before_cursor_execute", _end_if_given_up)
     return engine
 
 
@@ -202,11 +216,6 @@ def _begin_postgresql(connection: Connection) -> None:
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; "
             f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'; SELECT pg_advisory_xact_lock({WRITERS_LOCK})"
         )
-
-
-def _end_if_given_up(connection: Connection, *_: object) -> None:
-    if connection.info.get("given up", nobody_left)():
-        raise GivenUp
 
 
 def _check_sqlite_file(path: Path) -> None:

@@ -6,67 +6,174 @@ those already given. (A reorganisation of the chain may take rows away; then so 
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, Table, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
 from derelayl_protocol.checkpoint.ancestry import Edge
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.ledger.phases import Phase, VoidReason
 from derelayl_protocol.ledger.selection import LegEnding
-from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp
+from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root
 
 from . import records
 from .event_json import event_from_json
-from .tables import accounts, blocks, checkpoints, events, legs, lines, models, rounds, tips, validators
-
-Mapping = dict[str, Any]
-
-_ENDINGS: Final = {ending.value: ending for ending in LegEnding}
+from .questions import Question, Values, columns, first
+from .tables import (
+    INT_64,
+    HexBytes,
+    accounts,
+    blocks,
+    checkpoints,
+    events,
+    legs,
+    lines,
+    models,
+    rounds,
+    tips,
+    validators,
+)
 
 _SUBMITTED = events.alias("submitted")
 _SETTLED = events.alias("settled")
-_TIPS = tips.join(checkpoints, (tips.c.model == checkpoints.c.model) & (tips.c.root == checkpoints.c.root))
+
+_PLACE: Final = ("seq", "name", "block_number", "block_hash", "block_time", "transaction", "log_index")
+"""Columns of a Reference, in its order."""
+
+
+def _number(name: str) -> BindParameter[int]:
+    return bindparam(name, type_=INT_64)
+
+
+def _bytes(name: str) -> BindParameter[bytes]:
+    return bindparam(name, type_=HexBytes())
+
+
+def _text(name: str) -> BindParameter[str]:
+    return bindparam(name)
+
+
+_MODEL: Final = _bytes("model")
+_ROOT: Final = _bytes("root")
+_ACCOUNT: Final = bindparam("account", type_=accounts.c.account.type)
+_AFTER: Final = _number("after")
+_LIMIT: Final = _number("limit")
+
+
+def _place(table: FromClause) -> list[ColumnElement[Any]]:
+    return [table.c[name] for name in _PLACE]
+
+
+def _checkpoints(source: FromClause = checkpoints, *before: ColumnElement[Any]) -> Select[Any]:
+    """Select checkpoints with the places of their events; `source` is a join that has them, smallest table first."""
+    source = source.join(_SUBMITTED, _SUBMITTED.c.seq == checkpoints.c.submitted_event)
+    source = source.outerjoin(_SETTLED, _SETTLED.c.seq == checkpoints.c.settled_event)
+    shown = columns(records.Checkpoint, checkpoints)
+    return select(*before, *shown, *_place(_SUBMITTED), *_place(_SETTLED)).select_from(source)
+
+
+def _models() -> Select[Any]:
+    query = select(*columns(records.Model, models), *_place(_SUBMITTED))
+    return query.join(_SUBMITTED, _SUBMITTED.c.seq == models.c.seq)
+
+
+def _checkpoint(values: Values) -> records.Checkpoint:
+    settled = values[-len(_PLACE) :]
+    submitted, own = values[-2 * len(_PLACE) : -len(_PLACE)], values[: -2 * len(_PLACE)]
+    after = None if settled[0] is None else records.Reference(*settled)
+    return records.Checkpoint(*own, records.Reference(*submitted), after)
+
+
+def _model(values: Values) -> records.Model:
+    return records.Model(*values[: -len(_PLACE)], records.Reference(*values[-len(_PLACE) :]))
+
+
+def _tip(values: Values) -> records.Tip:
+    position, since_round, *rest = values
+    return records.Tip(position, since_round, _checkpoint(rest))
+
+
+def _leg(values: Values) -> records.Leg:
+    return records.Leg(*values)
+
+
+def _line(values: Values) -> records.StatementLine:
+    return records.StatementLine(*values[: -len(_PLACE)], records.Reference(*values[-len(_PLACE) :]))
+
+
+def _edge(values: Values) -> Edge:
+    child, parent, trainer, round, leg, segment, score, status = values
+    score = UNAVAILABLE if score is None else Ppm(score)
+    return Edge(child, parent, trainer, round, leg, segment, score, status is LegEnding.SELECTED)
+
+
+_HEAD: Final = Question(
+    select(blocks.c.number, blocks.c.hash, blocks.c.time).order_by(blocks.c.number.desc()).limit(1), tuple
+)
+_EVENTS: Final = Question(select(func.max(events.c.seq)), first)
+_A_MODEL: Final = Question(_models().where(models.c.model == _MODEL), _model)
+_MODELS: Final = Question(_models().where(models.c.seq > _AFTER).order_by(models.c.seq).limit(_LIMIT), _model)
+_MODELS_OF: Final = Question(
+    select(checkpoints.c.model).where(checkpoints.c.root == _ROOT).order_by(checkpoints.c.seq), first
+)
+_NAMED: Final = Question(_checkpoints().where(checkpoints.c.root == _ROOT).order_by(checkpoints.c.seq), _checkpoint)
+_A_CHECKPOINT: Final = Question(
+    _checkpoints().where(checkpoints.c.model == _MODEL, checkpoints.c.root == _ROOT), _checkpoint
+)
+_CHECKPOINT_AT: Final = Question(
+    _checkpoints().where(checkpoints.c.model == _MODEL, checkpoints.c.seq == _number("seq")), _checkpoint
+)
 
 
 def head(connection: Connection) -> records.Head:
-    """Return the newest block read, and how many events are stored."""
-    count = connection.scalar(select(func.count()).select_from(events)) or 0
-    row = connection.execute(select(blocks).order_by(blocks.c.number.desc()).limit(1)).one_or_none()
-    if row is None:
-        return records.Head(None, None, None, count)
-    return records.Head(row.number, row.hash, Timestamp(row.time), count)
+    """Return the newest block read, and how many events are stored: their places have no gaps."""
+    count = _EVENTS.one(connection) or 0
+    number, hash, time = _HEAD.one(connection) or (None, None, None)
+    return records.Head(number, hash, time, count)
 
 
 def model(connection: Connection, model: ModelId) -> records.Model | None:
     """Return one model, None if unknown."""
-    row = connection.execute(_models().where(models.c.model == model)).one_or_none()
-    return None if row is None else _model(row)
+    return _A_MODEL.one(connection, model=model)
 
 
 def all_models(connection: Connection, after: int, limit: int) -> list[records.Model]:
     """Return models in the order of their creation."""
-    query = _models().where(models.c.seq > after).order_by(models.c.seq).limit(limit)
-    return [_model(row) for row in connection.execute(query)]
+    return _MODELS.all(connection, after=after, limit=limit)
 
 
 def models_of(connection: Connection, root: Root) -> list[ModelId]:
     """Return the models that know a root; one genesis may begin several."""
-    query = select(checkpoints.c.model).where(checkpoints.c.root == root).order_by(checkpoints.c.seq)
-    return list(connection.scalars(query))
+    return _MODELS_OF.all(connection, root=root)
+
+
+def checkpoints_named(connection: Connection, root: Root) -> list[records.Checkpoint]:
+    """Return the checkpoints with a root, one for each model that knows it."""
+    return _NAMED.all(connection, root=root)
 
 
 def checkpoint(connection: Connection, model: ModelId, root: Root) -> records.Checkpoint | None:
     """Return one checkpoint, None if unknown."""
-    row = connection.execute(_checkpoints().where(_is(model), checkpoints.c.root == root)).one_or_none()
-    return None if row is None else _checkpoint(row)
+    return _A_CHECKPOINT.one(connection, model=model, root=root)
 
 
 def checkpoint_at(connection: Connection, model: ModelId, seq: int) -> records.Checkpoint | None:
     """Return the checkpoint whose place in the log is `seq`."""
-    row = connection.execute(_checkpoints().where(_is(model), checkpoints.c.seq == seq)).one_or_none()
-    return None if row is None else _checkpoint(row)
+    return _CHECKPOINT_AT.one(connection, model=model, seq=seq)
 
 
 def all_checkpoints(
@@ -78,95 +185,160 @@ def all_checkpoints(
     newest: bool = False,
 ) -> list[records.Checkpoint]:
     """Return a model's checkpoints in the order of their first submission, or reversed; None: from the start."""
+    question = _checkpoints_of(after is not None, status is not None, newest)
+    return question.all(connection, model=model, after=after, limit=limit, status=status)
+
+
+@cache
+def _checkpoints_of(resumed: bool, of_status: bool, newest: bool) -> Question[records.Checkpoint]:
     seq = checkpoints.c.seq
-    query = _checkpoints().where(_is(model))
-    if after is not None:
-        query = query.where(seq < after if newest else seq > after)
-    if status is not None:
-        query = query.where(checkpoints.c.status == status)
-    return [_checkpoint(row) for row in connection.execute(query.order_by(seq.desc() if newest else seq).limit(limit))]
+    query = _checkpoints().where(checkpoints.c.model == _MODEL)
+    if resumed:
+        query = query.where(seq < _AFTER if newest else seq > _AFTER)
+    if of_status:
+        query = query.where(checkpoints.c.status == _text("status"))
+    return Question(query.order_by(seq.desc() if newest else seq).limit(_LIMIT), _checkpoint)
 
 
-def ancestors(connection: Connection, model: ModelId, root: Root, limit: int) -> list[records.Checkpoint]:
-    """Return what `root` was made from, the nearest first, without `root`."""
+def _upwards() -> Select[Any]:
     step = (
-        select(checkpoints.c.model, checkpoints.c.parent.label("root"), literal(1).label("step"))
-        .where(_is(model), checkpoints.c.root == root)
+        select(checkpoints.c.model, checkpoints.c.parent.label("root"), cast(literal_column("1"), INT_64).label("step"))
+        .where(checkpoints.c.model == _MODEL, checkpoints.c.root == _ROOT)
         .cte("line", recursive=True)
     )
     above = checkpoints.alias("above")
     upward = select(above.c.model, above.c.parent, step.c.step + 1)
     upward = upward.where(above.c.root == step.c.root, above.c.model == step.c.model)
-    line = step.union_all(upward.where(step.c.step < limit))
+    line = step.union_all(upward.where(step.c.step < _LIMIT))
     tied = (checkpoints.c.model == line.c.model) & (checkpoints.c.root == line.c.root)
-    found = _checkpoints(line.join(checkpoints, tied)).order_by(line.c.step).limit(limit)
-    return [_checkpoint(row) for row in connection.execute(found)]
+    return _checkpoints(line.join(checkpoints, tied)).order_by(line.c.step).limit(_LIMIT)
+
+
+def _downwards() -> Select[Any]:
+    is_parent = (checkpoints.c.model == _MODEL) & (checkpoints.c.parent == _ROOT)
+    base = select(checkpoints.c.root).where(is_parent).cte("below", recursive=True)
+    child = checkpoints.alias("child")
+    below = base.union_all(select(child.c.root).where(child.c.model == _MODEL, child.c.parent == base.c.root))
+    query = _checkpoints().where(checkpoints.c.model == _MODEL, checkpoints.c.root.in_(select(below.c.root)))
+    return query.where(checkpoints.c.seq > _AFTER).order_by(checkpoints.c.seq).limit(_LIMIT)
+
+
+_ANCESTORS: Final = Question(_upwards(), _checkpoint)
+_DESCENDANTS: Final = Question(_downwards(), _checkpoint)
+
+
+def ancestors(connection: Connection, model: ModelId, root: Root, limit: int) -> list[records.Checkpoint]:
+    """Return what `root` was made from, the nearest first, without `root`."""
+    return _ANCESTORS.all(connection, model=model, root=root, limit=limit)
 
 
 def descendants(connection: Connection, model: ModelId, root: Root, after: int, limit: int) -> list[records.Checkpoint]:
     """Return what was made from `root`, accepted or not, in the order of their first submission, without `root`."""
-    base = select(checkpoints.c.root).where(_is(model), checkpoints.c.parent == root).cte("below", recursive=True)
-    child = checkpoints.alias("child")
-    below = base.union_all(select(child.c.root).where(child.c.model == model, child.c.parent == base.c.root))
-    query = _checkpoints().where(_is(model), checkpoints.c.root.in_(select(below.c.root)), checkpoints.c.seq > after)
-    return [_checkpoint(row) for row in connection.execute(query.order_by(checkpoints.c.seq).limit(limit))]
+    return _DESCENDANTS.all(connection, model=model, root=root, after=after, limit=limit)
+
+
+_OF_TIPS: Final = tips.join(checkpoints, (tips.c.model == checkpoints.c.model) & (tips.c.root == checkpoints.c.root))
+_TIPS: Final = Question(
+    _checkpoints(_OF_TIPS, tips.c.position, tips.c.since_round).where(tips.c.model == _MODEL).order_by(tips.c.position),
+    _tip,
+)
+_LEG: Final = (*columns(records.Leg, legs), legs.c.leased_event)
+_ROUNDS: Final = Question(
+    select(*columns(records.Round, rounds))
+    .where(rounds.c.model == _MODEL, rounds.c.number > _AFTER)
+    .order_by(rounds.c.number)
+    .limit(_LIMIT),
+    lambda values: records.Round(*values[:-1], ()),  # the column called legs is their number
+)
+_LEGS_OF_ROUNDS: Final = Question(
+    select(*_LEG)
+    .where(legs.c.model == _MODEL, legs.c.round.between(_number("least"), _number("last")))
+    .order_by(legs.c.round, legs.c.leg),
+    _leg,
+)
 
 
 def all_tips(connection: Connection, model: ModelId) -> list[records.Tip]:
     """Return the tips that live now, at most MAX_TIPS, in the order of their settlement."""
-    query = _checkpoints(_TIPS).add_columns(tips.c.position, tips.c.since_round).where(tips.c.model == model)
-    rows = connection.execute(query.order_by(tips.c.position))
-    return [records.Tip(row.position, row.since_round, _checkpoint(row)) for row in rows]
+    return _TIPS.all(connection, model=model)
 
 
 def all_rounds(connection: Connection, model: ModelId, after: int, limit: int) -> list[records.Round]:
     """Return rounds with their legs, by number; `after` is a round number."""
-    query = select(rounds).where(rounds.c.model == model, rounds.c.number > after)
-    found = connection.execute(query.order_by(rounds.c.number).limit(limit)).all()
+    found = _ROUNDS.all(connection, model=model, after=after, limit=limit)
     if not found:
         return []
-    of_round: dict[int, list[records.Leg]] = {row.number: [] for row in found}
-    wanted = select(legs).where(legs.c.model == model, legs.c.round.between(found[0].number, found[-1].number))
-    for row in connection.execute(wanted.order_by(legs.c.round, legs.c.leg)):
-        of_round[row.round].append(_leg(row))
-    return [_round(row, of_round[row.number]) for row in found]
+    of_round: dict[int, list[records.Leg]] = {one.number: [] for one in found}
+    for leg in _LEGS_OF_ROUNDS.all(connection, model=model, least=found[0].number, last=found[-1].number):
+        of_round[leg.round].append(leg)
+    return [replace(one, legs=tuple(of_round[one.number])) for one in found]
+
+
+_AN_ACCOUNT: Final = Question(
+    select(*columns(records.Account, accounts)).where(accounts.c.account == _ACCOUNT),
+    lambda values: records.Account(*values),
+)
+_SEATS: Final = Question(
+    select(*columns(records.Validator, validators))
+    .where(validators.c.account == _ACCOUNT)
+    .order_by(validators.c.model)
+    .limit(_LIMIT),
+    lambda values: records.Validator(*values),
+)
+_TIPS_OF: Final = Question(
+    _checkpoints(_OF_TIPS).where(checkpoints.c.owner == _ACCOUNT).order_by(checkpoints.c.seq).limit(_LIMIT), _checkpoint
+)
+_LEGS_OF: Final = Question(
+    select(*_LEG)
+    .where(legs.c.trainer == _ACCOUNT, legs.c.leased_event > _AFTER)
+    .order_by(legs.c.leased_event)
+    .limit(_LIMIT),
+    _leg,
+)
+_ROYALTIES: Final = Question(
+    _checkpoints()
+    .where(checkpoints.c.owner == _ACCOUNT, checkpoints.c.seq > _AFTER)
+    .where(or_(checkpoints.c.pending != 0, checkpoints.c.collected != 0))
+    .order_by(checkpoints.c.seq)
+    .limit(_LIMIT),
+    _checkpoint,
+)
+_WAITING: Final = Question(
+    select(checkpoints.c.root)
+    .where(checkpoints.c.model == _MODEL, checkpoints.c.owner == _ACCOUNT, checkpoints.c.pending != 0)
+    .order_by(checkpoints.c.seq),
+    first,
+)
 
 
 def account(connection: Connection, account: Address) -> records.Account | None:
     """Return an account's totals, None if no event names it."""
-    row = connection.execute(select(accounts).where(accounts.c.account == account)).mappings().one_or_none()
-    return None if row is None else records.Account(**row)
+    return _AN_ACCOUNT.one(connection, account=account)
 
 
 def seats_of(connection: Connection, account: Address, limit: int) -> list[records.Validator]:
     """Return the models that the account is or was a validator of."""
-    query = select(validators).where(validators.c.account == account).order_by(validators.c.model).limit(limit)
-    return [records.Validator(**row) for row in connection.execute(query).mappings()]
+    return _SEATS.all(connection, account=account, limit=limit)
 
 
 def tips_of(connection: Connection, account: Address, limit: int) -> list[records.Checkpoint]:
     """Return the tips that the account owns, over all models."""
-    query = _checkpoints(_TIPS).where(checkpoints.c.owner == account).order_by(checkpoints.c.seq).limit(limit)
-    return [_checkpoint(row) for row in connection.execute(query)]
+    return _TIPS_OF.all(connection, account=account, limit=limit)
 
 
 def legs_of(connection: Connection, account: Address, after: int, limit: int) -> list[records.Leg]:
     """Return the account's legs in the order of their leases."""
-    query = select(legs).where(legs.c.trainer == account, legs.c.leased_event > after)
-    return [_leg(row) for row in connection.execute(query.order_by(legs.c.leased_event).limit(limit))]
+    return _LEGS_OF.all(connection, account=account, after=after, limit=limit)
 
 
 def royalties_of(connection: Connection, account: Address, after: int, limit: int) -> list[records.Checkpoint]:
     """Return the account's checkpoints that royalties ever reached, in the order of their first submission."""
-    paid = or_(checkpoints.c.pending != 0, checkpoints.c.collected != 0)
-    query = _checkpoints().where(checkpoints.c.owner == account, checkpoints.c.seq > after, paid)
-    return [_checkpoint(row) for row in connection.execute(query.order_by(checkpoints.c.seq).limit(limit))]
+    return _ROYALTIES.all(connection, account=account, after=after, limit=limit)
 
 
 def waiting_royalties(connection: Connection, model: ModelId, account: Address) -> list[Root]:
     """Return those of the account's checkpoints where royalties wait, in the order of their first submission."""
-    query = select(checkpoints.c.root).where(_is(model), checkpoints.c.owner == account, checkpoints.c.pending != 0)
-    return list(connection.scalars(query.order_by(checkpoints.c.seq)))
+    return _WAITING.all(connection, model=model, account=account)
 
 
 def statement(
@@ -183,105 +355,46 @@ def statement(
 
     `moved` leaves out those that changed no free balance.
     """
-    query = select(lines, *_reference_columns(events, "reference")).join(events, events.c.seq == lines.c.seq)
-    query = query.where(tuple_(lines.c.seq, lines.c.ordinal) > tuple_(*after))
-    wanted = ((lines.c.account, account), (lines.c.model, model), (lines.c.round, round))
-    query = query.where(*(column == value for column, value in wanted if value is not None))
+    question = _lines(account is not None, model is not None, round is not None, moved)
+    seq, ordinal = after
+    return question.all(connection, after=seq, ordinal=ordinal, limit=limit, account=account, model=model, round=round)
+
+
+@cache
+def _lines(of_account: bool, of_model: bool, of_round: bool, moved: bool) -> Question[records.StatementLine]:
+    query = select(*columns(records.StatementLine, lines), *_place(events)).join(events, events.c.seq == lines.c.seq)
+    query = query.where(tuple_(lines.c.seq, lines.c.ordinal) > tuple_(_AFTER, _number("ordinal")))
+    if of_account:
+        query = query.where(lines.c.account == _ACCOUNT)
+    if of_model:
+        query = query.where(lines.c.model == _MODEL)
+    if of_round:
+        query = query.where(lines.c.round == _number("round"))
     if moved:
         query = query.where(lines.c.amount != 0)
-    rows = connection.execute(query.order_by(lines.c.seq, lines.c.ordinal).limit(limit)).mappings()
-    return [records.StatementLine(**_own(lines, row), reference=_reference(row, "reference")) for row in rows]
+    return Question(query.order_by(lines.c.seq, lines.c.ordinal).limit(_LIMIT), _line)
+
+
+_STORED: Final = Question(
+    select(events.c.seq, events.c.name, events.c.payload)
+    .where(events.c.seq > _AFTER)
+    .order_by(events.c.seq)
+    .limit(_LIMIT),
+    lambda values: (values[0], event_from_json(values[1], values[2])),
+)
+_EDGES: Final = Question(
+    select(*(legs.c[name] for name in ("child", "parent", "trainer", "round", "leg", "segment", "score", "status")))
+    .where(legs.c.model == _MODEL, legs.c.child.is_not(None))
+    .order_by(legs.c.submitted_event),
+    _edge,
+)
 
 
 def stored_events(connection: Connection, after: int, limit: int) -> list[tuple[int, Event]]:
     """Return events with their places in the log, in its order, after a place."""
-    query = select(events.c.seq, events.c.name, events.c.payload).where(events.c.seq > after)
-    rows = connection.execute(query.order_by(events.c.seq).limit(limit))
-    return [(row.seq, event_from_json(row.name, row.payload)) for row in rows]
+    return _STORED.all(connection, after=after, limit=limit)
 
 
 def edges(connection: Connection, model: ModelId) -> tuple[Edge, ...]:
     """Return every submitted leg of a model as an edge, in the order of submission."""
-    query = select(legs).where(legs.c.model == model, legs.c.child.is_not(None)).order_by(legs.c.submitted_event)
-    return tuple(
-        Edge(
-            child=row.child,
-            parent=row.parent,
-            trainer=row.trainer,
-            round=row.round,
-            leg=row.leg,
-            segment=row.segment,
-            score=UNAVAILABLE if row.score is None else Ppm(row.score),
-            selected=row.status == "selected",
-        )
-        for row in connection.execute(query)
-    )
-
-
-def _is(model: ModelId) -> ColumnElement[bool]:
-    return checkpoints.c.model == model
-
-
-def _models() -> Select[Any]:
-    return select(models, *_reference_columns(_SUBMITTED, "created")).join(_SUBMITTED, _SUBMITTED.c.seq == models.c.seq)
-
-
-def _checkpoints(source: FromClause = checkpoints) -> Select[Any]:
-    """Select checkpoints with the places of their events; `source` is a join that has them, smallest table first."""
-    places = (*_reference_columns(_SUBMITTED, "submitted"), *_reference_columns(_SETTLED, "settled"))
-    source = source.join(_SUBMITTED, _SUBMITTED.c.seq == checkpoints.c.submitted_event)
-    source = source.outerjoin(_SETTLED, _SETTLED.c.seq == checkpoints.c.settled_event)
-    return select(checkpoints, *places).select_from(source)
-
-
-def _reference_columns(table: FromClause, prefix: str) -> list[ColumnElement[Any]]:
-    names = ("seq", "name", "block_number", "block_hash", "block_time", "transaction", "log_index")
-    return [table.c[name].label(f"{prefix}__{name}") for name in names]
-
-
-def _reference(row: Any, prefix: str) -> records.Reference:
-    return records.Reference(
-        seq=row[f"{prefix}__seq"],
-        event=row[f"{prefix}__name"],
-        block_number=row[f"{prefix}__block_number"],
-        block_hash=row[f"{prefix}__block_hash"],
-        block_time=row[f"{prefix}__block_time"],
-        transaction=row[f"{prefix}__transaction"],
-        log_index=row[f"{prefix}__log_index"],
-    )
-
-
-def _own(table: Table, row: Any, *without: str) -> Mapping:
-    return {column.name: row[column.name] for column in table.columns if column.name not in without}
-
-
-def _model(row: Row[Any]) -> records.Model:
-    values = _own(models, row._mapping, "seq") | {"phase": Phase(row.phase)}
-    return records.Model(**values, created=_reference(row._mapping, "created"))
-
-
-def _checkpoint(row: Row[Any]) -> records.Checkpoint:
-    values = _own(checkpoints, row._mapping, "submitted_event", "settled_event") | {"status": _status(row.status)}
-    settled = None if row.settled_event is None else _reference(row._mapping, "settled")
-    return records.Checkpoint(**values, submitted=_reference(row._mapping, "submitted"), settled=settled)
-
-
-def _leg(row: Row[Any]) -> records.Leg:
-    values = _own(legs, row._mapping, "leased_event", "submitted_event", "settled_event")
-    values |= {"status": _status(row.status)}
-    return records.Leg(**values, seq=row.leased_event)
-
-
-def _status(word: str) -> str:
-    return _ENDINGS.get(word, word)
-
-
-def _round(row: Row[Any], found: list[records.Leg]) -> records.Round:
-    values = _own(rounds, row._mapping, "legs", "validators", "void_reason", "phase", "started_event", "ended_event")
-    return records.Round(
-        **values,
-        phase=Phase(row.phase),
-        void_reason=None if row.void_reason is None else VoidReason(row.void_reason),
-        validators=tuple(json.loads(row.validators)),
-        legs=tuple(found),
-    )
+    return tuple(_EDGES.all(connection, model=model))

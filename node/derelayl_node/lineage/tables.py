@@ -23,7 +23,7 @@ again from the chain. A projection therefore needs no migrations."""
 PREFIX: Final = "lineage_"
 
 
-_INT_64: Final = BigInteger().with_variant(Integer, "sqlite")
+INT_64: Final = BigInteger().with_variant(Integer, "sqlite")
 """SQLite's INTEGER has 64 bits too, and only by that name is a primary key the row's own number."""
 
 
@@ -70,7 +70,7 @@ def wei(name: str) -> Column[int]:
 
 def number(name: str, **options: Any) -> Column[int]:
     """Declare a signed 64-bit integer."""
-    return Column(name, _INT_64, **{"nullable": False} | options)
+    return Column(name, INT_64, **{"nullable": False} | options)
 
 
 def totals(record: type) -> list[Column[int]]:

@@ -12,7 +12,7 @@ import pg8000.dbapi
 import pytest
 
 from derelayl_node.lineage import database
-from derelayl_node.lineage.database import GivenUp, IndexUnusable, QueryTooSlow, index_file
+from derelayl_node.lineage.database import GivenUp, IndexUnusable, QueryTooSlow, fetch, index_file
 from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.testing.history import sample
 
@@ -117,9 +117,9 @@ def test_what_nobody_waits_for_ends_before_its_next_statement(index: LineageInde
 
     def read() -> None:
         with index.reading(gone.is_set) as connection:
-            connection.exec_driver_sql("SELECT 1")
+            fetch(connection, "SELECT 1", ())
             gone.set()
-            connection.exec_driver_sql("SELECT 2")
+            fetch(connection, "SELECT 2", ())
 
     with pytest.raises(GivenUp):
         read()
