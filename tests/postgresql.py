@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import pg8000.dbapi
+import pg8000.dbapi  # type: ignore[import-untyped]
 
 MAJOR: Final = 15
 CACHE: Final = Path(__file__).parents[1] / ".derelayl" / "postgresql"
@@ -143,12 +143,12 @@ def _call(
     *words: str, folder: Path | None = None, environment: dict[str, str] | None = None, nobody: bool = False
 ) -> str:
     who: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if nobody and os.getuid() == 0 else {}
-    found = dict(os.environ) | (environment or {})
-    beside = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "text": True, "timeout": SECONDS}
     quiet = words[0].endswith("pg_ctl")  # the server would keep a pipe open
-    said = subprocess.DEVNULL if quiet else subprocess.PIPE
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "text": True}
+    streams["stdout"] = subprocess.DEVNULL if quiet else subprocess.PIPE
+    found = dict(os.environ) | (environment or {})
     try:
-        done = subprocess.run(words, cwd=folder or "/", env=found, stdout=said, check=False, **beside, **who)
+        done = subprocess.run(words, cwd=folder or "/", env=found, timeout=SECONDS, check=False, **streams, **who)
     except subprocess.TimeoutExpired as error:
         raise CannotHave(f"{' '.join(words[:2])} took longer than {SECONDS} s") from error
     if done.returncode != 0:

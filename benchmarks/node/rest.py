@@ -22,6 +22,7 @@ import trio
 from fastapi import FastAPI
 
 from benchmarks.rows import Row, row
+from derelayl_node.api.answers import KEPT_BYTES
 from derelayl_node.api.app import create_app
 from derelayl_node.api.server import serve
 from derelayl_node.api.status import NodeStatus
@@ -119,7 +120,7 @@ def _server() -> Iterator[tuple[psutil.Process, dict[str, int]]]:
 async def _serve(folder: Path) -> None:
     index = LineageIndex(folder / "lineage.db")
     index.apply(sample(LEGS)[0].batch())
-    apps = {"empty": _empty(), "ours": _ours(index), "without its cache": _ours(index)}
+    apps = {"empty": _empty(), "ours": _ours(index), "without its cache": _ours(index, kept_bytes=0)}
     async with trio.open_nursery() as nursery:
         urls = {name: await nursery.start(serve, app, "127.0.0.1", 0, trio.Event()) for name, app in apps.items()}
         print(json.dumps({name: int(url.rpartition(":")[2]) for name, url in urls.items()}), flush=True)
@@ -135,10 +136,10 @@ def _empty() -> FastAPI:
     return app
 
 
-def _ours(index: LineageIndex, **options: int) -> FastAPI:
+def _ours(index: LineageIndex, kept_bytes: int = KEPT_BYTES) -> FastAPI:
     chain = Chain("benchmark", LedgerId(31_337, person("ledger")))
     status: Callable[[], NodeStatus] = lambda: NodeStatus(True, 0.5)  # noqa: E731
-    return create_app(index, chain=chain, manifests=lambda root: None, status=status, **options)
+    return create_app(index, chain=chain, manifests=lambda root: None, status=status, kept_bytes=kept_bytes)
 
 
 if __name__ == "__main__":

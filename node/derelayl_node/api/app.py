@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Chain
 from . import accounts, lineage, node, operations, problems, statement
+from .answers import KEPT_BYTES, Answers
 from .edge import METHODS, Edge
 from .problems import MEDIA_TYPE, ProblemDetails
 from .status import ApiContext, Manifests, NodeStatus
@@ -41,8 +42,18 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(index: LineageIndex, *, chain: Chain, manifests: Manifests, status: Callable[[], NodeStatus]) -> FastAPI:
-    """Make the application. `manifests` and `status` are called in threads, once or more for each request."""
+def create_app(
+    index: LineageIndex,
+    *,
+    chain: Chain,
+    manifests: Manifests,
+    status: Callable[[], NodeStatus],
+    kept_bytes: int = KEPT_BYTES,
+) -> FastAPI:
+    """Make the application. `manifests` and `status` are called in threads, once or more for each request.
+
+    Answers up to `kept_bytes` are kept until the index changes.
+    """
     context = ApiContext(index, chain, manifests, status)
     app = _Api(
         title="derelayl lineage",
@@ -57,7 +68,7 @@ def create_app(index: LineageIndex, *, chain: Chain, manifests: Manifests, statu
     app.state.context = context
     app.state.metrics = operations.metrics_of(context)
     problems.install(app)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, answers=Answers(lambda: index.changes, kept_bytes))
     app.add_middleware(  # around the edge, so that a page elsewhere can read its refusals too
         CORSMiddleware,
         allow_origins=["*"],

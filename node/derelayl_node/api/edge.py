@@ -1,4 +1,4 @@
-"""The outermost layer of ours: bounds, HEAD, entity tags, security headers, and the last resort for errors."""
+"""The outermost layer of ours: bounds, HEAD, entity tags, security headers, kept answers, the last word on errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .answers import Answer, Answers
 from .problems import plain
+from .readers import KEEP
 
 MAX_TARGET_BYTES: Final = 4_096
 """Path and query together; the longest legitimate one has under 500."""
@@ -39,17 +41,20 @@ log = logging.getLogger(__name__)
 class Edge:
     """ASGI middleware around the whole app. Public data, read only: nobody may send a body."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answers: Answers) -> None:
         self._app = app
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, send)
+        answer = _Answer(scope, send, self._answers)
         early = _refusal(scope)
         if early is not None:
             await early(scope, receive, answer)
+            return
+        if await answer.sent_as_kept():
             return
         with anyio.move_on_after(REQUEST_SECONDS) as deadline:
             await self._run(scope, receive, answer)
@@ -58,7 +63,9 @@ class Edge:
             await late(scope, receive, answer)
 
     async def _run(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        inner = dict(scope, method="GET") if scope["method"] == "HEAD" else scope
+        inner = dict(scope) | {KEEP: answer.keep}
+        if scope["method"] == "HEAD":
+            inner["method"] = "GET"
         try:
             await self._app(inner, receive, answer)
         except Exception:
@@ -72,13 +79,27 @@ class Edge:
 class _Answer:
     """The `send` of one request: adds headers and the entity tag, turns a matching one into 304, drops HEAD's body."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, answers: Answers) -> None:
         self._send = send
-        self._head = scope["method"] == "HEAD"
+        self._method = scope["method"]
+        self._answers, self._key = answers, (scope["path"], scope["query_string"])
+        self._count = answers.changes()
+        self._kept = False
         self._known = Headers(scope=scope).get("if-none-match", "")
         self._start: Message | None = None
         self._body: list[bytes] = []
         self.begun = False
+
+    def keep(self) -> None:
+        """Keep the answer until the index changes, if it becomes a document."""
+        self._kept = True
+
+    async def sent_as_kept(self) -> bool:
+        """Send the answer that is kept for this request; False if there is none."""
+        kept = self._answers.get(self._key) if self._method in ("GET", "HEAD") else None
+        if kept is not None:
+            await self._deliver(kept)
+        return kept is not None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -100,15 +121,23 @@ class _Answer:
         headers = MutableHeaders(raw=start["headers"])
         headers.setdefault("cache-control", "no-cache")
         headers["etag"] = tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        if _matches(self._known, tag):
-            start["status"], body = 304, b""
+        answer = Answer(tuple(headers.raw), body, tag)
+        if self._kept:
+            self._answers.put(self._key, self._count, answer)
+        await self._deliver(answer)
+
+    async def _deliver(self, answer: Answer) -> None:
+        status, body = 200, answer.body
+        headers = MutableHeaders(raw=list(answer.headers))  # of its own: others add to it on the way out
+        if _matches(self._known, answer.tag):
+            status, body = 304, b""
             del headers["content-length"], headers["content-type"]
-        await self._pass(start)
+        await self._pass({"type": "http.response.start", "status": status, "headers": headers.raw})
         await self._pass({"type": "http.response.body", "body": body})
 
     async def _pass(self, message: Message) -> None:
         self.begun = True
-        if self._head and message["type"] == "http.response.body":
+        if self._method == "HEAD" and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
 

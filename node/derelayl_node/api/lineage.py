@@ -138,7 +138,7 @@ def list_descendants(context: Context, root: RootPath, pages: Pages, model: Whic
 
 
 @router.get("/checkpoints/{root}/proof")
-@reads("pages")
+@reads("pages", index_alone=False)
 def show_proof(
     context: Context,
     root: RootPath,
@@ -161,7 +161,7 @@ def show_proof(
 @router.get(
     "/checkpoints/{root}/manifest", response_class=Response, responses={200: {"content": {"application/json": {}}}}
 )
-@reads("lookups")
+@reads("lookups", index_alone=False)
 def show_manifest(context: Context, root: RootPath) -> Response:
     """The manifest's wire bytes: canonical JSON of header, chunk table and signature, if this node holds them."""
     with context.reading() as connection:

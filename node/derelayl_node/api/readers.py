@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 import trio
 from fastapi import Request, Response
-from outcome import Outcome, acapture
+from outcome import Outcome, capture
 from pydantic import BaseModel
 from starlette.types import Receive
 
@@ -27,6 +27,11 @@ MAX_WAITING: Final = 32
 
 RETRY_SECONDS: Final = 2
 """When a refused client may come again, in seconds."""
+
+KEEP: Final = "derelayl.keep"
+"""In a request's scope: what an endpoint calls to have its answer kept."""
+
+_ABANDON: Final[dict[str, Any]] = {"abandon_on_cancel": True}  # the stubs know its old name alone
 
 T = TypeVar("T")
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -58,13 +63,16 @@ class Readers:
             self.refused += 1
             detail = f"More than {self.waiting} requests for {self.kind} wait already; come again."
             raise Problem(503, "busy", "Busy", detail, {"retry-after": str(RETRY_SECONDS)})
-        left, found = Event(), None
+        left = Event()
+        found: Outcome[T] | None = None
+        # Abandoned, the thread keeps its place among the limiter's until it sees that nobody waits.
+        call: Any = partial(trio.to_thread.run_sync, limiter=self._limiter, **_ABANDON)
         self._inside += 1
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_when_left, receive, nursery.cancel_scope)
                 try:
-                    found = await self._in_thread(read, left)
+                    found = await call(capture, read, left.is_set)  # caught there, it passes the nursery as it is
                 finally:
                     left.set()
                 nursery.cancel_scope.cancel()
@@ -75,11 +83,6 @@ class Readers:
             raise GivenUp
         return found.unwrap()
 
-    async def _in_thread(self, read: Callable[[Callable[[], bool]], T], left: Event) -> Outcome[T]:
-        # Abandoned, the thread keeps its place among the limiter's until it sees that nobody waits.
-        call = partial(trio.to_thread.run_sync, read, left.is_set, limiter=self._limiter, abandon_on_cancel=True)
-        return await acapture(call)
-
 
 async def _when_left(receive: Receive, scope: trio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
@@ -87,8 +90,10 @@ async def _when_left(receive: Receive, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def reads(kind: Kind) -> Callable[[Endpoint], Endpoint]:
+def reads(kind: Kind, *, index_alone: bool = True) -> Callable[[Endpoint], Endpoint]:
     """Make an endpoint of a plain function that asks the index and gives a view, or a Response.
+
+    What depends on the `index_alone` is kept until the index changes.
 
     The function runs in one of the readers' threads, and its view is written as JSON there. Its `context` is that of
     the request: what it reads is given up when the client leaves.
@@ -102,6 +107,8 @@ def reads(kind: Kind) -> Callable[[Endpoint], Endpoint]:
                 given["response"] = response
             context = given.pop("context")
             readers: Readers = context.readers[kind]
+            if index_alone:
+                request.scope[KEEP]()
 
             def read(given_up: Callable[[], bool]) -> Response:
                 found = function(context=context.of_client(given_up), **given)
@@ -112,7 +119,7 @@ def reads(kind: Kind) -> Callable[[Endpoint], Endpoint]:
             return made
 
         update_wrapper(answer, function)
-        del answer.__wrapped__  # FastAPI would take the function for the endpoint, and run it in a thread of its own
+        del answer.__dict__["__wrapped__"]  # FastAPI would run what is wrapped, in a thread of its own
         parameters = {**own.parameters, **_BESIDE}.values()
         keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
         answer.__signature__ = own.replace(parameters=keywords)  # type: ignore[attr-defined]

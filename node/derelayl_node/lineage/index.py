@@ -41,6 +41,9 @@ class LineageIndex:
         Raises IndexUnusable.
         """
         self._engine = open_engine(place)
+        self._newest: BlockRef | None = None
+        self.changes = 0
+        """Grows when what the index holds changes; where another process writes to it, once `known_blocks` tells."""
         with writing(self._engine) as connection:
             _create(connection)
 
@@ -56,7 +59,11 @@ class LineageIndex:
         """The newest blocks in ascending order, at most KNOWN_BLOCKS: what `Ledger.logs` is asked with."""
         with self.reading() as connection:
             rows = connection.execute(select(blocks).order_by(blocks.c.number)).all()
-        return tuple(BlockRef(row.number, row.hash, Timestamp(row.time)) for row in rows)
+        known = tuple(BlockRef(row.number, row.hash, Timestamp(row.time)) for row in rows)
+        if known[-1:] != (self._newest,):
+            self._newest = known[-1] if known else None
+            self.changes += 1
+        return known
 
     def head(self) -> Head:
         """How far the index has read."""
@@ -68,15 +75,21 @@ class LineageIndex:
 
         Raises LedgerUnavailable when the batch contradicts the log (nothing is changed), IndexUnusable.
         """
-        with writing(self._engine) as connection:
-            _drop_above(connection, batch.keep_through)
-            _add(connection, batch)
-            _trim(connection)
+        try:
+            with writing(self._engine) as connection:
+                _drop_above(connection, batch.keep_through)
+                _add(connection, batch)
+                _trim(connection)
+        finally:
+            self.changes += 1
 
     def rebuild(self) -> None:
         """Compute every projection again from the stored events, in one transaction. Raises IndexUnusable."""
-        with writing(self._engine) as connection:
-            _replay(connection)
+        try:
+            with writing(self._engine) as connection:
+                _replay(connection)
+        finally:
+            self.changes += 1
 
     def edges(self, model: ModelId) -> tuple[Edge, ...]:
         """Return every submitted leg of a model, in the order of submission; empty for an unknown model."""

@@ -91,15 +91,20 @@ def _models() -> Select[Any]:
     return query.join(_SUBMITTED, _SUBMITTED.c.seq == models.c.seq)
 
 
+def _with_reference(values: Values) -> Values:
+    """Put the last values, those of a Reference, into one."""
+    return [*values[: -len(_PLACE)], records.Reference(*values[-len(_PLACE) :])]
+
+
 def _checkpoint(values: Values) -> records.Checkpoint:
     settled = values[-len(_PLACE) :]
     submitted, own = values[-2 * len(_PLACE) : -len(_PLACE)], values[: -2 * len(_PLACE)]
     after = None if settled[0] is None else records.Reference(*settled)
-    return records.Checkpoint(*own, records.Reference(*submitted), after)
+    return records.Checkpoint(*[*own, records.Reference(*submitted), after])
 
 
 def _model(values: Values) -> records.Model:
-    return records.Model(*values[: -len(_PLACE)], records.Reference(*values[-len(_PLACE) :]))
+    return records.Model(*_with_reference(values))
 
 
 def _tip(values: Values) -> records.Tip:
@@ -112,7 +117,7 @@ def _leg(values: Values) -> records.Leg:
 
 
 def _line(values: Values) -> records.StatementLine:
-    return records.StatementLine(*values[: -len(_PLACE)], records.Reference(*values[-len(_PLACE) :]))
+    return records.StatementLine(*_with_reference(values))
 
 
 def _edge(values: Values) -> Edge:
@@ -248,7 +253,7 @@ _ROUNDS: Final = Question(
     .where(rounds.c.model == _MODEL, rounds.c.number > _AFTER)
     .order_by(rounds.c.number)
     .limit(_LIMIT),
-    lambda values: records.Round(*values[:-1], ()),  # the column called legs is their number
+    lambda values: records.Round(*[*values[:-1], ()]),  # the column called legs is their number
 )
 _LEGS_OF_ROUNDS: Final = Question(
     select(*_LEG)

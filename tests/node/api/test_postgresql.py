@@ -32,8 +32,8 @@ def every_path(world: World) -> list[str]:
         accounts = {entry for m in models for entry in (m.creator,)}
         for model in models:
             base = f"/v1/models/{name(model.model)}"
-            lists = ("tips", "rounds", "checkpoints", "checkpoints?order=newest")
-            found += [base, *(f"{base}/{one}" for one in lists)]
+            some = ("tips", "rounds", "checkpoints", "checkpoints?order=newest")
+            found += [base, *(f"{base}/{one}" for one in some)]
             found += [f"{base}/checkpoints?status={status}" for status in STATUSES]
             found += [f"{base}/rounds/{number}/statement" for number in range(1, model.round + 1)]
             for one in queries.all_checkpoints(connection, model.model, None, 999):
@@ -45,14 +45,15 @@ def every_path(world: World) -> list[str]:
     for account in sorted(accounts):
         at = f"/v1/accounts/{account}"
         found += [at, *(f"{at}/{below}" for below in ("legs", "royalties", "statement", "statement?moved=true"))]
-    lists = ("tips", "rounds", "ancestors", "descendants", "legs", "royalties", "statement", "proof")
-    paged = [path for path in found if "?" in path or path.endswith((*lists, "/checkpoints"))]
+    lists = ("tips", "rounds", "checkpoints", "ancestors", "descendants", "legs", "royalties", "statement", "proof")
+    paged = [path for path in found if "?" in path or path.endswith(lists)]
     return [f"{path}{'&' if '?' in path else '?'}limit=3" if path in paged else path for path in found]
 
 
 async def walk(client: httpx.AsyncClient, path: str) -> list[tuple[int, bytes, str]]:
-    answers, following = [], path
-    while following:
+    answers: list[tuple[int, bytes, str]] = []
+    following: str | None = path
+    while following is not None:
         answer = await client.get(following)
         answers.append((answer.status_code, answer.content, answer.headers.get("cache-control")))
         following = answer.json().get("next") if answer.status_code == 200 else None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pg8000.dbapi
+import pg8000.dbapi  # type: ignore[import-untyped]
 import pytest
 
 from derelayl_node.lineage import database
