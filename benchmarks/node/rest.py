@@ -36,8 +36,8 @@ LEGS = 80
 """Settled rounds of the model that is asked about: a page of ancestors is a full one, 50."""
 
 CONNECTIONS = 8
-SECONDS = 3.0
-RUNS = 7
+SECONDS = 1.0
+RUNS = 15
 RIVAL = "an empty FastAPI route"
 
 
@@ -110,7 +110,7 @@ def _server() -> Iterator[tuple[psutil.Process, dict[str, int]]]:
     with TemporaryDirectory() as folder:
         process = subprocess.Popen([sys.executable, "-m", __name__, folder], stdout=subprocess.PIPE, text=True)
         try:
-            assert process.stdout is not None
+            assert process.stdout is not None  # it was asked for
             yield psutil.Process(process.pid), json.loads(process.stdout.readline())
         finally:
             process.terminate()
