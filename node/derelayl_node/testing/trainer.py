@@ -52,7 +52,8 @@ class FakeTrainer:
     `bias` shifts the optimum of this peer's data, so that peers judge differently; a leg lasts `seconds` on trio's
     clock; `jobs` records the legs asked for. A child is better than its parent unless that is at the optimum. Tests may
     set: `counts`, the samples that there are; `unfit`, why the data are not what a network takes; `pace`, held-out
-    samples of one file that are measured in a second; `stuck`, whether judging never ends.
+    samples of one file that are measured in a second; `stuck`, whether judging never ends; `refused`, files that do not
+    load.
     """
 
     def __init__(self, *, bias: float = 0.0, seconds: float = 0.0) -> None:
@@ -61,6 +62,7 @@ class FakeTrainer:
         self.unfit = ""
         self.pace = math.inf
         self.stuck = False
+        self.refused: set[Path] = set()
         self._optimum = OPTIMUM + bias
         self._seconds = seconds
         self._failure: str | None = None
@@ -151,6 +153,8 @@ class FakeTrainer:
         return FLOOR + _distance(weights, self._optimum)
 
     def _loss_of_file(self, architecture: Architecture, path: Path, samples: int) -> HeldOutLoss | None:
+        if path in self.refused:
+            return None
         try:
             return HeldOutLoss(self._loss(_read(path, architecture)), error=0.0, samples=samples)
         except TrainingFailed:

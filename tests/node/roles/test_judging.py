@@ -100,8 +100,7 @@ async def test_a_seat_without_any_peer_blames_nobody(relay: Relay) -> None:
 async def test_a_parent_that_does_not_load_here_is_no_childs_fault(relay: Relay) -> None:
     vera = await trained(relay)
     parent = relay.view.legs[0].parent
-    path = await vera.handoff.weights(await take(vera, parent))
-    path.write_bytes(b"damaged")
+    vera.trainer.refused.add(await vera.handoff.weights(await take(vera, parent)))
     await vera.validator.step(relay.view)
     assert not sealed(relay, vera)
     assert "cannot be loaded here" in vera.validator.obstacle
