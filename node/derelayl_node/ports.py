@@ -31,6 +31,10 @@ class LedgerUnavailable(Failure):
     """The chain did not answer, or answered nonsense; try again later. Nothing was decided."""
 
 
+class AnotherChain(LedgerUnavailable):
+    """What answers is not the chain that was read so far, or has lost the ledger: what is known stays as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlockRef:
     number: int
@@ -52,13 +56,24 @@ class LogEntry:
 class LogBatch:
     """The next piece of the event log. First drop every entry of a block above `keep_through`, then add `entries`.
 
-    `blocks` are the new blocks in ascending order (those without events too); `more` says that the head is not reached.
+    `blocks`, in ascending order, are the new blocks with events and the last one that was read; of a log that begins,
+    its first block too. What lies between them has no events. `more` says that the head is not reached; `lagging` that
+    the node which answered is behind what is known already, so that nothing can be said now.
     """
 
     keep_through: int
     blocks: tuple[BlockRef, ...]
     entries: tuple[LogEntry, ...]
     more: bool
+    lagging: bool = False
+
+
+KNOWN_BLOCKS = 256
+"""Newest blocks that a reader of the log keeps to compare with the chain."""
+
+MAX_REORG_BLOCKS = 256
+"""Blocks that a chain may replace. One that replaces more is taken for another chain: usual ones hold far fewer back,
+and to throw a whole index away for a chain that was only started anew would be the greater harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +134,11 @@ class Ledger(Protocol):
         """The running round. Raises RuleViolation(UNKNOWN_MODEL)."""
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
-        """What follows the newest block of `known` (ascending, recent blocks of the caller) on the canonical chain."""
+        """What follows the newest block of `known` that is still on the canonical chain.
+
+        `known` is ascending: the first block that `logs` ever gave, by which the chain is recognised, and the newest
+        ones given since, KNOWN_BLOCKS of them at least where there are as many. Raises AnotherChain.
+        """
 
 
 # --- PeerNetwork ----------------------------------------------------------------------------------------------------
@@ -246,7 +265,10 @@ class Clock(Protocol):
 
 
 __all__ = [
+    "KNOWN_BLOCKS",
+    "MAX_REORG_BLOCKS",
     "AccountView",
+    "AnotherChain",
     "BlockRef",
     "CheckpointRecord",
     "CheckpointStore",

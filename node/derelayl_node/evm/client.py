@@ -26,7 +26,7 @@ from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
 from ..settings import DEFAULT_MAX_FEE_GWEI, ChainAccess, Network, chain_access
 from .codec import INSUFFICIENT_ALLOWANCE, Codec
 from .deploy import NetworkAddresses, artifact
-from .event_log import next_batch
+from .event_log import EventLog
 from .fees import TooDear
 from .names import NameIndex
 from .one_block import at_fresh_head
@@ -46,6 +46,10 @@ MAX_CALLS = 8
 
 READ_DEADLINE_S = 60.0
 """Seconds for one read: three requests' timeouts."""
+
+LOGS_DEADLINE_S = 180.0
+"""Seconds for one piece of the log: an answer is cut after `BATCH_SECONDS`, and a slow node needs that again and more for
+the few requests before and after."""
 
 SEND_DEADLINE_S = 180.0
 """Seconds for a command to be mined: a dozen blocks of a usual chain; it stays in the outbox beyond."""
@@ -77,6 +81,7 @@ class EvmLedger:
         self._rpc, self._key, self._addresses, self._outbox = rpc, key, addresses, outbox
         self._contract = addresses.ledger.address
         self._codec = Codec(artifact("RelayLedger")["abi"])
+        self._log = EventLog(rpc, self._codec, self._contract, addresses.start_block)
         self._names = NameIndex(rpc, self._codec, self._contract, addresses.start_block)
         self._sender = Sender(rpc, key, outbox, addresses.ledger.chain_id, clock, max_fee_gwei)
         self._limiter = trio.CapacityLimiter(MAX_CALLS)
@@ -144,9 +149,8 @@ class EvmLedger:
         return await at_fresh_head(partial(self._thread, self._round, model))
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
-        """What follows the newest block of `known` on the canonical chain, at most 256 blocks of it."""
-        start = self._addresses.start_block
-        return await self._thread(partial(next_batch, start=start), self._rpc, self._codec, self._contract, known)
+        """What follows the newest block of `known` on the canonical chain. Raises AnotherChain."""
+        return await self._thread(self._log.next_batch, known, deadline=LOGS_DEADLINE_S)
 
     async def rules(self, model: ModelId) -> Rules:
         """The model's rules. Raises RuleViolation(UNKNOWN_MODEL)."""
@@ -368,6 +372,10 @@ class EvmLedger:
 
     def _round(self, model: ModelId) -> RoundView:
         head = self._rpc.head().ref
+        if head.number < self._log.reached:
+            raise LedgerUnavailable(
+                f"The chain's node is at block {head.number}, but {self._log.reached} was seen: it is behind others."
+            )
         seen, view = self._rounds.get(model, (None, None))
         if view is None or seen != head.hash:
             view = self._codec.round_view(self._read("roundOf", (model,), head.number))
@@ -423,11 +431,11 @@ class EvmLedger:
         balance = _token_call("balanceOf(address)", address)
         return Wei(_uint(self._rpc.call(self._addresses.token, balance, block=block)))
 
-    async def _thread(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def _thread(self, function: Callable[..., T], *arguments: Any, deadline: float = READ_DEADLINE_S) -> T:
         """Run a blocking call in a thread; cancelling abandons it, which the outbox makes safe."""
-        with trio.move_on_after(READ_DEADLINE_S):
+        with trio.move_on_after(deadline):
             return cast(T, await _run_sync(function, *arguments, limiter=self._limiter, abandon_on_cancel=True))
-        raise LedgerUnavailable(f"The chain did not answer within {READ_DEADLINE_S:.0f} s: check that it runs.")
+        raise LedgerUnavailable(f"The chain did not answer within {deadline:.0f} s: check that it runs.")
 
 
 async def open_ledger(

@@ -13,8 +13,8 @@ from ..ports import Clock, Ledger, LedgerUnavailable
 from .database import IndexUnusable
 from .index import LineageIndex
 
-LOGS_SECONDS: Final = 60.0
-"""The longest one question for logs may take: a batch of a slow public endpoint."""
+LOGS_SECONDS: Final = 240.0
+"""The longest one question for logs may take: longer than a ledger's own patience, which tells what is the matter."""
 
 MAX_BACKOFF_SECONDS: Final = 60.0
 """The longest pause after failures: an endpoint that comes back is noticed within a minute."""

@@ -13,7 +13,7 @@ from derelayl_protocol.checkpoint.ancestry import Edge, lineage_digest
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp
 
-from ..ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
+from ..ports import KNOWN_BLOCKS, BlockRef, LedgerUnavailable, LogBatch, LogEntry
 from . import queries
 from .database import IndexUnusable, nobody_left, open_engine, reading, table_names, writing
 from .event_json import event_from_json, event_to_json
@@ -21,9 +21,6 @@ from .projection import Projector
 from .records import Head
 from .rows import Rows, revert
 from .tables import PREFIX, PROJECTIONS, SCHEMA_VERSION, blocks, events, meta, metadata, undo
-
-KNOWN_BLOCKS: Final = 256
-"""Newest blocks that are remembered: a reorganisation this deep is undone in place, a deeper one by a replay."""
 
 REPLAY_EVENTS: Final = 2_000
 """Stored events that a replay holds in memory at once."""
@@ -56,7 +53,10 @@ class LineageIndex:
         return reading(self._engine, given_up)
 
     def known_blocks(self) -> tuple[BlockRef, ...]:
-        """The newest blocks in ascending order, at most KNOWN_BLOCKS: what `Ledger.logs` is asked with."""
+        """The first block and the newest KNOWN_BLOCKS, in ascending order: what `Ledger.logs` is asked with.
+
+        A reorganisation within these is undone in place, a deeper one by a replay.
+        """
         with self.reading() as connection:
             rows = connection.execute(select(blocks).order_by(blocks.c.number)).all()
         known = tuple(BlockRef(row.number, row.hash, Timestamp(row.time)) for row in rows)
@@ -232,12 +232,13 @@ def _whole_blocks_after(connection: Connection, done: int) -> list[Row[Any]]:
 
 
 def _trim(connection: Connection) -> None:
-    """Forget blocks beyond the ring, and the undo records of the blocks before it."""
+    """Forget blocks beyond the ring but for the first, by which the chain is known, and their undo records."""
     numbers = list(connection.scalars(select(blocks.c.number).order_by(blocks.c.number.desc()).limit(KNOWN_BLOCKS)))
     if len(numbers) < KNOWN_BLOCKS:
         return
     floor = numbers[-1] - 1
-    connection.execute(delete(blocks).where(blocks.c.number <= floor))
+    first = connection.scalar(select(func.min(blocks.c.number)))
+    connection.execute(delete(blocks).where(blocks.c.number <= floor, blocks.c.number > first))
     connection.execute(delete(undo).where(undo.c.block_number <= floor))
     _set_undo_floor(connection, max(floor, _undo_floor(connection)))
 

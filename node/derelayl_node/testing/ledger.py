@@ -19,7 +19,7 @@ from derelayl_protocol.ledger.state import CheckpointRecord, LedgerState, ModelS
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
-from ..ports import BlockRef, Clock, LedgerUnavailable, LogBatch, LogEntry
+from ..ports import MAX_REORG_BLOCKS, AnotherChain, BlockRef, Clock, LedgerUnavailable, LogBatch, LogEntry
 
 MAX_BLOCKS_PER_BATCH = 256
 """Blocks in one answer of `logs`, as many as the adapter of a real chain gives."""
@@ -93,18 +93,34 @@ class FakeChain:
             raise ValueError(f"{depth} blocks cannot be dropped, the chain has {len(self._blocks) - 1} above block 0")
         del self._blocks[len(self._blocks) - depth :]
 
+    def begin_anew(self) -> None:
+        """Forget everything but the wallets of block 0 and begin with another block 0, as a wiped chain does."""
+        first = self._blocks[0].state
+        self._blocks.clear()
+        self._append(None, (), first)
+
     def sent(self, sender: Address, key: str | Command) -> tuple[Event, ...] | None:
         """The events of the block with this intent of this account, None if the chain has none."""
         mine = (block for block in self._blocks if block.sent is not None and block.sent[0] == sender)
         return next((block.events for block in mine if block.key == key), None)
 
     def logs(self, known: Sequence[BlockRef]) -> LogBatch:
-        """What follows the newest block of `known` that is still on the chain, at most `blocks_per_batch` blocks."""
+        """What follows the newest block of `known` that is still on the chain, at most `blocks_per_batch` blocks.
+
+        Raises AnotherChain.
+        """
+        there = [ref for ref in known if ref.number < len(self._blocks)]
+        if known and self._has(there[-1] if there else known[0]) and there[-1] != known[-1]:
+            return LogBatch(known[-1].number, (), (), more=False, lagging=True)
+        lost = next((ref for ref in there if not self._has(ref)), None)
+        if known and (not self._has(known[0]) or (lost and known[-1].number - lost.number >= MAX_REORG_BLOCKS)):
+            raise AnotherChain("The fake chain has other blocks than those read before.")
         kept = next((ref.number for ref in reversed(known) if self._has(ref)), -1)
         new = self._blocks[kept + 1 : kept + 1 + self._blocks_per_batch]
+        ends = (new[-1], *(new[:1] if not known else ())) if new else ()
         return LogBatch(
             keep_through=kept,
-            blocks=tuple(block.ref for block in new),
+            blocks=tuple(block.ref for block in new if block.entries or block in ends),
             entries=tuple(entry for block in new for entry in block.entries),
             more=kept + 1 + len(new) < len(self._blocks),
         )
@@ -173,7 +189,7 @@ class FakeLedger:
         return (await self._find(model)).current
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
-        """What follows the newest block of `known` on the canonical chain."""
+        """What follows the newest block of `known` that is still on the chain. Raises AnotherChain."""
         await self._reach()
         return self._chain.logs(known)
 

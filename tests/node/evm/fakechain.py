@@ -62,6 +62,10 @@ class FakeChain:
     blocks: list[FakeBlock] = field(default_factory=list)
     before: Callable[[str], None] = lambda method: None
     calls: list[str] = field(default_factory=list)
+    code: str = "0x60"
+    most_blocks: int | None = None  # of one range of logs; more is refused
+    sees: int | None = None  # blocks that whoever answers for logs has seen, if it is behind
+    blooms: bool = True
 
     def extend(self, fork: str, *amounts: Sequence[int]) -> None:
         """Add one block for each tuple of deposits."""
@@ -83,7 +87,13 @@ class FakeChain:
         self.before(method)
         if method == "eth_getBlockByNumber":
             number = len(self.blocks) - 1 if params[0] == "latest" else int(params[0], 16)
-            return {"result": self.blocks[number].header() if 0 <= number < len(self.blocks) else None}
+            there = 0 <= number < len(self.blocks)
+            header = self.blocks[number].header() if there else None
+            if header and not self.blooms:
+                header["logsBloom"] = "0x" + "00" * 256
+            return {"result": header}
+        if method == "eth_getCode":
+            return {"result": self.code}
         if method == "eth_getLogs":
             return self._logs(params[0])
         return {"error": {"code": -32601, "message": f"no {method}"}}
@@ -95,7 +105,9 @@ class FakeChain:
                 return {"error": {"code": -32000, "message": "unknown block"}}
         else:
             first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
-            chosen = [block for block in self.blocks if first <= block.number <= last]
+            if self.most_blocks is not None and last - first >= self.most_blocks:
+                return {"error": {"code": -32005, "message": f"at most {self.most_blocks} blocks at once"}}
+            chosen = [block for block in self.blocks[: self.sees] if first <= block.number <= last]
         return {"result": [log for block in chosen for log in block.logs()]}
 
 
