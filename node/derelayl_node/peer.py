@@ -36,6 +36,7 @@ from .lineage.index import LineageIndex
 from .lineage.proof import Chain
 from .network.host import Libp2pNetwork, open_network
 from .network.serve import everybody
+from .pace import Pace
 from .ports import LedgerUnavailable, StoreDamaged, StoreFull, TrainingFailed
 from .refusals import sentence_of
 from .roles.admission import check_entry
@@ -123,7 +124,8 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
     ledger = await open_network_ledger(network, key, home, settings)
     stack.callback(ledger.close)
     rules = await ledger.rules(model)
-    watch = RoundWatch(ledger, clock, model, settings.poll_seconds)
+    pace = Pace(clock, settings.poll_seconds)
+    watch = RoundWatch(ledger, clock, model, pace)
     index = await trio.to_thread.run_sync(LineageIndex, settings.index or home / "lineage.sqlite")
     stack.callback(index.close)
     trainer = await stack.enter_async_context(
@@ -180,6 +182,7 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
         kit=kit,
         roles=_roles(settings, kit, waiting, activity),
         watch=watch,
+        pace=pace,
         store=store,
         index=index,
         indexing=indexing,
@@ -238,6 +241,7 @@ class Peer:
     kit: Kit
     roles: Roles
     watch: RoundWatch
+    pace: Pace
     store: FileStore
     index: LineageIndex
     indexing: Progress
@@ -269,9 +273,7 @@ class Peer:
     def start(self, nursery: trio.Nursery) -> None:
         """Start the tasks of the roles."""
         nursery.start_soon(self.watch.run)
-        nursery.start_soon(
-            follow, self.kit.ledger, self.index, self.kit.clock, self.settings.poll_seconds, self.indexing
-        )
+        nursery.start_soon(follow, self.kit.ledger, self.index, self.kit.clock, self.pace, self.indexing, self.watch)
         nursery.start_soon(self._hear)
         nursery.start_soon(self._hear_entries)
         for name, step in self.roles.steps().items():
@@ -291,6 +293,7 @@ class Peer:
             chain_reachable=self.indexing.reachable,
             lag_seconds=self.indexing.lag_seconds(self.kit.clock.now()),
             error=self.indexing.error or self.activity.last_holdup,
+            stale=self.indexing.error if self.indexing.another_chain else "",
             peers=counters["peers"],
             bytes_served=counters["bytes_served"],
             bytes_fetched=self.kit.handoff.bytes_fetched,
@@ -327,6 +330,7 @@ class Peer:
         """Give signed entries, which the network has checked, to those who want them."""
         while True:
             _, entry = await self.network.next_entry()
+            self.pace.hurry()
             self.roles.watcher.hear_entry(entry)
             if self.roles.relayer is not None:
                 self.roles.relayer.hear(entry)

@@ -34,6 +34,7 @@ class NodeView(View):
     peer_id: str | None
     addresses: tuple[str, ...] = Field(description="Multiaddresses; each serves as a bootstrap address")
     roles: tuple[str, ...]
+    stale: str = Field(description="Why what answers is not the index's chain; the node waits for that. Else empty")
     peers: int | None = Field(description="Peers connected now")
     bytes_served: int | None
     bytes_fetched: int | None

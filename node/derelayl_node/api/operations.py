@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from .lineage import Context
 from .problems import Problem
 from .schemas import HealthView
-from .status import ApiContext
+from .status import ApiContext, NodeStatus
 
 router = APIRouter(tags=["operations"])
 
@@ -28,19 +28,23 @@ def show_health(context: Context, response: Response) -> HealthView:
         chain_id=context.chain.ledger.chain_id,
         ledger=context.chain.ledger.address,
         chain_reachable=status.chain_reachable,
+        stale=bool(status.stale),
         head_block=head.block,
         events=head.events,
         lag_seconds=status.lag_seconds,
     )
     if not status.healthy:
-        why = (
-            "has not caught up with the chain"
-            if status.chain_reachable
-            else "is not advancing: the chain does not answer"
-        )
-        detail = f"The index {why}; wait, or look at the node's log."
+        detail = f"The index {_what_is_wrong(status)}"
         raise Problem(503, "unhealthy", "Unhealthy", detail, **health.model_dump(exclude={"status"}))
     return health
+
+
+def _what_is_wrong(status: NodeStatus) -> str:
+    if status.stale:
+        return f"is stale: {status.stale}"
+    if status.chain_reachable:
+        return "has not caught up with the chain; wait, or look at the node's log."
+    return "is not advancing: the chain does not answer; wait, or look at the node's log."
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

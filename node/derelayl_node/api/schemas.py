@@ -257,6 +257,7 @@ class HealthView(View):
     chain_id: int
     ledger: HexAddress
     chain_reachable: bool
+    stale: bool = Field(description="What answers is not the chain that the index was read from")
     head_block: int | None = Field(description="Newest block in the index")
     events: int = Field(description="Ledger events in the index")
     lag_seconds: float | None = Field(description="Since the index last held everything the chain had")

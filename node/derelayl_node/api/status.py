@@ -45,12 +45,14 @@ class Obstacle:
 class NodeStatus:
     """A moment's state. None where the process has no such part (an API without a peer has no peers).
 
-    `lag_seconds` is the time since the index last held everything the chain had; `error` is one sentence.
+    `lag_seconds` is the time since the index last held everything the chain had; `error` is one sentence. `stale` says,
+    in one sentence, that what answers is not the chain which the index was read from; it is empty otherwise.
     """
 
     chain_reachable: bool
     lag_seconds: float | None
     error: str = ""
+    stale: str = ""
     peers: int | None = None
     bytes_served: int | None = None
     bytes_fetched: int | None = None
@@ -63,6 +65,9 @@ class NodeStatus:
 
     @property
     def healthy(self) -> bool:
+        """Whether the index keeps up with its chain."""
+        if self.stale:
+            return False
         return self.chain_reachable and self.lag_seconds is not None and self.lag_seconds <= MAX_LAG_SECONDS
 
 

@@ -27,6 +27,7 @@ from ..lineage.follower import Progress, follow
 from ..lineage.index import LineageIndex
 from ..lineage.proof import join_pages
 from ..lineage.records import Checkpoint
+from ..pace import Pace
 from ..settings import Network, variable_of
 from ..signals import stop_on_signal
 from .console import log_to_stderr, out, show, show_json
@@ -129,7 +130,8 @@ async def _serve(shared: Network, host: str, port: int, place: str) -> None:
     index = await trio.to_thread.run_sync(LineageIndex, place)
 
     def status() -> NodeStatus:
-        return NodeStatus(progress.reachable, progress.lag_seconds(clock.now()), progress.error)
+        stale = progress.error if progress.another_chain else ""
+        return NodeStatus(progress.reachable, progress.lag_seconds(clock.now()), progress.error, stale=stale)
 
     try:
         async with reading_ledger(shared) as ledger, trio.open_nursery() as nursery:
@@ -137,7 +139,7 @@ async def _serve(shared: Network, host: str, port: int, place: str) -> None:
             web = create_app(index, chain=chain_of(shared), manifests=lambda root: None, status=status)
             url = await nursery.start(serve, web, host, port, trio.Event())
             show(f"lineage of {shared.name} at {url}/ and {url}/v1/models")
-            nursery.start_soon(follow, ledger, index, clock, FOLLOW_SECONDS, progress)
+            nursery.start_soon(follow, ledger, index, clock, Pace(clock, FOLLOW_SECONDS), progress)
     finally:
         index.close()
 

@@ -48,8 +48,8 @@ READ_DEADLINE_S = 60.0
 """Seconds for one read: three requests' timeouts."""
 
 LOGS_DEADLINE_S = 180.0
-"""Seconds for one piece of the log: an answer is cut after `BATCH_SECONDS`, and a slow node needs that again and more for
-the few requests before and after."""
+"""Seconds for one piece of the log: an answer is cut after `BATCH_SECONDS`, and a slow node needs more for the
+few requests before and after."""
 
 SEND_DEADLINE_S = 180.0
 """Seconds for a command to be mined: a dozen blocks of a usual chain; it stays in the outbox beyond."""

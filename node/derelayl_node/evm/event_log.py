@@ -144,6 +144,7 @@ class EventLog:
         candidates = [ref for ref in known if ref.number <= head.ref.number]
         if candidates and self._stands(candidates[-1], head):
             if candidates[-1] is not known[-1]:
+                self._check_ledger(head)
                 raise _Behind  # shorter than what is known, and no other block: wait for it
             return candidates[-1]
         low, high = 0, len(candidates) - 1  # the blocks before `low` stand, those from `high` on do not
@@ -152,9 +153,9 @@ class EventLog:
             low, high = (middle + 1, high) if self._stands(candidates[middle], head) else (low, middle)
         if low == 0 or known[-1].number - candidates[low].number >= MAX_REORG_BLOCKS:
             raise AnotherChain(
-                f"The chain has other blocks than those read before, from block {known[min(low, len(known) - 1)].number}"
-                f" on, and ends at block {head.ref.number}: it was started anew or is another one. What was read is "
-                "kept; check the chain's URL, or delete the lineage index to begin with this chain."
+                f"The chain has other blocks than those read before, from block {known[low].number} on, and ends at "
+                f"block {head.ref.number}: it was started anew or is another one. What was read is kept; check the "
+                "chain's URL, or delete the lineage index to begin with this chain."
             )
         log.warning(
             "the chain has replaced blocks: reading again from block %d, was at %d", candidates[low - 1].number + 1,

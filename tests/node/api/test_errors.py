@@ -220,6 +220,16 @@ async def test_health_is_503_while_the_index_does_not_keep_up(
     assert "key" not in str(body)
 
 
+async def test_health_is_503_and_says_so_when_another_chain_answers(
+    own_client: httpx.AsyncClient, own_world: World
+) -> None:
+    own_world.status = NodeStatus(True, 1.0, "other blocks", stale="The chain has other blocks than those read before.")
+    body = check_problem(await own_client.get("/healthz"), 503, "unhealthy")
+    assert body["stale"] is True
+    assert body["detail"] == "The index is stale: The chain has other blocks than those read before."
+    assert (await own_client.get("/v1/node")).json()["stale"] == own_world.status.stale
+
+
 async def test_no_error_text_reaches_the_page_as_html(client: httpx.AsyncClient) -> None:
     answer = await client.get("/<script>alert(1)</script>")
     body = check_problem(answer, 404, "about:blank")

@@ -295,6 +295,15 @@ def test_a_chain_that_began_anew_is_another_chain_and_takes_nothing_back() -> No
     assert reader.amounts() == [1, 2, 3, 4]
 
 
+def test_a_chain_that_began_anew_from_the_same_first_block_is_another_chain() -> None:
+    chain = chain_of([], [], [3])
+    reader = Reader(chain).catch_up()
+    chain.cut(1)
+    chain.code = "0x"
+    with pytest.raises(AnotherChain, match="no ledger at"):
+        reader.step()
+
+
 def test_a_chain_that_replaces_more_blocks_than_any_does_is_another_chain() -> None:
     chain = chain_of([1], *[[]] * (MAX_REORG_BLOCKS + 1), [2])
     reader = Reader(chain).catch_up()
