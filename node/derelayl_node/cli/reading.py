@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -17,13 +17,26 @@ from derelayl_protocol.spelling import from_hex, parse_hash
 from derelayl_protocol.types import Address, LedgerId, ModelId, Root
 
 from ..evm.client import EvmLedger, open_network_ledger
+from ..kept import alone_in, kept_folder
 from ..keys import NodeKey
+from ..lineage.database import IndexUnusable
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Chain, Claim, FetchEvent, verify_proof
 from ..lineage.proof_format import LedgerReference, Proof
+from ..ports import AnotherChain, LedgerUnavailable
 from ..settings import Network
+from .console import say
 
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model id; default: the network file's.")]
+
+
+INDEX_FILE = "lineage.sqlite"
+
+SAY_SECONDS = 5.0
+"""Between two words on how far a long reading is."""
+
+LAG_SECONDS = 30.0
+"""How long to wait for a node that is behind what was read before."""
 
 
 @asynccontextmanager
@@ -39,24 +52,68 @@ async def reading_ledger(network: Network) -> AsyncIterator[EvmLedger]:
 
 @asynccontextmanager
 async def reading(network: Network) -> AsyncIterator[tuple[EvmLedger, LineageIndex]]:
-    """The ledger and an index of everything on it now, both gone afterwards. Raises LedgerUnavailable."""
-    with TemporaryDirectory(prefix="derelayl-") as folder:
-        async with reading_ledger(network) as ledger:
-            index = LineageIndex(Path(folder) / "lineage.sqlite")
+    """The ledger and an index of everything on it now, kept for the next command. Raises LedgerUnavailable."""
+    async with reading_ledger(network) as ledger:
+        with _folder(network) as folder:
+            index = await trio.to_thread.run_sync(_open_index, folder / INDEX_FILE)
             try:
-                await catch_up(ledger, index)
+                try:
+                    await catch_up(ledger, index)
+                except AnotherChain as error:
+                    if not index.known_blocks():
+                        raise
+                    say(f"{error} The index that commands keep is made anew.")
+                    index.close()
+                    _delete(folder / INDEX_FILE)
+                    index = await trio.to_thread.run_sync(_open_index, folder / INDEX_FILE)
+                    await catch_up(ledger, index)
                 yield ledger, index
             finally:
                 index.close()
 
 
+@contextmanager
+def _folder(network: Network) -> Iterator[Path]:
+    """Where the index is: kept, unless another command is at it or nothing can be kept."""
+    kept = kept_folder(network.ledger_id, network.start_block)
+    with ExitStack() as stack:
+        if kept is None or not stack.enter_context(alone_in(kept)):
+            kept = Path(stack.enter_context(TemporaryDirectory(prefix="derelayl-")))
+        yield kept
+
+
+def _open_index(path: Path) -> LineageIndex:
+    """Open what was kept, or begin anew where it is damaged."""
+    try:
+        return LineageIndex(path)
+    except IndexUnusable as error:
+        say(f"{error}. It is read again.")
+        _delete(path)
+        return LineageIndex(path)
+
+
+def _delete(path: Path) -> None:
+    for each in path.parent.glob(f"{path.name}*"):  # SQLite has files beside it
+        each.unlink(missing_ok=True)
+
+
 async def catch_up(ledger: EvmLedger, index: LineageIndex) -> None:
-    """Bring the index to the chain's head."""
-    more = True
-    while more:
+    """Bring the index to the chain's head, with a word now and then. Raises LedgerUnavailable."""
+    began = said = trio.current_time()
+    while True:
         batch = await ledger.logs(await trio.to_thread.run_sync(index.known_blocks))
+        if batch.lagging:
+            if trio.current_time() - began > LAG_SECONDS:
+                raise LedgerUnavailable("the chain's node is behind what was read before: try again, or use another")
+            await trio.sleep(1)
+            continue
         await trio.to_thread.run_sync(index.apply, batch)
-        more = batch.more
+        began = trio.current_time()
+        if not batch.more:
+            return
+        if began - said >= SAY_SECONDS:
+            said = began
+            say(f"reading the ledger's log: at block {batch.blocks[-1].number}")
 
 
 async def verify(network: Network, proof: Proof) -> list[Claim]:

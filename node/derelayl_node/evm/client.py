@@ -21,6 +21,7 @@ from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundVi
 from derelayl_protocol.spelling import exact_tokens
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
+from ..kept import kept_folder
 from ..keys import NodeKey
 from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
 from ..settings import DEFAULT_MAX_FEE_GWEI, ChainAccess, Network, chain_access
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _run_sync: Any = trio.to_thread.run_sync
 """Untyped, because the stubs that another dependency installs are older than its `abandon_on_cancel`."""
 
@@ -50,6 +53,9 @@ READ_DEADLINE_S = 60.0
 LOGS_DEADLINE_S = 180.0
 """Seconds for one piece of the log: an answer is cut after `BATCH_SECONDS`, and a slow node needs more for the
 few requests before and after."""
+
+SAY_EVERY_S = 5.0
+"""Seconds between two words on how far a long reading is."""
 
 SEND_DEADLINE_S = 180.0
 """Seconds for a command to be mined: a dozen blocks of a usual chain; it stays in the outbox beyond."""
@@ -184,6 +190,7 @@ class EvmLedger:
 
     async def account_view(self, address: Address) -> AccountView:
         """An account's tokens: in the wallet, free in the ledger, staked and unbonding."""
+        await self._read_names()
         return await at_fresh_head(partial(self._thread, self._account_view, address))
 
     async def model(self, model: ModelId) -> ModelState:
@@ -193,6 +200,7 @@ class EvmLedger:
         checkpoint and validator. A chain cannot list who unbonds or has bought: `buyers` is empty.
         Raises RuleViolation(UNKNOWN_MODEL).
         """
+        await self._read_names()
         return await at_fresh_head(partial(self._thread, self._model, model))
 
     async def model_at(self, model: ModelId, block: int) -> ModelState:
@@ -212,6 +220,7 @@ class EvmLedger:
 
     async def models(self) -> tuple[ModelId, ...]:
         """Models of the ledger in the order of their creation."""
+        await self._read_names()
         return await self._thread(self._models)
 
     async def head(self) -> BlockRef:
@@ -241,6 +250,10 @@ class EvmLedger:
             await self._execute(f"{intent}/token", self._addresses.token, transfer)
         if key is None:
             await self._thread(self._outbox.release, intent)
+
+    def keep_names(self, file: Path) -> None:
+        """Keep the names that commands read from the log in a file, and go on from it."""
+        self._names.keep_in(file)
 
     def close(self) -> None:
         """Close the outbox; nothing that was signed is lost."""
@@ -431,6 +444,15 @@ class EvmLedger:
         balance = _token_call("balanceOf(address)", address)
         return Wei(_uint(self._rpc.call(self._addresses.token, balance, block=block)))
 
+    async def _read_names(self) -> None:
+        """Read the log for names range by range: each may take as long as a read, all together as long as they take."""
+        head = (await self._thread(self._rpc.head)).ref.number
+        said = trio.current_time()
+        while await self._thread(self._names.step, head):
+            if trio.current_time() - said >= SAY_EVERY_S:
+                said = trio.current_time()
+                log.warning("reading the ledger's log: block %d of %d", self._names.next, head)
+
     async def _thread(self, function: Callable[..., T], *arguments: Any, deadline: float = READ_DEADLINE_S) -> T:
         """Run a blocking call in a thread; cancelling abandons it, which the outbox makes safe."""
         with trio.move_on_after(deadline):
@@ -480,7 +502,11 @@ async def open_network_ledger(
     await trio.Path(home).mkdir(parents=True, exist_ok=True)
     own = chain_access(home) if access is None else access
     urls = own.chain_urls or (network.chain_url,)
-    return await open_ledger(urls, key, addresses, home / "outbox.sqlite", max_fee_gwei=own.max_fee_gwei)
+    ledger = await open_ledger(urls, key, addresses, home / "outbox.sqlite", max_fee_gwei=own.max_fee_gwei)
+    folder = await trio.to_thread.run_sync(kept_folder, network.ledger_id, network.start_block)
+    if folder is not None:
+        ledger.keep_names(folder / "names.json")
+    return ledger
 
 
 def _token_call(signature: str, *arguments: object) -> bytes:
