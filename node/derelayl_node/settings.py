@@ -231,7 +231,9 @@ class NodeSettings(ChainAccess):
     submission: Literal["direct", "relayed"] = Field(
         default="direct", description="direct, or relayed: signed entries that a relayer sends."
     )
-    poll_seconds: float = Field(default=1.0, ge=0.05, le=60, description="Seconds between two looks at the chain.")
+    poll_seconds: float = Field(
+        default=1.0, ge=0.05, le=60, description="Seconds between two looks at the chain while something happens."
+    )
 
     @field_validator("roles")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 import trio
@@ -14,6 +15,7 @@ from derelayl_node.rounds import READ_AGAIN_SECONDS, RoundWatch
 from derelayl_node.testing.clock import FakeClock
 from derelayl_node.testing.history import named
 from derelayl_protocol.ledger import events as ev
+from derelayl_protocol.ledger.commands import Command
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import Address, ModelId, Timestamp, Wei
@@ -34,6 +36,12 @@ class CountingLedger:
     def __init__(self) -> None:
         self.asked = 0
         self.silent = False
+
+    async def send(self, command: Command) -> tuple[ev.Event, ...]:
+        raise AssertionError("a watch sends nothing")
+
+    async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
+        raise AssertionError("the follower reads the log")
 
     async def round(self, model: ModelId) -> RoundView:
         self.asked += 1

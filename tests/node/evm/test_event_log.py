@@ -1,6 +1,8 @@
 """The follower against a chain that reorganises itself, falls behind and limits answers at the worst moments."""
 
+import hashlib
 import random
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from derelayl_node.ports import (
     LogEntry,
 )
 
-from .fakechain import LEDGER, FakeChain
+from .fakechain import LEDGER, FakeBlock, FakeChain
 
 CODEC = Codec(artifact("RelayLedger")["abi"])
 
@@ -89,6 +91,32 @@ def test_empty_blocks_cost_calls_by_ranges() -> None:
     assert reader.amounts() == [7]
     assert len(chain.calls) <= 20
     assert len(reader.blocks) <= 8
+
+
+class LongChain(FakeChain):
+    """A chain of empty blocks that nobody has to hold in memory."""
+
+    class Blocks(list[FakeBlock]):
+        def __len__(self) -> int:
+            return 1_300_000
+
+        def __getitem__(self, number: Any) -> Any:
+            name, before = (hashlib.sha256(b"%d" % each).digest() for each in (number % len(self), number - 1))
+            return FakeBlock(number % len(self), name, before, ())
+
+    def __init__(self, most_blocks: int | None) -> None:
+        super().__init__(blocks=self.Blocks(), most_blocks=most_blocks)
+
+    def _logs(self, query: dict[str, Any]) -> dict[str, Any]:
+        wide = int(query["toBlock"], 16) - int(query["fromBlock"], 16) >= (self.most_blocks or 1_300_000)
+        return {"error": {"code": -32005, "message": "too wide"}} if wide else {"result": []}
+
+
+@pytest.mark.parametrize(("most", "calls"), [(None, 45), (10_000, 450)])
+def test_a_chain_of_a_million_blocks_is_read_in_few_calls(most: int | None, calls: int) -> None:
+    chain = LongChain(most)
+    Reader(chain).catch_up()
+    assert len(chain.calls) <= calls
 
 
 def test_a_new_empty_block_on_a_chain_with_bloom_filters_costs_one_call() -> None:

@@ -17,7 +17,7 @@ from derelayl_node.lineage import index as index_module
 from derelayl_node.lineage import queries, tables
 from derelayl_node.lineage.database import IndexUnusable, writing
 from derelayl_node.lineage.index import LineageIndex
-from derelayl_node.ports import BlockRef, LedgerUnavailable, LogBatch, LogEntry
+from derelayl_node.ports import KNOWN_BLOCKS, BlockRef, LedgerUnavailable, LogBatch, LogEntry
 from derelayl_node.testing.history import RULES, Attempt, History, Relay, named, person, sample
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.selection import LegEnding
@@ -164,10 +164,10 @@ def test_the_same_batch_twice_changes_nothing(index: LineageIndex) -> None:
 
 def test_known_blocks_are_the_first_and_a_bounded_ring_of_the_newest(index: LineageIndex) -> None:
     history = History()
-    for _ in range(index_module.KNOWN_BLOCKS + 40):
+    for _ in range(KNOWN_BLOCKS + 40):
         history.block()
     index.apply(history.batch())
-    assert index.known_blocks() == (history.blocks[0], *history.blocks[-index_module.KNOWN_BLOCKS :])
+    assert index.known_blocks() == (history.blocks[0], *history.blocks[-KNOWN_BLOCKS:])
 
 
 def test_a_reorganisation_takes_back_what_only_the_lost_branch_said(index: LineageIndex) -> None:
