@@ -19,7 +19,7 @@ from .counting import CountingChain
 
 CASE = "chain_calls_catch_up"
 TURNS = 2
-SPREAD, QUICK_SPREAD = 200, 20
+SPREAD, QUICK_SPREAD = 100, 20
 
 
 def measure(quick: bool) -> list[Row]:

@@ -25,6 +25,8 @@ class CountingChain:
         self.calls: Counter[str] = Counter()
         self._upstream, self._spread = upstream, spread
         self._lock = threading.Lock()
+        self._behind: dict[int, Json] = {}
+        self._head = 0  # of a chain that is pulled apart, which must stand still
 
     def answer(self, request: Mapping[str, Json]) -> Mapping[str, Json]:
         method, params = request["method"], list(request.get("params", []))
@@ -76,8 +78,13 @@ class CountingChain:
 
     def _empty(self, number: int) -> Json:
         """A block without transactions; None beyond the head."""
-        before = self._ask("eth_getBlockByNumber", [hex(number // self._spread), False])["result"]
-        head = int(self._ask("eth_blockNumber", [])["result"], 16) * self._spread
+        with self._lock:
+            if number // self._spread not in self._behind:
+                answer = self._ask("eth_getBlockByNumber", [hex(number // self._spread), False])
+                self._behind[number // self._spread] = answer["result"]
+            before = self._behind[number // self._spread]
+            self._head = self._head or int(self._ask("eth_blockNumber", [])["result"], 16) * self._spread
+        head = self._head
         if before is None or number > head:
             return None
         parent = before["hash"] if number % self._spread == 1 else _name(number - 1)
