@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from derelayl_node.pace import Pace
 from derelayl_node.peer import HOLDUPS, Activity, Peer
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.refusals import SENTENCES, sentence_of
@@ -66,9 +67,10 @@ async def test_a_chain_that_has_lost_the_model_is_asked_again(nursery: Any) -> N
             refused.append(clock.now())
             raise RuleViolation(Reason.UNKNOWN_MODEL)
 
-    watch = RoundWatch(Lost(), clock, ModelId(bytes(32)), 1.0)  # type: ignore[arg-type]
+    watch = RoundWatch(Lost(), clock, ModelId(bytes(32)), Pace(clock, 1.0))  # type: ignore[arg-type]
+    watch.missed(LedgerUnavailable("no log yet"))
     nursery.start_soon(watch.run)
     for _ in range(3):
         await clock.advance(30)
     assert len(refused) >= 3
-    assert not watch.chain_reachable
+    assert watch.latest is None

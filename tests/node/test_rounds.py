@@ -37,7 +37,10 @@ class CountingLedger:
         self.asked = 0
         self.silent = False
 
-    async def send(self, command: Command) -> tuple[ev.Event, ...]:
+    async def send(self, command: Command, key: str | None = None, *, cover: Wei | None = None) -> tuple[ev.Event, ...]:
+        raise AssertionError("a watch sends nothing")
+
+    async def settle(self) -> int:
         raise AssertionError("a watch sends nothing")
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:

@@ -51,7 +51,7 @@ class NameIndex:
         self._lock = threading.Lock()
         self._file: Path | None = None
         self._loaded = False
-        self._saved_at = start
+        self._saved_at = self._next = start
         self._new = False
         self._begin()
 

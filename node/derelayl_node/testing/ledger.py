@@ -97,7 +97,7 @@ class FakeChain:
         """Forget everything but the wallets of block 0 and begin with another block 0, as a wiped chain does."""
         first = self._blocks[0].state
         self._blocks.clear()
-        self._append(None, (), first)
+        self._append(None, None, (), first)
 
     def sent(self, sender: Address, key: str | Command) -> tuple[Event, ...] | None:
         """The events of the block with this intent of this account, None if the chain has none."""

@@ -8,6 +8,7 @@ import pytest
 
 from derelayl_node.evm.codec import Codec
 from derelayl_node.evm.deploy import artifact
+from derelayl_node.evm.endpoint import EndpointFailed
 from derelayl_node.evm.event_log import MAX_BLOCKS_PER_BATCH, RECHECK_BLOCKS, UNSETTLED_BLOCKS, EventLog
 from derelayl_node.evm.span import Span
 from derelayl_node.ports import (
@@ -166,7 +167,7 @@ def test_a_range_that_takes_too_long_is_asked_for_in_halves() -> None:
 
     def before(method: str) -> None:
         if method == "eth_getLogs" and span.blocks > 100:
-            raise ValueError("timed out")
+            raise EndpointFailed("timed out")
 
     chain.before = before
     for _ in range(2):
