@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from functools import partial
@@ -53,7 +53,7 @@ from .rounds import RoundWatch
 from .settings import Network, NodeSettings
 from .signals import stop_on_signal
 from .store.chunks import FileStore
-from .training.process import SubprocessTrainer, open_trainer
+from .training.process import WORKER, SubprocessTrainer, open_trainer
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,17 @@ class Activity:
         self.progress = fraction
 
 
-async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, say: Callable[[str], None]) -> None:
+async def run_peer(
+    settings: NodeSettings,
+    network: Network,
+    key: NodeKey,
+    *,
+    say: Callable[[str], None],
+    worker: Sequence[str] = WORKER,
+) -> None:
     """Be a peer until SIGTERM, SIGINT or cancellation; `home/ready.json` appears once everything answers.
+
+    `worker` is the command of the process that trains and judges, see `training.process`.
 
     Raises LocalFault, LedgerUnavailable, CannotListen and the store's errors when the peer cannot start.
     """
@@ -101,7 +110,7 @@ async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, sa
     if settings.works_with_data and not settings.data:
         raise LocalFault("a trainer or validator needs data of its own: pass --data SPEC, or --role seeder")
     async with AsyncExitStack() as stack:
-        peer = await _open(stack, settings, network, key, model)
+        peer = await _open(stack, settings, network, key, model, worker)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)
             stopping = trio.Event()
@@ -118,7 +127,14 @@ async def run_peer(settings: NodeSettings, network: Network, key: NodeKey, *, sa
             say(f"{key.address} is a peer of {network.name} as {', '.join(settings.roles)}; status: {url}/v1/node")
 
 
-async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network, key: NodeKey, model: ModelId) -> Peer:
+async def _open(
+    stack: AsyncExitStack,
+    settings: NodeSettings,
+    network: Network,
+    key: NodeKey,
+    model: ModelId,
+    worker: Sequence[str],
+) -> Peer:
     home, activity, clock, indexing = settings.home, Activity(), SystemClock(), Progress()
     store = FileStore(home / "store")
     ledger = await open_network_ledger(network, key, home, settings)
@@ -129,7 +145,7 @@ async def _open(stack: AsyncExitStack, settings: NodeSettings, network: Network,
     index = await trio.to_thread.run_sync(LineageIndex, settings.index or home / "lineage.sqlite")
     stack.callback(index.close)
     trainer = await stack.enter_async_context(
-        open_trainer(settings.data, compute=settings.compute(), on_progress=activity.leg_progressed)
+        open_trainer(settings.data, compute=settings.compute(), on_progress=activity.leg_progressed, worker=worker)
     )
     doorkeeper = Doorkeeper(model, ledger, ledger, lambda: watch.latest, store, clock)
     recover = recoverer(network.ledger_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,7 +23,7 @@ from ..keys import NodeKey
 from ..network.identity import peer_id_of
 from ..settings import Network
 from ..store.chunks import FileStore
-from ..training.process import open_trainer
+from ..training.process import WORKER, open_trainer
 from .world import CHAIN_ID, GRANT, MODEL_BUDGET, TOKEN_SUPPLY, World
 
 
@@ -36,13 +36,19 @@ class Founded:
     genesis: Root
 
 
-async def found(world: World, chain_url: str, rules: Rules, bootstrap_host: str = "127.0.0.1") -> Founded:
+async def found(
+    world: World,
+    chain_url: str,
+    rules: Rules,
+    bootstrap_host: str = "127.0.0.1",
+    worker: Sequence[str] = WORKER,
+) -> Founded:
     """Deploy, grant, create. The bootstrap peer owns the genesis checkpoint and must not be running yet."""
     first = world.members[0]
     first_key = world.key_of(first.name)
     made: list[WeightsFile] = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_make_weights, world, made.append)  # loads torch while blocks are made
+        nursery.start_soon(_make_weights, world, made.append, worker)  # loads torch while blocks are made
         network = await _deploy_and_grant(world, chain_url, bootstrap_host)
     (weights,) = made
     keep = partial(keep_genesis, FileStore(world.home(first.name) / "store"), first_key, network.ledger_id)
@@ -91,7 +97,7 @@ async def _grant(world: World, network: Network, key: NodeKey) -> None:
     treasury.close()
 
 
-async def _make_weights(world: World, receive: Callable[[WeightsFile], None]) -> None:
-    async with open_trainer(world.test_data) as trainer:
+async def _make_weights(world: World, receive: Callable[[WeightsFile], None], worker: Sequence[str]) -> None:
+    async with open_trainer(world.test_data, worker=worker) as trainer:
         path = world.home(world.members[0].name) / "genesis.safetensors"
         receive(await trainer.genesis(world.architecture, world.seed, path))

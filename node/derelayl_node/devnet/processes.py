@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -58,16 +58,21 @@ def preload() -> None:
 
 def run_command(arguments: Sequence[str], log: str) -> None:
     """Be the command `derelayl ARGUMENTS` in a child process, its output at the end of the file `log`."""
+    settle_in(log)
+    sys.argv = [PROGRAM, *arguments]
+    from ..cli.main import main
+
+    main()
+
+
+def settle_in(log: str) -> None:
+    """What a child process does first: send its output to the end of the file `log`, and see to its own end."""
     os.setsid()  # Ctrl-C is for the parent, which then stops its children in order
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
     threading.Thread(target=_stop_with_parent, name="lifeline", daemon=True).start()
-    sys.argv = [PROGRAM, *arguments]
-    from ..cli.main import main
-
-    main()
 
 
 def _stop_with_parent() -> None:
@@ -87,6 +92,7 @@ class Child:
     command: Sequence[str]
     home: Path
     process: BaseProcess | None = None
+    run: Callable[[Sequence[str], str], None] = run_command  # is given the command and the log
 
     @property
     def log(self) -> Path:
@@ -102,7 +108,7 @@ class Child:
         self.home.mkdir(parents=True, exist_ok=True)
         self.ready_file.unlink(missing_ok=True)
         self.process = PROCESSES.Process(
-            target=run_command, args=(list(self.command), str(self.log)), name=self.name, daemon=True
+            target=self.run, args=(list(self.command), str(self.log)), name=self.name, daemon=True
         )
         self.process.start()
 

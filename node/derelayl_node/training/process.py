@@ -55,7 +55,9 @@ LONGEST_PAUSE_SECONDS = 60.0
 PRIVATE_PREFIX = "DERELAYL_"
 """Environment variables of the node (settings, keys) that a worker is not given."""
 
-WORKER_MODULE = "derelayl_training.worker"
+# -P: the folder the node happens to run in is no place to import code from
+WORKER = (sys.executable, "-P", "-m", "derelayl_training.worker")
+"""The command that is the worker, before its options."""
 
 DoneT = TypeVar("DoneT", bound=Done)
 
@@ -273,18 +275,17 @@ async def open_trainer(
     env: Mapping[str, str] | None = None,
     job_seconds: float = JOB_SECONDS,
     on_progress: OnProgress | None = None,
+    worker: Sequence[str] = WORKER,
 ) -> AsyncIterator[SubprocessTrainer]:
     """Open a trainer on the peer's own data (see `data.load` for specs); nothing is started before the first job.
 
     `compute` is what training may use, by default one thread of the best device; `env` is the worker's environment, by
     default this process's without the node's private variables; `job_seconds` bounds each job; `on_progress` hears the
-    finished fraction of a leg, in [0, 1], and must not block.
+    finished fraction of a leg, in [0, 1], and must not block; `worker` is the command that answers to the job lines.
     """
     compute = compute or Compute()
     environment = {**(public_part(os.environ) if env is None else env), "OMP_NUM_THREADS": str(compute.threads)}
-    # -P: the folder the node happens to run in is no place to import code from
-    command = [sys.executable, "-P", "-m", WORKER_MODULE, "--data", data_spec]
-    command += ["--compute", compute.model_dump_json()]
+    command = [*worker, "--data", data_spec, "--compute", compute.model_dump_json()]
     with ungrouped():
         async with trio.open_nursery() as nursery:
             yield SubprocessTrainer(command, environment, job_seconds, on_progress or ignore, nursery)
