@@ -200,7 +200,7 @@ def draw(samples: Sequence[Sample], path: Path) -> None:
     descriptors.set_xlabel("minutes; every minute another peer is killed and started again")
     memory.set_ylim(bottom=0)
     descriptors.set_ylim(bottom=0)
-    memory.legend(loc="upper left", fontsize="small", ncols=3)
+    figure.legend(*memory.get_legend_handles_labels(), loc="outside upper center", fontsize="small", ncols=3)
     figure.savefig(path, dpi=110)
 
 
