@@ -38,7 +38,8 @@ class PeerFacts:
 
     `block` is the newest that its index has, `lineage` names each accepted checkpoint's parent as the index tells it
     (NO_ROOT for genesis), `balances` what its statements say of places in the ledger. `stake_meant` is what its
-    settings told it to stake. `roots` are complete in its store and `damaged` are files there that are not what they are called.
+    settings told it to stake. `roots` are complete in its store, and `damaged` are files there that are not what they
+    are called.
     """
 
     name: str
@@ -59,8 +60,8 @@ class Facts:
     """A finished run. `events` are the ledger's on the canonical chain from the first block on.
 
     `lineage` is the ledger's own: each accepted checkpoint's parent. `held` is what its views say of every place.
-    `invalid` says for each child that must not be accepted why. `trained` counts the steps that honest trainers took
-    under each lease (round, trainer), those of legs that came to nothing too.
+    `invalid` says for each lease (round, trainer) whose child must not be accepted why. `trained` counts the steps that
+    honest trainers took under each lease, those of legs that came to nothing too.
     """
 
     model: ModelId
@@ -70,7 +71,7 @@ class Facts:
     lineage: Mapping[Root, Root]
     head: int
     peers: tuple[PeerFacts, ...]
-    invalid: Mapping[Root, str] = field(default_factory=dict)
+    invalid: Mapping[tuple[int, Address], str] = field(default_factory=dict)
     trained: Mapping[tuple[int, Address], int] = field(default_factory=dict)
     leaks: tuple[str, ...] = ()
     rounds_expected: int = 0
@@ -110,9 +111,12 @@ def rounds_lost(facts: Facts) -> int:
 
 
 def _nothing_invalid_accepted(facts: Facts) -> Iterator[str]:
+    leases = _leases(facts)
     for event in facts.events:
-        if isinstance(event, ev.LegSettled) and event.selected and event.child in facts.invalid:
-            yield f"round {event.round}: {to_hex(event.child)} was accepted: {facts.invalid[event.child]}"
+        if isinstance(event, ev.LegSettled) and event.selected and (event.round, event.leg) in leases:
+            why = facts.invalid.get((event.round, leases[event.round, event.leg].trainer))
+            if why is not None:
+                yield f"round {event.round}: {to_hex(event.child)} was accepted: {why}"
 
 
 def _paid_once(facts: Facts) -> Iterator[str]:

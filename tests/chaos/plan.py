@@ -56,6 +56,11 @@ class Plan:
     adversaries: tuple[Adversary, ...]
 
     @property
+    def relayed(self) -> bool:
+        """Whether bids, commits and reveals are signed and sent by `p0`, or each by its own account."""
+        return self.number % 2 == 1
+
+    @property
     def dishonest(self) -> frozenset[str]:
         return frozenset(name for adversary in self.adversaries for name in adversary.whom)
 
@@ -69,7 +74,7 @@ class Plan:
         return max((fault.end for fault in self.faults), default=0.0)
 
     def __str__(self) -> str:
-        lines = [f"plan {self.number}: {self.rounds} rounds"]
+        lines = [f"plan {self.number}: {self.rounds} rounds, {'relayed' if self.relayed else 'direct'}"]
         lines += [f"  {describe(fault)}" for fault in self.faults]
         lines += [f"  {describe(adversary)}" for adversary in self.adversaries]
         return "\n".join(lines)
