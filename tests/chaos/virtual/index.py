@@ -1,0 +1,40 @@
+"""A log reader that costs nothing: for those peers of the virtual world whose index nobody asks a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from derelayl_node.ports import BlockRef, LogBatch, LogEntry
+from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.types import Address, ModelId, Root
+
+KNOWN_BLOCKS = 256
+
+
+class MemoryIndex:
+    """What `lineage.follower.follow` and the owner ask of `LineageIndex`, without a database."""
+
+    def __init__(self) -> None:
+        self._blocks: list[BlockRef] = []
+        self._entries: list[LogEntry] = []
+
+    def known_blocks(self) -> tuple[BlockRef, ...]:
+        return tuple(self._blocks[-KNOWN_BLOCKS:])
+
+    def apply(self, batch: LogBatch) -> None:
+        self._blocks = [block for block in self._blocks if block.number <= batch.keep_through] + list(batch.blocks)
+        kept = [entry for entry in self._entries if entry.block.number <= batch.keep_through]
+        self._entries = kept + list(batch.entries)
+
+    def waiting_royalties(self, model: ModelId, account: Address) -> tuple[Root, ...]:
+        return ()
+
+    def log(self) -> Iterator[Event]:
+        return (entry.event for entry in self._entries)
+
+    def block(self) -> int:
+        """The newest block."""
+        return self._blocks[-1].number if self._blocks else -1
+
+    def close(self) -> None:
+        """Nothing to close."""
