@@ -20,14 +20,19 @@ WORKER = (sys.executable, "-P", str(Path(__file__).with_name("worker.py")))
 
 
 def run_node(arguments: Sequence[str], log: str) -> None:
-    """Be `derelayl node run` with settings given as one JSON object."""
+    """Be `derelayl node run` with settings given as one JSON object, and in an adversary's hands if it is named."""
     settle_in(log)
     log_to_stderr()
+    settings, villain = arguments
+    if villain:
+        from .villains import turn
+
+        turn(villain)
 
     def command() -> None:
-        settings = node_settings(json.loads(arguments[0]))
-        key = load_key_file(settings.home / "key.json", keystore_password(settings.password_file))
-        peer = partial(run_peer, settings, Network.read(settings.network), key, say=show, worker=WORKER)
+        own = node_settings(json.loads(settings))
+        key = load_key_file(own.home / "key.json", keystore_password(own.password_file))
+        peer = partial(run_peer, own, Network.read(own.network), key, say=show, worker=WORKER)
         trio.run(peer, strict_exception_groups=True)
 
     sys.exit(run(command, debug=False))

@@ -36,6 +36,11 @@ class Observer:
             more = batch.more
 
     @property
+    def block(self) -> int:
+        """The newest block taken in."""
+        return self._known[-1].number if self._known else 0
+
+    @property
     def rounds_over(self) -> int:
         """Rounds that were settled or voided."""
         return sum(isinstance(entry.event, RoundSettled | RoundVoided) for entry in self.entries)

@@ -1,0 +1,183 @@
+"""One plan on a stage of real processes, and what the oracle says of it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import trio
+from tests.chaos import adversaries as bad
+from tests.chaos.oracle import Facts, violations
+from tests.chaos.plan import PEERS, SEEDER, Plan, draw
+
+from derelayl_node.ports import LedgerUnavailable
+
+from .facts import collect, descriptors, left_behind, store_of
+from .inject import KINDS, Hands
+from .observer import Observer, observing
+from .proxy import open_proxy
+from .stage import SWIFT, Pace, Script, Stage, play_script
+from .villains import TURNS
+
+VILLAINS: tuple[type[bad.Adversary], ...] = (
+    bad.CorruptDonor,
+    bad.WithholdingDonor,
+    bad.CopiedChild,
+    bad.GossipFlood,
+    bad.Replay,
+    bad.SilentConnections,
+)
+"""Those that processes play; the others are the virtual world's."""
+
+ROUNDS = 4
+"""Of a plan: faults in the first two, none afterwards."""
+
+ROUND_SECONDS = 6.0
+"""What the plan's times are counted in; a round without a fault takes about ten."""
+
+PACE = Pace(leg_seconds=1.0, rules=replace(SWIFT, train_seconds=8, commit_seconds=8, reveal_seconds=6))
+PATIENCE_SECONDS = 75.0
+"""For a round to begin and be settled after the last fault: three that use up all their time."""
+
+AGREE_SECONDS = 20.0
+"""For the peers to agree after that: the roles' longest pause between two tries, and a poll."""
+
+RESTART_SECONDS = 1.0
+DESCRIPTORS_ALLOWED = 24
+"""What a peer may have open more than after its start: connections to peers that came back, and SQLite's files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a plan."""
+
+    plan: Plan
+    facts: Facts | None
+    violations: tuple[str, ...]
+
+
+def plan_of(number: int) -> Plan:
+    """The plan that real processes play under this number."""
+    return draw(number, rounds=ROUNDS, kinds=KINDS, bad=VILLAINS)
+
+
+async def play(plan: Plan, script: Script, folder: Path) -> Outcome:
+    """Play in a copy of the founded network in `folder`, which must not exist. No process outlives the call."""
+    copied = await trio.to_thread.run_sync(script.copy, folder)
+    names = dict(zip(PEERS, (member.name for member in copied.world.members), strict=True))
+    relayed = {name: {"submission": "relayed"} for name in names.values()} if plan.relayed else {}
+    if plan.relayed:
+        relayed[names[SEEDER]]["roles"] = "seeder,relayer"
+    villains = {
+        names[each]: type(kind).__name__
+        for kind in plan.adversaries
+        for each in kind.whom
+        if type(kind).__name__ in TURNS
+    }
+    async with (
+        open_proxy() as proxy,
+        play_script(copied, PACE, 1, through=proxy.url, more=relayed, turned=villains) as stage,
+        observing(stage) as observer,
+    ):
+        before = descriptors(stage)
+        hands = Hands(stage, observer, proxy)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch_over, stage, hands)
+            for kind in plan.adversaries:
+                if isinstance(kind, bad.SilentConnections):
+                    nursery.start_soon(_connect_silently, stage, kind.number)
+            async with trio.open_nursery() as harm:
+                for fault in plan.faults:
+                    meant = replace(fault, whom=tuple(names[each] for each in fault.whom))
+                    harm.start_soon(hands.do, meant, ROUND_SECONDS)
+            facts, found = await _rest(stage, observer, plan, names)
+            nursery.cancel_scope.cancel()
+        after = descriptors(stage)
+    if facts is None:
+        return Outcome(plan, None, found)
+    return _at_rest(
+        plan,
+        facts,
+        folder,
+        {name: (before[name], after.get(name, 0)) for name in before if name not in hands.restarted},
+    )
+
+
+def _at_rest(plan: Plan, facts: Facts, folder: Path, open_files: Mapping[str, tuple[int, int]]) -> Outcome:
+    """Add what shows when all have ended, and ask the oracle."""
+    left = left_behind(folder)
+    peers = []
+    for peer in facts.peers:
+        roots, damaged = store_of(folder / peer.name)
+        peers.append(
+            replace(
+                peer,
+                roots=roots,
+                damaged=damaged,
+                orphans=tuple(left.get(peer.name, ())),
+                descriptors=open_files.get(peer.name, (0, 0)),
+            )
+        )
+    whole = replace(facts, peers=tuple(peers), rounds_expected=1, descriptors_allowed=DESCRIPTORS_ALLOWED)
+    return Outcome(plan, whole, violations(whole))
+
+
+async def _rest(
+    stage: Stage, observer: Observer, plan: Plan, names: Mapping[str, str]
+) -> tuple[Facts | None, tuple[str, ...]]:
+    """Wait for a whole round after the faults and for everybody's agreement; the newest facts and what is wrong."""
+    await _look(observer)
+    over = observer.rounds_over
+    with trio.move_on_after(PATIENCE_SECONDS):
+        while observer.rounds_over < over + 2:  # the round that runs now has met the faults
+            await trio.sleep(PACE.poll_seconds)
+            await _look(observer)
+    if observer.rounds_over <= over:
+        return None, (f"no round was over within {PATIENCE_SECONDS:.0f} s after the last fault",)
+    facts: Facts | None = None
+    found: tuple[str, ...] = ("nothing could be collected",)
+    with trio.move_on_after(AGREE_SECONDS):
+        while found:
+            facts = await collect(stage, observer, plan, names, PACE.rules)
+            ended = [
+                child.name for child in stage.everybody() if child.process is None or child.process.exitcode is not None
+            ]
+            found = (*violations(facts), *(f"{name} has ended" for name in ended))
+            await trio.sleep(PACE.poll_seconds)
+    return facts, found
+
+
+async def _look(observer: Observer) -> None:
+    try:
+        await observer.look()
+    except LedgerUnavailable:
+        return  # the chain restarts: the next look will do
+
+
+async def _watch_over(stage: Stage, hands: Hands) -> None:
+    """Start a peer again that has ended by itself, as whoever runs it would: it found no chain, or no disk."""
+    while True:
+        await trio.sleep(RESTART_SECONDS)
+        for name, peer in stage.peers.items():
+            if name not in hands.down and peer.process is not None and peer.process.exitcode is not None:
+                hands.restarted.add(name)
+                peer.start()
+
+
+async def _connect_silently(stage: Stage, number: int) -> None:
+    """Open connections to the peers in turn, and say nothing."""
+    ports = [member.p2p_port for member in stage.world.members]
+    held: list[socket.socket] = []
+    try:
+        for count in range(number):
+            one = socket.socket()
+            one.setblocking(False)
+            held.append(one)
+            one.connect_ex(("127.0.0.1", ports[count % len(ports)]))
+            await trio.sleep(0.002)
+        await trio.sleep_forever()
+    finally:
+        for one in held:
+            one.close()
