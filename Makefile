@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.ready
 DEV := $(VENV)/.ready-to-develop
 
-.PHONY: help setup demo test check types lint contracts-setup artifacts contracts-check gas-snapshot vectors clean
+.PHONY: help setup demo test chaos check types lint contracts-setup artifacts contracts-check gas-snapshot vectors clean
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -28,6 +28,9 @@ ifeq ($(ARGS),)
 else
 	@$(BIN)/pytest $(ARGS)
 endif
+
+chaos: $(DEV)  ## 20 drawn plans of faults and adversaries, played by real processes; ARGS="--seed 7" plays one again
+	@$(BIN)/python -m tests.chaos.real $(ARGS)
 
 check: lint types  ## lint and types
 lint: $(DEV)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trio
 from tests.chaos import adversaries as bad
+from tests.chaos.faults import Refusal, RpcLimits
 from tests.chaos.oracle import Facts, violations
 from tests.chaos.plan import PEERS, SEEDER, Plan, draw
 
@@ -41,8 +42,11 @@ PACE = Pace(leg_seconds=1.0, rules=replace(SWIFT, train_seconds=8, commit_second
 PATIENCE_SECONDS = 75.0
 """For a round to begin and be settled after the last fault: three that use up all their time."""
 
-AGREE_SECONDS = 20.0
-"""For the peers to agree after that: the roles' longest pause between two tries, and a poll."""
+AGREE_SECONDS = 40.0
+"""For the peers to agree after that: the roles' longest pause between two tries, and some polls."""
+
+STANDSTILL = RpcLimits(start=0.0, length=0.0, refusal=Refusal.SENDS)
+"""Nobody's transactions are taken, so that the chain makes no block while what the peers hold is compared with it."""
 
 RESTART_SECONDS = 1.0
 DESCRIPTORS_ALLOWED = 24
@@ -92,11 +96,14 @@ async def play(plan: Plan, script: Script, folder: Path) -> Outcome:
                 for fault in plan.faults:
                     meant = replace(fault, whom=tuple(names[each] for each in fault.whom))
                     harm.start_soon(hands.do, meant, ROUND_SECONDS)
-            facts, found = await _rest(stage, observer, plan, names)
+            going = await _a_round_is_over(observer)
+            proxy.begin(STANDSTILL)
+            facts = await _agreement(stage, observer, plan, names)
             nursery.cancel_scope.cancel()
         after = descriptors(stage)
-    if facts is None:
-        return Outcome(plan, None, found)
+    if facts is None or not going:
+        stuck = f"no round began and ended within {PATIENCE_SECONDS:.0f} s after the last fault"
+        return Outcome(plan, facts, (*(() if facts is None else violations(facts)), stuck))
     return _at_rest(
         plan,
         facts,
@@ -124,29 +131,28 @@ def _at_rest(plan: Plan, facts: Facts, folder: Path, open_files: Mapping[str, tu
     return Outcome(plan, whole, violations(whole))
 
 
-async def _rest(
-    stage: Stage, observer: Observer, plan: Plan, names: Mapping[str, str]
-) -> tuple[Facts | None, tuple[str, ...]]:
-    """Wait for a whole round after the faults and for everybody's agreement; the newest facts and what is wrong."""
+async def _a_round_is_over(observer: Observer) -> bool:
+    """Wait until a round has begun and ended after the faults."""
     await _look(observer)
-    over = observer.rounds_over
+    enough = observer.rounds_over + 2  # the round that runs now has met the faults
     with trio.move_on_after(PATIENCE_SECONDS):
-        while observer.rounds_over < over + 2:  # the round that runs now has met the faults
+        while observer.rounds_over < enough:
             await trio.sleep(PACE.poll_seconds)
             await _look(observer)
-    if observer.rounds_over <= over:
-        return None, (f"no round was over within {PATIENCE_SECONDS:.0f} s after the last fault",)
+    return observer.rounds_over >= enough
+
+
+async def _agreement(stage: Stage, observer: Observer, plan: Plan, names: Mapping[str, str]) -> Facts | None:
+    """Wait until nothing is wrong, and return the newest facts. The chain stands still meanwhile."""
     facts: Facts | None = None
-    found: tuple[str, ...] = ("nothing could be collected",)
     with trio.move_on_after(AGREE_SECONDS):
-        while found:
-            facts = await collect(stage, observer, plan, names, PACE.rules)
-            ended = [
-                child.name for child in stage.everybody() if child.process is None or child.process.exitcode is not None
-            ]
-            found = (*violations(facts), *(f"{name} has ended" for name in ended))
+        while facts is None or violations(facts):
             await trio.sleep(PACE.poll_seconds)
-    return facts, found
+            running = [each.process is not None and each.process.exitcode is None for each in stage.everybody()]
+            ended = [each.name for each, runs in zip(stage.everybody(), running, strict=True) if not runs]
+            collected = await collect(stage, observer, plan, names, PACE.rules)
+            facts = replace(collected, leaks=tuple(f"{name} has ended" for name in ended))
+    return facts
 
 
 async def _look(observer: Observer) -> None:

@@ -32,6 +32,10 @@ SWIFT = replace(DEVNET, train_seconds=15, commit_seconds=15, reveal_seconds=10)
 """A vanished peer holds a round up by a few blocks only."""
 
 
+SEEDS_APART = 100_000
+"""Between two peers' seeds: a leg's seed is its peer's and the round, and no two legs may bring the same bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How fast the stage plays."""
@@ -119,7 +123,10 @@ async def play_script(
         for number, member in enumerate(world.members):
             network = world.home(member.name) / "network.toml"
             founded.network.model_copy(update={"chain_url": through(member.name, url)}).write(network)
-            settings = {**_settings(world, member, pace, network, seed + number), **(more or {}).get(member.name, {})}
+            settings = {
+                **_settings(world, member, pace, network, seed + SEEDS_APART * number),
+                **(more or {}).get(member.name, {}),
+            }
             command = [json.dumps(settings, default=str), (turned or {}).get(member.name, "")]
             peers[member.name] = Child(member.name, command, world.home(member.name), run=run_node)
             peers[member.name].start()
