@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -54,7 +54,7 @@ async def collect(stage: Stage, observer: Observer, plan: Plan, names: Mapping[s
         head=head,
         peers=peers,
         invalid=_invalid(plan, stage, names, events),
-        trained=_trained(stage, events),
+        trained=_trained(stage, [names[each] for each in plan.honest]),
     )
 
 
@@ -90,13 +90,14 @@ def _invalid(
     return {(lease.round, lease.trainer): villains[lease.trainer] for lease in leases if lease.trainer in villains}
 
 
-def _trained(stage: Stage, events: tuple[ev.Event, ...]) -> dict[tuple[int, Address], int]:
-    accounts = {member.name: Address(member.account) for member in stage.world.members}
-    steps: dict[tuple[int, Address], int] = {}
-    for name, account in accounts.items():
-        for (number, _), count in trained_steps(stage.world.home(name)).items():
-            steps[number, account] = steps.get((number, account), 0) + count
-    return steps
+def _trained(stage: Stage, honest: Sequence[str]) -> dict[tuple[int, Address], int]:
+    """Steps by round and trainer; nobody has two legs in one round."""
+    return {
+        (number, Address(member.account)): steps
+        for member in stage.world.members
+        if member.name in honest
+        for (number, _), steps in trained_steps(stage.world.home(member.name)).items()
+    }
 
 
 def store_of(home: Path) -> tuple[frozenset[Root], tuple[str, ...]]:
