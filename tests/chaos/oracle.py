@@ -61,7 +61,7 @@ class Facts:
 
     `lineage` is the ledger's own: each accepted checkpoint's parent. `held` is what its views say of every place.
     `invalid` says for each lease (round, trainer) whose child must not be accepted why. `trained` counts the steps that
-    honest trainers took under each lease, those of legs that came to nothing too.
+    honest trainers took under each lease, those of legs that came to nothing too; a leg has `steps`.
     """
 
     model: ModelId
@@ -73,6 +73,7 @@ class Facts:
     peers: tuple[PeerFacts, ...]
     invalid: Mapping[tuple[int, Address], str] = field(default_factory=dict)
     trained: Mapping[tuple[int, Address], int] = field(default_factory=dict)
+    steps: int = 1
     leaks: tuple[str, ...] = ()
     rounds_expected: int = 0
     descriptors_allowed: int = 0
@@ -95,10 +96,11 @@ def violations(facts: Facts) -> tuple[str, ...]:
 def goodput(facts: Facts) -> float:
     """Share of trained steps that end in a ranked leg: one that was submitted and that the committee could judge.
 
-    1.0 if nobody trained. What was trained twice under one lease counts twice below and once above.
+    Of rounds that are over; 1.0 if nobody trained. What was trained again under one lease counts as ranked once.
     """
-    total = sum(facts.trained.values())
-    good = sum(facts.trained.get(lease, 0) for lease in _ranked(facts))
+    over = {event.round for event in facts.events if isinstance(event, ev.RoundSettled | ev.RoundVoided)}
+    total = sum(steps for (number, _), steps in facts.trained.items() if number in over)
+    good = sum(min(facts.trained.get(lease, 0), facts.steps) for lease in _ranked(facts))
     return good / total if total else 1.0
 
 
@@ -248,6 +250,7 @@ def _no_orphan_and_no_leak(facts: Facts) -> Iterator[str]:
 
 
 CHECKS: tuple[Check, ...] = (
+    _no_orphan_and_no_leak,
     _nothing_invalid_accepted,
     _paid_once,
     _nothing_sent_twice,
@@ -257,7 +260,6 @@ CHECKS: tuple[Check, ...] = (
     _lineage_equals_ledger,
     _peers_agree,
     _accepted_checkpoints_are_somewhere,
-    _no_orphan_and_no_leak,
 )
 
 

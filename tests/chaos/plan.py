@@ -45,6 +45,9 @@ CRIPPLING: tuple[type[Fault], ...] = (
 SHORTEST, LONGEST = 0.05, 1.0
 """Lengths of faults in rounds."""
 
+EARLY_SHARE, EARLY_ROUNDS = 0.25, 0.15
+"""So many kills come this early: while peers still join, which they do only once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -140,7 +143,8 @@ def _villains(luck: random.Random, kinds: tuple[type[Adversary], ...]) -> tuple[
 
 def _fault(luck: random.Random, kinds: tuple[type[Fault], ...], honest: list[str], rounds: int) -> Fault:
     kind = luck.choice(kinds)
-    start = round(luck.uniform(0, rounds - QUIET_ROUNDS - LONGEST), 3)
+    early = kind is Kill and luck.random() < EARLY_SHARE
+    start = round(luck.uniform(0, EARLY_ROUNDS if early else rounds - QUIET_ROUNDS - LONGEST), 3)
     length = round(luck.uniform(SHORTEST, LONGEST), 3)
     if kind in OF_NOBODY:
         return kind(start=start, length=0.0)

@@ -53,7 +53,7 @@ class Weather:
 
     async def running(self, name: str) -> None:
         """Wait while the peer is paused: what it calls does not come back before."""
-        while (pause := self.now(name, Pause)) is not None:
+        while (pause := self.now(name, Pause)) is not None:  # noqa: ASYNC110 -- the weather is asked, it tells nobody
             await trio.sleep(pause.end - trio.current_time())
 
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ import trio
 import trio._core._run
 from trio.testing import MockClock
 
+from derelayl_node import handoff as handing
 from derelayl_node import peer as wiring
 from derelayl_node.evm.typed_data import recoverer, signer
 from derelayl_node.handoff import Handoff, keep_genesis
@@ -37,6 +38,7 @@ from derelayl_node.rounds import RoundWatch
 from derelayl_node.settings import NodeSettings
 from derelayl_node.testing.network import FakeHub
 from derelayl_node.testing.trainer import FAKE_ARCHITECTURE, FakeTrainer
+from derelayl_protocol.checkpoint.manifest import parse_manifest
 from derelayl_protocol.errors import Ignored
 from derelayl_protocol.ledger import events as ev
 from derelayl_protocol.ledger.commands import REPEATABLE, CreateModel, Deposit
@@ -80,12 +82,19 @@ RULES = replace(
 )
 """Short phases, each of which still holds the reserves that the roles keep."""
 
-ROUND_SECONDS = float(RULES.bid_seconds + RULES.train_seconds + RULES.commit_seconds + RULES.reveal_seconds)
+ROUND_SECONDS = 25.0
+"""What a round of these rules takes when nothing goes wrong: phases end early when everybody has done his part."""
+
+INDEXED = 4
+"""In one of so many plans `p0` has the index with its database, which costs as much as the rest; else one in memory."""
+
 RESTART_SECONDS = 2.0
 """How soon whoever watches over a peer starts it again after it has ended by itself."""
 
 SETTLING_SECONDS = 5.0
 """After the last block: for everybody to read it."""
+
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- journals and weights of thousands of runs wear out no disk
 
 KINDS = faults.KINDS
 VILLAINS = tuple(kind for kind in bad.KINDS if kind not in (bad.SilentConnections, bad.Eclipse))
@@ -131,7 +140,8 @@ class World:
     def _home(self, name: str) -> Home:
         folder = self.folder / name
         folder.mkdir()
-        index = LineageIndex(folder / "lineage.sqlite") if name == SEEDER else MemoryIndex()
+        indexed = name == SEEDER and self.plan.number % INDEXED == 0
+        index = LineageIndex(folder / "lineage.sqlite") if indexed else MemoryIndex()
         return Home(name, folder, VirtualStore(self.weather, name), index)
 
     async def play(self) -> Facts:
@@ -176,7 +186,7 @@ class World:
     async def _be(self, home: Home) -> None:
         """Whoever watches over a peer: start it again when it was killed, or found no chain at its start."""
         while True:
-            while self.weather.is_down(home.name):
+            while self.weather.is_down(home.name):  # noqa: ASYNC110 -- the weather is asked, it tells nobody
                 await trio.sleep(0.5)
             with trio.CancelScope() as home.life:
                 try:
@@ -325,6 +335,7 @@ class World:
                 if home.name in self.plan.honest
                 for number, steps in home.worked.steps.items()
             },
+            steps=STEPS,
             leaks=tuple(line for name in self.plan.honest for line in self.homes[name].ended),
             rounds_expected=self.plan.rounds // 2,
         )
@@ -372,7 +383,7 @@ class World:
 
 def play(plan: Plan) -> tuple[Facts, str]:
     """Run a plan; the same plan gives the same facts. Also a digest of the whole event log, to compare two runs by."""
-    folder = Path(tempfile.mkdtemp(prefix="derelayl-chaos-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    folder = Path(tempfile.mkdtemp(prefix="derelayl-chaos-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
     try:
         with _determined(plan.number):
             facts = trio.run(_played, plan, folder, clock=MockClock(autojump_threshold=0))
@@ -397,6 +408,7 @@ def _determined(number: int) -> Iterator[None]:
             (scheduler, "_r", random.Random(f"derelayl order {number}")),
             (trio.to_thread, "run_sync", in_line),
             (fetch, "in_thread", in_line),
+            (handing, "parse_manifest", cache(parse_manifest)),
             (secrets, "token_bytes", lambda count=32: luck.randbytes(count)),
             (secrets, "token_hex", lambda count=32: luck.randbytes(count).hex()),
         ):
