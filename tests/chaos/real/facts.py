@@ -25,7 +25,7 @@ from derelayl_protocol.statement.books import Books
 from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from .observer import Observer
-from .stage import Stage
+from .stage import Pace, Stage
 from .worker import trained_steps
 
 MOST_CHECKPOINTS = 10_000
@@ -37,9 +37,9 @@ INVALID: Mapping[type[bad.Adversary], str] = {
 """Why a villain's children must not be accepted."""
 
 
-async def collect(stage: Stage, observer: Observer, plan: Plan, names: Mapping[str, str], rules: Rules) -> Facts:
+async def collect(stage: Stage, observer: Observer, plan: Plan, names: Mapping[str, str], pace: Pace) -> Facts:
     """What can be seen while all run. The peers' stores are not opened: only their owners may."""
-    model = stage.founded.model
+    model, rules = stage.founded.model, pace.rules
     peers = tuple([await trio.to_thread.run_sync(_peer, stage, names[each], model, rules) for each in plan.honest])
     await observer.look()  # after the peers: none of them can be ahead
     head = observer.block
@@ -55,6 +55,7 @@ async def collect(stage: Stage, observer: Observer, plan: Plan, names: Mapping[s
         peers=peers,
         invalid=_invalid(plan, stage, names, events),
         trained=_trained(stage, [names[each] for each in plan.honest]),
+        steps=pace.steps,
     )
 
 
@@ -115,11 +116,11 @@ def store_of(home: Path) -> tuple[frozenset[Root], tuple[str, ...]]:
 
 
 def descriptors(stage: Stage) -> dict[str, int]:
-    """Open descriptors of each peer that runs."""
+    """Open descriptors of each peer that runs and is ready."""
     return {
         name: psutil.Process(peer.process.pid).num_fds()
         for name, peer in stage.peers.items()
-        if peer.process is not None and peer.process.exitcode is None
+        if peer.process is not None and peer.process.exitcode is None and peer.ready_file.exists()
     }
 
 

@@ -39,8 +39,8 @@ ROUND_SECONDS = 6.0
 """What the plan's times are counted in; a round without a fault takes about ten."""
 
 PACE = Pace(leg_seconds=1.0, rules=replace(SWIFT, train_seconds=8, commit_seconds=8, reveal_seconds=6))
-PATIENCE_SECONDS = 75.0
-"""For a round to begin and be settled after the last fault: three that use up all their time."""
+PATIENCE_SECONDS = 120.0
+"""For a round to begin and be settled after the last fault: four that use up all their time, or a slow start."""
 
 AGREE_SECONDS = 40.0
 """For the peers to agree after that: the roles' longest pause between two tries, and some polls."""
@@ -82,13 +82,13 @@ async def play(plan: Plan, script: Script, folder: Path) -> Outcome:
     }
     async with (
         open_proxy() as proxy,
-        play_script(copied, PACE, 1, through=proxy.url, more=relayed, turned=villains) as stage,
+        play_script(copied, PACE, 1, through=proxy.url, more=relayed, turned=villains, wait=False) as stage,
         observing(stage) as observer,
     ):
-        before = descriptors(stage)
+        before: dict[str, int] = {}
         hands = Hands(stage, observer, proxy)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch_over, stage, hands)
+            nursery.start_soon(_watch_over, stage, hands, before)
             for kind in plan.adversaries:
                 if isinstance(kind, bad.SilentConnections):
                     nursery.start_soon(_connect_silently, stage, kind.number)
@@ -150,7 +150,7 @@ async def _agreement(stage: Stage, observer: Observer, plan: Plan, names: Mappin
             await trio.sleep(PACE.poll_seconds)
             running = [each.process is not None and each.process.exitcode is None for each in stage.everybody()]
             ended = [each.name for each, runs in zip(stage.everybody(), running, strict=True) if not runs]
-            collected = await collect(stage, observer, plan, names, PACE.rules)
+            collected = await collect(stage, observer, plan, names, PACE)
             facts = replace(collected, leaks=tuple(f"{name} has ended" for name in ended))
     return facts
 
@@ -162,10 +162,14 @@ async def _look(observer: Observer) -> None:
         return  # the chain restarts: the next look will do
 
 
-async def _watch_over(stage: Stage, hands: Hands) -> None:
-    """Start a peer again that has ended by itself, as whoever runs it would: it found no chain, or no disk."""
+async def _watch_over(stage: Stage, hands: Hands, at_start: dict[str, int]) -> None:
+    """Start a peer again that has ended by itself, as whoever runs it would: it found no chain, or no disk.
+
+    Notes how many descriptors each has when it is ready.
+    """
     while True:
         await trio.sleep(RESTART_SECONDS)
+        at_start |= {name: count for name, count in descriptors(stage).items() if name not in at_start}
         for name, peer in stage.peers.items():
             if name not in hands.down and peer.process is not None and peer.process.exitcode is not None:
                 hands.restarted.add(name)
@@ -174,6 +178,8 @@ async def _watch_over(stage: Stage, hands: Hands) -> None:
 
 async def _connect_silently(stage: Stage, number: int) -> None:
     """Open connections to the peers in turn, and say nothing."""
+    while not all(peer.ready_file.exists() for peer in stage.peers.values()):  # noqa: ASYNC110 - files have no events
+        await trio.sleep(RESTART_SECONDS)
     ports = [member.p2p_port for member in stage.world.members]
     held: list[socket.socket] = []
     try:

@@ -106,8 +106,9 @@ async def play_script(
     through: Callable[[str, str], str] = lambda name, url: url,
     more: Mapping[str, Mapping[str, Any]] | None = None,
     turned: Mapping[str, str] | None = None,
+    wait: bool = True,
 ) -> AsyncIterator[Stage]:
-    """Start the chain and the peers; no process outlives the block.
+    """Start the chain and the peers, and `wait` until all are ready; no process outlives the block.
 
     `through` says by which URL a peer reaches the chain, given its name and the chain's own. `more` are settings of
     single peers, and `turned` is what villain a peer plays, see `villains`.
@@ -130,9 +131,10 @@ async def play_script(
             command = [json.dumps(settings, default=str), (turned or {}).get(member.name, "")]
             peers[member.name] = Child(member.name, command, world.home(member.name), run=run_node)
             peers[member.name].start()
-        async with trio.open_nursery() as nursery:
-            for peer in peers.values():
-                nursery.start_soon(peer.ready)
+        if wait:
+            async with trio.open_nursery() as nursery:
+                for peer in peers.values():
+                    nursery.start_soon(peer.ready)
         yield Stage(world, founded, chain, url, peers)
     finally:
         with trio.CancelScope(shield=True):
