@@ -83,6 +83,7 @@ async def _lane(script: Script, folder: Path, numbers: trio.MemoryReceiveChannel
 def _report(outcome: Outcome, home: Path, seconds: float) -> None:
     plan = outcome.plan
     share = "" if outcome.facts is None else f", goodput {goodput(outcome.facts):.2f}"
+    share += f", {outcome.lost_blocks} blocks lost" if outcome.lost_blocks else ""
     what = ", ".join(type(each).__name__ for each in (*plan.faults, *plan.adversaries))
     _say(f"plan {plan.number}: {'VIOLATED' if outcome.violations else 'good'} after {seconds:.0f} s{share} ({what})")
     if outcome.violations:

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 import psutil
@@ -46,6 +47,8 @@ class Hands:
         self._stage, self._observer, self._proxy = stage, observer, proxy
         self._chain_lock = trio.Lock()
         self.restarted: set[str] = set()
+        self.lost_blocks = 0  # by reorganisations
+        self._full: Counter[int] = Counter()  # faults that fill a process's disk now
         self.down: set[str] = set()  # killed, and to be started by the fault that did it
 
     async def do(self, fault: Fault, unit: float) -> None:
@@ -96,11 +99,13 @@ class Hands:
 
     async def _full_disk(self, peer: Child, seconds: float) -> None:
         pid = _pid(peer)
-        before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (FILE_BYTES, before[1]))
+        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (FILE_BYTES, most))
+        self._full[pid] += 1
         await trio.sleep(seconds)
-        if _pid(peer) == pid:
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+        self._full[pid] -= 1
+        if _pid(peer) == pid and not self._full[pid]:  # two may fill one disk
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
 
     async def _reorganise(self, depth: int) -> None:
         """Go on from a copy of the chain's file that is `depth` blocks old: other blocks follow, without their past.
@@ -119,6 +124,7 @@ class Hands:
             with trio.move_on_after(BLOCK_PATIENCE):
                 while (await observer.ledger.head()).number < start + depth:  # noqa: ASYNC110 - a chain has no events
                     await trio.sleep(0.2)
+            top = (await observer.ledger.head()).number
             await trio.to_thread.run_sync(chain.kill)
             for each in chain.home.glob(f"{file.name}*"):
                 if str(each) not in copies:
@@ -127,6 +133,7 @@ class Hands:
                 os.replace(copy, str(copy).removesuffix(".old"))
             chain.start()
             await chain.ready()
+            self.lost_blocks += top - start
 
 
 HARM: Mapping[type[Fault], Callable[[Hands, Child, float], Awaitable[None]]] = {

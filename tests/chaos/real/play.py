@@ -60,6 +60,7 @@ class Outcome:
     plan: Plan
     facts: Facts | None
     violations: tuple[str, ...]
+    lost_blocks: int = 0
 
 
 def plan_of(number: int) -> Plan:
@@ -103,17 +104,14 @@ async def play(plan: Plan, script: Script, folder: Path) -> Outcome:
         after = descriptors(stage)
     if facts is None or not going:
         stuck = f"no round began and ended within {PATIENCE_SECONDS:.0f} s after the last fault"
-        return Outcome(plan, facts, (*(() if facts is None else violations(facts)), stuck))
-    return _at_rest(
-        plan,
-        facts,
-        folder,
-        {name: (before[name], after.get(name, 0)) for name in before if name not in hands.restarted},
-    )
+        return Outcome(plan, facts, (*(() if facts is None else violations(facts)), stuck), hands.lost_blocks)
+    unbroken = {name: (before[name], after.get(name, 0)) for name in before if name not in hands.restarted}
+    whole = _at_rest(facts, folder, unbroken)
+    return Outcome(plan, whole, violations(whole), hands.lost_blocks)
 
 
-def _at_rest(plan: Plan, facts: Facts, folder: Path, open_files: Mapping[str, tuple[int, int]]) -> Outcome:
-    """Add what shows when all have ended, and ask the oracle."""
+def _at_rest(facts: Facts, folder: Path, open_files: Mapping[str, tuple[int, int]]) -> Facts:
+    """Add what shows when all have ended."""
     left = left_behind(folder)
     peers = []
     for peer in facts.peers:
@@ -127,8 +125,7 @@ def _at_rest(plan: Plan, facts: Facts, folder: Path, open_files: Mapping[str, tu
                 descriptors=open_files.get(peer.name, (0, 0)),
             )
         )
-    whole = replace(facts, peers=tuple(peers), rounds_expected=1, descriptors_allowed=DESCRIPTORS_ALLOWED)
-    return Outcome(plan, whole, violations(whole))
+    return replace(facts, peers=tuple(peers), rounds_expected=1, descriptors_allowed=DESCRIPTORS_ALLOWED)
 
 
 async def _a_round_is_over(observer: Observer) -> bool:
