@@ -47,15 +47,16 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="derelayl-chaos-"))
     _say(f"plans {numbers[0]} to {numbers[-1]}, in {folder}")
     outcomes: list[Outcome] = []
-    trio.run(_play_all, numbers, min(options.lanes, len(numbers)), folder, outcomes, strict_exception_groups=True)
+    lanes = min(options.lanes, len(numbers))
+    trio.run(_play_all, numbers, lanes, folder, outcomes, options.keep, strict_exception_groups=True)
     failed = [outcome.plan.number for outcome in outcomes if outcome.violations]
-    if not failed:
+    if not failed and not options.keep:
         shutil.rmtree(folder)
     _say(f"{len(outcomes)} plans played, violated: {failed or 'none'}")
     return 1 if failed else 0
 
 
-async def _play_all(numbers: list[int], lanes: int, folder: Path, outcomes: list[Outcome]) -> None:
+async def _play_all(numbers: list[int], lanes: int, folder: Path, outcomes: list[Outcome], keep: bool) -> None:
     preload()
     script = await write_script(folder / "founded", PACE.rules, FOUNDING_SEED)
     send, receive = trio.open_memory_channel[int](len(numbers))
@@ -64,10 +65,12 @@ async def _play_all(numbers: list[int], lanes: int, folder: Path, outcomes: list
     send.close()
     async with trio.open_nursery() as nursery:
         for _ in range(lanes):
-            nursery.start_soon(_lane, script, folder, receive.clone(), outcomes)
+            nursery.start_soon(_lane, script, folder, receive.clone(), outcomes, keep)
 
 
-async def _lane(script: Script, folder: Path, numbers: trio.MemoryReceiveChannel[int], outcomes: list[Outcome]) -> None:
+async def _lane(
+    script: Script, folder: Path, numbers: trio.MemoryReceiveChannel[int], outcomes: list[Outcome], keep: bool
+) -> None:
     async for number in numbers:
         plan, home, started = plan_of(number), folder / f"plan-{number}", time.monotonic()
         try:
@@ -76,7 +79,7 @@ async def _lane(script: Script, folder: Path, numbers: trio.MemoryReceiveChannel
             outcome = Outcome(plan, None, (f"the play ended: {_innermost(error)!r}",))
         outcomes.append(outcome)
         _report(outcome, home, time.monotonic() - started)
-        if not outcome.violations:
+        if not outcome.violations and not keep:
             await trio.to_thread.run_sync(shutil.rmtree, home)
 
 
@@ -105,6 +108,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--start", type=int, default=1, help="the first plan's number")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many plans")
     parser.add_argument("--lanes", type=int, default=LANES, help="how many at a time")
+    parser.add_argument("--keep", action="store_true", help="keep the homes and logs of good plans too")
     parser.add_argument("--show", action="store_true", help="print the plans and play nothing")
     return parser.parse_args(words)
 
