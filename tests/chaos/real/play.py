@@ -19,7 +19,7 @@ from .facts import collect, descriptors, left_behind, store_of
 from .inject import KINDS, Hands
 from .observer import Observer, observing
 from .proxy import open_proxy
-from .stage import SWIFT, Pace, Script, Stage, play_script
+from .stage import Pace, Script, Stage, play_script
 from .villains import TURNS
 
 VILLAINS: tuple[type[bad.Adversary], ...] = (
@@ -38,7 +38,7 @@ ROUNDS = 4
 ROUND_SECONDS = 6.0
 """What the plan's times are counted in; a round without a fault takes about ten."""
 
-PACE = Pace(leg_seconds=1.0, rules=replace(SWIFT, train_seconds=8, commit_seconds=8, reveal_seconds=6))
+PACE = Pace(leg_seconds=1.0)
 PATIENCE_SECONDS = 120.0
 """For a round to begin and be settled after the last fault: four that use up all their time, or a slow start."""
 
