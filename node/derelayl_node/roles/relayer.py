@@ -74,7 +74,7 @@ class RelayerRole:
         kind = KIND_OF.get(view.phase)
         if kind is None or view.number != self._round:
             return
-        ready = [entry for entry in self._entries.values() if await self._is_ready(entry, kind, view)]
+        ready = [entry for entry in tuple(self._entries.values()) if await self._is_ready(entry, kind, view)]
         if ready and (self._is_complete(ready, view) or self._is_time(view)):
             await self._post(view, kind, ready)
 
@@ -107,6 +107,8 @@ class RelayerRole:
         except RuleViolation as refusal:
             # Our look at the round was old; whoever signed falls back to an own transaction.
             log.warning("round %d: %s refused: %s", view.number, type(command).__name__, refusal)
+        if view.number != self._round:  # a later round has begun while this was mined: it owes nothing to that one
+            return
         for entry in ready:
             key = (kind, entry.account)
             self._sent.add(key)

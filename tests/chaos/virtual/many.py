@@ -42,7 +42,8 @@ def virtual_plan(number: int) -> Plan:
 
 def try_all(plans: Iterable[Plan], say: Callable[[str], None]) -> Tally:
     """Play each; tell of those that break a promise, with how to play them again."""
-    logging.getLogger("derelayl_node").setLevel(logging.CRITICAL)  # faults are meant: a role's warnings say nothing new
+    for noisy in ("derelayl_node", "tests.chaos"):  # faults are meant: what a role warns of is nothing new
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     tally = Tally()
     for plan in plans:
         began = time.process_time()

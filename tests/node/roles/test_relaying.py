@@ -16,6 +16,7 @@ from derelayl_node.roles.submission import FALLBACK_SHARE, RELAY_SHARE
 from derelayl_protocol.errors import Ignored, PeerFault
 from derelayl_protocol.ledger.commands import (
     BidBySig,
+    Command,
     CommitBySig,
     CommitScores,
     Deposit,
@@ -27,7 +28,7 @@ from derelayl_protocol.ledger.commands import (
     SignedReveal,
 )
 from derelayl_protocol.ledger.entries import SignedEntry
-from derelayl_protocol.ledger.events import ScoresCommitted, ValidatorSlashed
+from derelayl_protocol.ledger.events import Event, ScoresCommitted, ValidatorSlashed
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage
 from derelayl_protocol.ledger.totals import conserved
@@ -305,3 +306,46 @@ async def test_an_entry_is_told_once_however_often_the_round_is_looked_at(relay:
         await ann.trainer_role.step(relay.view)
     assert len(relay.players["founder"].network.entries_heard()) == 1
     assert len(relay.commands(Deposit)) == 1 + 1 + 3  # the model's budget, ann's cover, the stakes
+
+
+class HearingRegistry:
+    """A registry whose answer takes as long as it takes a gossiped entry to come in."""
+
+    def __init__(self, relay: Relay, news: Callable[[], SignedEntry]) -> None:
+        self._relay, self._news = relay, news
+
+    async def free(self, account: Address) -> Wei:
+        self._relay.players["founder"].relayer.hear(self._news())
+        return BID
+
+
+async def test_an_entry_that_comes_in_while_others_are_looked_up_waits_for_the_next_look(relay: Relay) -> None:
+    relayer = relay.players["founder"].relayer
+    registry = HearingRegistry(relay, lambda: bid_entry(relay, "bob"))
+    relayer._kit = replace(relayer._kit, registry=registry)  # type: ignore[arg-type]
+    relayer.hear(bid_entry(relay, "ann"))
+    await relayer.step(relay.view)
+    assert {entry.account for entry in relayer._entries.values()} == {
+        relay.keys[name].address for name in ("ann", "bob")
+    }
+
+
+async def test_a_batch_that_is_mined_in_a_later_round_takes_nothing_from_that_one(relay: Relay) -> None:
+    founder = relay.players["founder"]
+    for player in relay.trainers:
+        await player.trainer_role.step(relay.view)
+    relay.deliver("founder")
+    later = replace(bid_entry(relay), round=2)
+
+    class SlowLedger:
+        account = founder.key.address
+
+        async def send(self, command: Command, key: str | None = None) -> tuple[Event, ...]:
+            founder.relayer.hear(later)
+            return ()
+
+    founder.relayer._kit = replace(founder.relayer._kit, ledger=SlowLedger())  # type: ignore[arg-type]
+    await relay.clock.advance(RULES.bid_seconds * RELAY_SHARE)
+    await founder.relayer.step(relay.view)
+    assert list(founder.relayer._entries.values()) == [later]
+    assert not founder.relayer._sent
