@@ -16,6 +16,10 @@ SHOWN = 12
 """Violations of a plan that are printed; the first is mostly the cause of the others."""
 
 
+REPORT_EVERY = 100
+"""Plans between two lines that tell how far it is."""
+
+
 @dataclass
 class Tally:
     """What came of the plans so far: those that broke a promise, by number."""
@@ -58,6 +62,8 @@ def try_all(plans: Iterable[Plan], say: Callable[[str], None]) -> Tally:
             say(str(plan))
             for line in found[:SHOWN]:
                 say(f"  ! {line}")
+        if tally.plans % REPORT_EVERY == 0:
+            say(str(tally))
     return tally
 
 
