@@ -23,6 +23,7 @@ from derelayl_protocol.ledger.entries import SignedEntry, encode_entry, parse_en
 from derelayl_protocol.types import ModelId
 
 from ..ports import PeerId
+from .allowance import Allowance
 
 HEARTBEAT_SECONDS = 1
 """Mesh upkeep; the library's default of 120 s leaves a new peer without a mesh for two minutes."""
@@ -126,6 +127,8 @@ class Gossip:
         self.announcements: NewsQueue[Announcement] = NewsQueue()
         self.entries: NewsQueue[SignedEntry] = NewsQueue()
         self.malformed = 0
+        self._allowance = Allowance(time.monotonic)
+        self.too_many = 0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -190,9 +193,16 @@ class Gossip:
         return entry
 
     def _check(self, read: Callable[[Any], object], forwarder: ID, message: Any) -> bool:
-        """Say whether a message is passed on; a malformed one counts against its author, who has signed it."""
+        """Say whether a message is passed on; a malformed one counts against its author, who has signed it.
+
+        Nor is what goes beyond the author's allowance: each peer would send it to each other one, and on a busy machine
+        no request was answered any more.
+        """
         author = str(ID(message.from_id))
         if self._is_refused(author) or self._is_refused(str(forwarder)):
+            return False
+        if author != str(self._own_id) and not self._allowance.take(author):
+            self.too_many += 1
             return False
         try:
             read(message)

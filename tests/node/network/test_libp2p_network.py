@@ -25,8 +25,9 @@ from tests.node.conformance.network import (
     eventually,
 )
 
+from derelayl_node.network.allowance import BURST, Allowance
 from derelayl_node.network.faults import MAX_FAULTS
-from derelayl_node.network.gossip import entries_topic_of, topic_of
+from derelayl_node.network.gossip import Gossip, entries_topic_of, topic_of
 from derelayl_node.network.host import Libp2pNetwork, open_network
 from derelayl_node.network.identity import address_of, parse_peer_id, peer_id_of
 from derelayl_node.ports import CheckpointStore, LedgerUnavailable, NotForYou, PeerUnreachable
@@ -303,6 +304,20 @@ async def test_a_malformed_announcement_counts_against_its_author_and_is_not_hea
         await author.announce(Announcement(MODEL, 1, ROOT, TRAINER))
         with trio.fail_after(DEADLINE_SECONDS):
             assert (await node.next_announcement())[1].round == 1
+
+
+def _has_arrived(gossip: Gossip, count: int) -> bool:
+    return len(gossip.announcements._waiting) + gossip.too_many == count
+
+
+async def test_of_a_flood_no_more_is_heard_than_its_author_is_allowed() -> None:
+    async with open_nodes([MemoryStore() for _ in range(2)]) as (author, listener):
+        gossip = listener._gossip
+        gossip._allowance = Allowance(lambda: 0.0)
+        for number in range(1, int(BURST) + 4):  # one by one: libp2p drops much of what comes at once
+            await author.announce(Announcement(MODEL, number, ROOT, TRAINER))
+            await eventually(partial(_has_arrived, gossip, number), f"announcement {number} arrived")
+        assert gossip.too_many == 3
 
 
 async def test_garbage_on_the_port_changes_nothing() -> None:
