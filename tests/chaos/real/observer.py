@@ -41,6 +41,11 @@ class Observer:
         return self._known[-1].number if self._known else 0
 
     @property
+    def rounds_settled(self) -> int:
+        """Rounds that were settled."""
+        return sum(isinstance(entry.event, RoundSettled) for entry in self.entries)
+
+    @property
     def rounds_over(self) -> int:
         """Rounds that were settled or voided."""
         return sum(isinstance(entry.event, RoundSettled | RoundVoided) for entry in self.entries)

@@ -97,13 +97,13 @@ async def play(plan: Plan, script: Script, folder: Path) -> Outcome:
                 for fault in plan.faults:
                     meant = replace(fault, whom=tuple(names[each] for each in fault.whom))
                     harm.start_soon(hands.do, meant, ROUND_SECONDS)
-            going = await _a_round_is_over(observer)
+            going = await _goes_on(stage, observer)
             proxy.begin(STANDSTILL)
             facts = await _agreement(stage, observer, plan, names)
             nursery.cancel_scope.cancel()
         after = descriptors(stage)
     if facts is None or not going:
-        stuck = f"no round began and ended within {PATIENCE_SECONDS:.0f} s after the last fault"
+        stuck = f"no round began and was settled within {PATIENCE_SECONDS:.0f} s after the last fault"
         return Outcome(plan, facts, (*(() if facts is None else violations(facts)), stuck), hands.lost_blocks)
     unbroken = {name: (before[name], after.get(name, 0)) for name in before if name not in hands.restarted}
     whole = _at_rest(facts, folder, unbroken)
@@ -128,15 +128,18 @@ def _at_rest(facts: Facts, folder: Path, open_files: Mapping[str, tuple[int, int
     return replace(facts, peers=tuple(peers), rounds_expected=1, descriptors_allowed=DESCRIPTORS_ALLOWED)
 
 
-async def _a_round_is_over(observer: Observer) -> bool:
-    """Wait until a round has begun and ended after the faults."""
-    await _look(observer)
-    enough = observer.rounds_over + 2  # the round that runs now has met the faults
+async def _goes_on(stage: Stage, observer: Observer) -> bool:
+    """Wait until all are back, and a round has begun and been settled after the faults."""
     with trio.move_on_after(PATIENCE_SECONDS):
-        while observer.rounds_over < enough:
+        while not all(peer.ready_file.exists() for peer in stage.peers.values()):  # noqa: ASYNC110 - files: no events
+            await trio.sleep(RESTART_SECONDS)
+        await _look(observer)
+        enough = observer.rounds_settled + 2  # the round that runs now has met the faults
+        while observer.rounds_settled < enough:
             await trio.sleep(PACE.poll_seconds)
             await _look(observer)
-    return observer.rounds_over >= enough
+        return True
+    return False
 
 
 async def _agreement(stage: Stage, observer: Observer, plan: Plan, names: Mapping[str, str]) -> Facts | None:
