@@ -30,7 +30,7 @@ async def test_a_file_of_another_kind_has_no_loss_and_cannot_be_a_parent(tmp_pat
     async with open_trainer(Dials().spec(), worker=WORKER) as trainer:
         job = await _job(trainer, tmp_path)
         job.parent.write_bytes(b"no safetensors")
-        assert await trainer.losses(ARCHITECTURE, [job.parent]) == (None,)
+        assert await trainer.losses(ARCHITECTURE, [job.parent], seconds=DEADLINE_SECONDS, seed=1) == (None,)
         with pytest.raises(TrainingFailed, match="not a weights file"):
             await trainer.train(job)
 
@@ -41,7 +41,7 @@ async def test_a_leg_lowers_the_loss_of_every_judge(tmp_path: Path) -> None:
         await trainer.train(job)
     for seed in (1, 2):
         async with open_trainer(Dials(seed).spec(), worker=WORKER) as judge:
-            parent, child = await judge.losses(ARCHITECTURE, [job.parent, job.child])
+            parent, child = await judge.losses(ARCHITECTURE, [job.parent, job.child], seconds=DEADLINE_SECONDS, seed=1)
             assert parent is not None
             assert child is not None
             assert child.mean < parent.mean

@@ -16,7 +16,6 @@ import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,13 +31,16 @@ from derelayl_protocol.types import WHOLE_MODEL
 from derelayl_training.files import write_text
 from derelayl_training.job_lines import (
     JOB,
+    WITHDRAWAL,
     AccuracyDone,
     AccuracyJob,
     AnyJob,
-    CheckDone,
     Done,
+    FitJob,
     GenesisDone,
     GenesisJob,
+    LoadDone,
+    LoadJob,
     Loss,
     LossesDone,
     LossesJob,
@@ -94,10 +96,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True)
     parser.add_argument("--compute", default="{}")
-    player = Player(dials_of(parser.parse_args().data))
+    withdrawn = threading.Event()
+    player = Player(dials_of(parser.parse_args().data), withdrawn)
     lines: list[bytes] = []
     come = threading.Semaphore(0)
-    threading.Thread(target=_watch_parent, args=(lines, come), daemon=True).start()
+    threading.Thread(target=_watch_parent, args=(lines, come, withdrawn), daemon=True).start()
     while True:
         come.acquire()
         try:
@@ -108,8 +111,12 @@ def main() -> None:
         sys.stdout.buffer.flush()
 
 
-def _watch_parent(lines: list[bytes], come: threading.Semaphore) -> None:
+def _watch_parent(lines: list[bytes], come: threading.Semaphore, withdrawn: threading.Event) -> None:
     for line in sys.stdin.buffer:
+        if line == WITHDRAWAL:
+            withdrawn.set()
+            continue
+        withdrawn.clear()  # what was withdrawn before has been answered
         lines.append(line)
         come.release()
     os._exit(0)
@@ -118,8 +125,8 @@ def _watch_parent(lines: list[bytes], come: threading.Semaphore) -> None:
 class Player:
     """Does the jobs of one peer."""
 
-    def __init__(self, dials: Dials) -> None:
-        self._dials = dials
+    def __init__(self, dials: Dials, withdrawn: threading.Event) -> None:
+        self._dials, self._withdrawn = dials, withdrawn
         weights = np.random.default_rng(dials.seed)
         self._importance = 1.0 + LIKENESS * weights.random(SEGMENTS * WIDTH)
 
@@ -128,13 +135,15 @@ class Player:
         match job:
             case SamplesJob():
                 return SamplesDone(train=SAMPLES, held=SAMPLES)
+            case FitJob() | TrainJob(dry=True):
+                return SamplesDone(train=SAMPLES, held=SAMPLES)
+            case LoadJob():
+                return LoadDone()
             case GenesisJob():
                 draw = np.random.default_rng(job.seed)
                 first = {_name(each): draw.normal(1.0, 0.3, WIDTH).astype(np.float32) for each in range(SEGMENTS)}
                 save_arrays(Path(job.out), first)
                 return GenesisDone(segment_of=_segment_of())
-            case TrainJob(dry=True):
-                return CheckDone()
             case TrainJob():
                 return self._train(job)
             case LossesJob():
@@ -168,7 +177,8 @@ class Player:
         leg = f"{job.parent} {job.segment} {job.steps} {job.seed}"
         with _counting(child) as count:
             for step in range(_resumed(snapshot, leg), job.steps):
-                time.sleep(self._dials.leg_seconds / job.steps)
+                if self._withdrawn.wait(self._dials.leg_seconds / job.steps):
+                    raise LocalFault("nobody waits for this leg any more")
                 count()
                 if (step + 1) % max(1, job.steps // SNAPSHOTS) == 0:
                     write_text(snapshot, json.dumps({"leg": leg, "steps": step + 1}))
@@ -179,7 +189,7 @@ class Player:
             loss = self._loss(_read(path))
         except LocalFault:
             return None
-        return Loss(mean=loss, error=ERROR) if np.isfinite(loss) and loss > 0 else None
+        return Loss(mean=loss, error=ERROR, samples=SAMPLES) if np.isfinite(loss) and loss > 0 else None
 
     def _loss(self, weights: Weights) -> float:
         numbers = np.concatenate([weights[_name(each)] for each in range(SEGMENTS)]).astype(np.float64)
