@@ -1,7 +1,7 @@
 """`Ledger` and `Registry` of one account on the virtual chain: an outbox, an endpoint, and what is wrong with it.
 
 It keeps the promises of the adapter of a real chain and no more: an intent is noted before it is sent, a key that has
-an intent gets that one, and what the pool lost is sent again.
+an intent gets that one until its outcome is told, and what the pool lost is sent again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import trio
 
-from derelayl_node.evm.outbox import key_for
+from derelayl_node.evm.outbox import command_key
 from derelayl_node.ports import BlockRef, LedgerUnavailable, LogBatch
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.access import has_access
 from derelayl_protocol.ledger.apply import apply
-from derelayl_protocol.ledger.commands import Command
+from derelayl_protocol.ledger.commands import REPEATABLE, Command, Deposit
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import CheckpointRecord, ModelState, RoundView
@@ -49,6 +49,12 @@ class Outbox:
         self.all.append(transaction)
         return transaction
 
+    def release(self, key: str) -> None:
+        """Forget a key and those derived from it, not what was signed under them."""
+        self.by_key = {
+            each: sent for each, sent in self.by_key.items() if each != key and not each.startswith(f"{key}/")
+        }
+
 
 class VirtualLedger:
     """The ledger as one account sees it through its own endpoint."""
@@ -68,9 +74,39 @@ class VirtualLedger:
     def account(self) -> Address:
         return self._account
 
-    async def send(self, command: Command, key: str | None = None) -> tuple[Event, ...]:
-        """Have the command executed once. Raises RuleViolation, LedgerUnavailable."""
-        key = key_for(command) if key is None else key
+    async def send(self, command: Command, key: str | None = None, *, cover: Wei | None = None) -> tuple[Event, ...]:
+        """Have the command executed once, after a deposit of what is missing to `cover`.
+
+        Raises RuleViolation, LedgerUnavailable.
+        """
+        name = command_key(command) if key is None else key
+        events = await self._covered(command, name, cover)
+        if key is None and type(command) in REPEATABLE:  # its outcome is told: it may be meant once more
+            self._outbox.release(name)
+        return events
+
+    async def _covered(self, command: Command, key: str, cover: Wei | None) -> tuple[Event, ...]:
+        try:
+            return await self._once(command, key)
+        except RuleViolation as refusal:
+            missing = (cover or 0) - self._chain.head.state.free.get(self._account, Wei(0))
+            if refusal.reason is not Reason.INSUFFICIENT_BALANCE or missing <= 0:
+                raise
+        await self._once(Deposit(Wei(missing)), f"{key}/deposit")
+        return await self._once(command, key)
+
+    async def settle(self) -> int:
+        """Wait until nothing that this account has sent is on its way; how many intents were."""
+        waiting = [each for each in self._outbox.all if self._chain.outcome(each.hash) is None]
+        with trio.move_on_after(SEND_SECONDS):
+            while any(self._chain.outcome(each.hash) is None for each in waiting):
+                await self._reach()
+                self._push()
+                await trio.sleep(POLL_SECONDS)
+            return len(waiting)
+        raise LedgerUnavailable("what was sent is not mined in time")
+
+    async def _once(self, command: Command, key: str) -> tuple[Event, ...]:
         seen = await self._reach()
         self._push()
         intent = self._outbox.by_key.get(key)

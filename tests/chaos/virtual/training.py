@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -68,11 +69,13 @@ class VirtualTrainer(FakeTrainer):
                 self._worked.snapshots[leg] = done + SNAPSHOT_SECONDS
             return await super().train(job)
 
-    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
+    async def losses(
+        self, architecture: Architecture, weights: Sequence[Path], **limits: Any
+    ) -> tuple[HeldOutLoss | None, ...]:
         with self._given_up():
             await self._load()
             await self._work(JUDGE_SECONDS * len(weights))
-            return await super().losses(architecture, weights)
+            return await super().losses(architecture, weights, **limits)
 
     async def _load(self) -> None:
         if not self._loaded:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -17,7 +18,7 @@ from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import Command, SubmitLeg
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.state import LegEntry, RoundView
-from derelayl_protocol.types import Address, ModelId, Root
+from derelayl_protocol.types import Address, ModelId, Root, Wei
 from derelayl_training.jobs import Architecture, HeldOutLoss, Record
 from tests.chaos.adversaries import GossipFlood
 
@@ -26,9 +27,8 @@ from .network import VirtualNetwork
 from .training import VirtualTrainer
 
 REPLAY_SECONDS = 2.0
-WORST = HeldOutLoss(10.0, 0.0)
-BEST = HeldOutLoss(1e-6, 0.0)
-MIDDLE = HeldOutLoss(0.1, 0.0)
+BEST, MIDDLE, WORST = 1e-6, 0.1, 10.0
+"""Losses in nats."""
 
 
 class StaleHandoff(Handoff):
@@ -63,14 +63,14 @@ class TwoFacedHandoff(Handoff):
 class CopyingLedger(VirtualLedger):
     """Submits what somebody else has submitted in the round, or the parent, as this account's child."""
 
-    async def send(self, command: Command, key: str | None = None) -> tuple[Event, ...]:
+    async def send(self, command: Command, key: str | None = None, *, cover: Wei | None = None) -> tuple[Event, ...]:
         if isinstance(command, SubmitLeg):
             view = await self.round(command.model)
             own = view.legs[command.leg] if command.leg < len(view.legs) else None
             others = [leg.child for leg in view.legs if leg.submitted and leg is not own]
             if own is not None:
                 command = replace(command, child=others[0] if others else own.parent)
-        return await super().send(command, key)
+        return await super().send(command, key, cover=cover)
 
 
 class PartialTrainer(VirtualTrainer):
@@ -79,13 +79,14 @@ class PartialTrainer(VirtualTrainer):
     friends: frozenset[Address] = frozenset()
     look: Callable[[], RoundView]
 
-    async def losses(self, architecture: Architecture, weights: Sequence[Path]) -> tuple[HeldOutLoss | None, ...]:
-        await super().losses(architecture, weights)
+    async def losses(
+        self, architecture: Architecture, weights: Sequence[Path], **limits: Any
+    ) -> tuple[HeldOutLoss | None, ...]:
+        found = await super().losses(architecture, weights, **limits)
         trainers = {leg.child.hex(): leg.trainer for leg in self.look().legs}
-        return (
-            MIDDLE,
-            *(BEST if trainers.get(path.name.split(".")[0]) in self.friends else WORST for path in weights[1:]),
-        )
+        means = [BEST if trainers.get(path.name.split(".")[0]) in self.friends else WORST for path in weights[1:]]
+        pairs = zip(found, (MIDDLE, *means), strict=True)
+        return tuple(None if loss is None else replace(loss, mean=mean) for loss, mean in pairs)
 
 
 async def flood(network: VirtualNetwork, model: ModelId, kind: GossipFlood, round_seconds: float, me: Address) -> None:
