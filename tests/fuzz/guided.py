@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .targets import Target, all_targets
+if TYPE_CHECKING:
+    from .targets import Target
 
 MAX_TOTAL_SECONDS = 3_600
 SLOW_SECONDS = 5
@@ -31,9 +34,19 @@ def run_guided(target: Target, seed: int, count: int) -> int:
             f"-runs={count}",
             f"-seed={seed + 1}",
         ]
-        command += [f"-max_len={target.max_bytes}", f"-timeout={SLOW_SECONDS}", "-print_final_stats=1"]
-        done = subprocess.run(command, timeout=MAX_TOTAL_SECONDS, check=False, cwd=folder)
+        command += [
+            f"-max_len={target.max_bytes}",
+            f"-timeout={SLOW_SECONDS}",
+            "-len_control=0",
+            "-print_final_stats=1",
+        ]
+        done = subprocess.run(command, timeout=MAX_TOTAL_SECONDS, check=False, cwd=folder, env=_environment())
         return 1 if done.returncode else 0
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, with all that it imports from."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
 def main() -> None:
@@ -42,11 +55,13 @@ def main() -> None:
 
     name = sys.argv.pop(1)
     with atheris.instrument_imports(include=["derelayl_protocol", "derelayl_node", "derelayl_training"]):
+        from .targets import all_targets  # here, because only what is imported now is instrumented
+
         target = all_targets()[name]
     logging.disable(logging.CRITICAL)
 
     def one(data: bytes) -> None:
-        with suppress(target.expected):
+        with suppress(*target.expected):
             target.run(data)
 
     atheris.Setup(sys.argv, one)
