@@ -262,7 +262,7 @@ def _cursors() -> tuple[bytes, ...]:
 
 @cache
 def _app() -> tuple[FastAPI, tuple[str, ...]]:
-    world = make_world(Path(tempfile.mkdtemp(prefix="derelayl-fuzz-")))
+    world = make_world(Path(tempfile.mkdtemp(prefix="derelayl-fuzz-")) / "lineage.db")
     model, tip = f"0x{world.proven.model.hex()}", f"0x{world.tip.hex()}"
     person = "0x" + "aa" * 20
     paths = (

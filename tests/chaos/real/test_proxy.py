@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
 from tests.chaos.faults import ChainDown, Fault, Lie, OutOfGas, Refusal, RpcLies, RpcLimits
+from web3 import Web3
+from web3.providers import BaseProvider
+from web3.types import RPCEndpoint, RPCResponse
 
-from derelayl_node.evm.provider import Rpc, SendRefused, connect
+from derelayl_node.evm.endpoint import Endpoint
+from derelayl_node.evm.provider import Rpc, SendRefused
 from derelayl_node.ports import LedgerUnavailable
 
 from .proxy import ChainProxy, _http, _Reader, open_proxy
@@ -41,6 +45,17 @@ class Upstream:
         return hex(self.height if call["params"][1:] in ([], ["latest"]) else int(call["params"][1], 16))
 
 
+class Direct(BaseProvider):
+    """Asks one address each time anew, where a node would let it rest after a failure."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._endpoint = Endpoint(url, timeout=5.0)
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        return cast(RPCResponse, self._endpoint.ask(method, params))
+
+
 @asynccontextmanager
 async def playing() -> AsyncIterator[tuple[ChainProxy, Upstream, Rpc]]:
     upstream = Upstream()
@@ -48,7 +63,7 @@ async def playing() -> AsyncIterator[tuple[ChainProxy, Upstream, Rpc]]:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, upstream.serve, listeners)
         url = proxy.url("p1", f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}")
-        yield proxy, upstream, Rpc(connect(url), url)
+        yield proxy, upstream, Rpc(Web3(Direct(url)), url)
         nursery.cancel_scope.cancel()
 
 

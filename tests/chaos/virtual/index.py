@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from derelayl_node.ports import BlockRef, LogBatch, LogEntry
+from derelayl_node.ports import KNOWN_BLOCKS, BlockRef, LogBatch, LogEntry
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.types import Address, ModelId, Root
-
-KNOWN_BLOCKS = 256
 
 
 class MemoryIndex:
@@ -19,7 +17,7 @@ class MemoryIndex:
         self._entries: list[LogEntry] = []
 
     def known_blocks(self) -> tuple[BlockRef, ...]:
-        return tuple(self._blocks[-KNOWN_BLOCKS:])
+        return (*self._blocks[:1], *self._blocks[1:][-KNOWN_BLOCKS:])
 
     def apply(self, batch: LogBatch) -> None:
         self._blocks = [block for block in self._blocks if block.number <= batch.keep_through] + list(batch.blocks)

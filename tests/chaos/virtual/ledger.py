@@ -176,8 +176,9 @@ class VirtualLedger:
     async def checkpoint(self, model: ModelId, root: Root) -> CheckpointRecord | None:
         return (await self._find(model)).checkpoints.get(root)
 
-    async def stake(self, model: ModelId, account: Address) -> Wei:
-        return (await self._find(model)).stakes.get(account, Wei(0))
+    async def stake(self, model: ModelId, account: Address) -> Wei | None:
+        found = await self._find(model)
+        return found.stakes.get(account, Wei(0) if account in found.unbonding else None)
 
     async def free(self, account: Address) -> Wei:
         return (await self._reach()).state.free.get(account, Wei(0))

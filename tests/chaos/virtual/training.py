@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from derelayl_node.testing.trainer import FakeTrainer
-from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult
+from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, SampleCounts
 
 from .weather import Weather
 
@@ -50,10 +50,15 @@ class VirtualTrainer(FakeTrainer):
         self._worked = worked
         self._loaded = False
 
-    async def samples(self) -> tuple[int, int]:
+    async def samples(self) -> SampleCounts:
         """How many samples there are to train and to judge on."""
         await self._load()
-        return 100, 50
+        return self.counts
+
+    @property
+    def obstacle(self) -> str:
+        """Nothing keeps it from its work."""
+        return ""
 
     async def train(self, job: LegJob) -> LegResult:
         with self._given_up():

@@ -29,6 +29,7 @@ from derelayl_node.lineage.index import LineageIndex
 from derelayl_node.lineage.queries import all_checkpoints
 from derelayl_node.lineage.records import ACCEPTED
 from derelayl_node.network import fetch
+from derelayl_node.pace import Pace
 from derelayl_node.peer import Activity, Peer
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.roles.admission import check_entry
@@ -229,7 +230,8 @@ class World:
         ledger = ledger_type(self.chain, key.address, home.outbox, self.weather, home.name, self.luck)
         network = VirtualNetwork(self.hub, home.name, home.store, self.weather, self.luck)
         network.corrupt, network.withhold = self._is(home, bad.CorruptDonor), self._is(home, bad.WithholdingDonor)
-        watch = RoundWatch(ledger, clock, self.model, settings.poll_seconds)
+        pace = Pace(clock, settings.poll_seconds)
+        watch = RoundWatch(ledger, clock, self.model, pace)
 
         def check(entry: SignedEntry) -> None:
             if watch.latest is None:
@@ -266,6 +268,7 @@ class World:
             kit=kit,
             roles=wiring._roles(settings, kit, waiting, activity),
             watch=watch,
+            pace=pace,
             store=cast(Any, home.store),
             index=cast(Any, home.index),
             indexing=indexing,
