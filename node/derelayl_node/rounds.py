@@ -72,7 +72,7 @@ class RoundWatch:
             except (LedgerUnavailable, RuleViolation) as error:
                 pause = min(2 * pause, MAX_BACKOFF_SECONDS)
                 if str(error) != self._error:
-                    log.warning("%s; next try in %.0f s", error, pause)
+                    log.warning("%s; next try in %g s", error, pause)
                 self._error = str(error)
                 await self._clock.sleep(pause)
                 continue

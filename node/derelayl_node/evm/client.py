@@ -155,8 +155,14 @@ class EvmLedger:
         return await at_fresh_head(partial(self._thread, self._round, model))
 
     async def logs(self, known: Sequence[BlockRef]) -> LogBatch:
-        """What follows the newest block of `known` on the canonical chain. Raises AnotherChain."""
-        return await self._thread(self._log.next_batch, known, deadline=LOGS_DEADLINE_S)
+        """What follows the newest block of `known` on the canonical chain. Raises AnotherChain.
+
+        What this account had sent in blocks that the chain took back is sent again: nobody's pool need have kept it.
+        """
+        batch = await self._thread(self._log.next_batch, known, deadline=LOGS_DEADLINE_S)
+        if known and batch.keep_through < known[-1].number:
+            await self.catch_up()
+        return batch
 
     async def rules(self, model: ModelId) -> Rules:
         """The model's rules. Raises RuleViolation(UNKNOWN_MODEL)."""
@@ -185,7 +191,7 @@ class EvmLedger:
     # --- beyond the port --------------------------------------------------------------------------------------------
 
     async def catch_up(self) -> None:
-        """Send again what a former run signed and the chain does not have; call it once at the start."""
+        """Send again what was signed and the chain does not have: after a restart, or a reorganisation."""
         await self._thread(self._sender.catch_up)
 
     async def account_view(self, address: Address) -> AccountView:

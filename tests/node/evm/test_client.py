@@ -1,6 +1,7 @@
 """The ledger port on a real contract: what each call does, refuses and repeats."""
 
 import dataclasses
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,32 @@ async def test_a_deposit_approves_exactly_what_it_takes(alice: EvmLedger) -> Non
     assert await alice.send(Deposit(Wei(6))) == (Deposited(ALICE.address, Wei(6)),)
     view = await alice.account_view(ALICE.address)
     assert (view.wallet, view.free) == (1_000_000 * COIN - 11, 11)
+
+
+async def test_what_a_reorganisation_took_back_is_sent_again_once_the_log_shows_it(
+    tmp_path: Path, template: Template
+) -> None:
+    """Nobody's pool has kept it, and no later command of the account comes along to fill the gap."""
+    file = tmp_path / "chain.sqlite"
+    shutil.copy(template.file, file)
+    with ChainServer(open_embedded(file, TickingClock(template.now))) as server:
+        port = int(server.url.rpartition(":")[2])
+        ledger = await open_ledger(server.url, ALICE, template.addresses, tmp_path / "outbox", clock=lambda: 0.0)
+        await ledger.send(Deposit(Wei(5)))
+        known = (await ledger.logs(())).blocks
+    for each in tmp_path.glob("chain.sqlite*"):
+        each.unlink()
+    shutil.copy(template.file, file)
+    with ChainServer(open_embedded(file, TickingClock(template.now)), port=port) as server:
+        bob = await open_ledger(server.url, BOB, template.addresses, tmp_path / "bobs", clock=lambda: 0.0)
+        while (await bob.head()).number < known[-1].number:
+            await bob.give(CAROL.address, Wei(0), 1)
+        assert (await ledger.logs(known)).keep_through < known[-1].number
+        with trio.fail_after(30):
+            while await free(ledger) != 5:
+                await trio.sleep(0.05)
+        bob.close()
+    ledger.close()
 
 
 async def test_a_retry_with_the_same_key_deposits_once(alice: EvmLedger) -> None:
