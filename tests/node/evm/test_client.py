@@ -78,6 +78,13 @@ async def test_a_deposit_approves_exactly_what_it_takes(alice: EvmLedger) -> Non
     assert (view.wallet, view.free) == (1_000_000 * COIN - 11, 11)
 
 
+def _go_back(file: Path, template: Template) -> None:
+    """Let a chain's file be the template again."""
+    for each in file.parent.glob(f"{file.name}*"):
+        each.unlink()
+    shutil.copy(template.file, file)
+
+
 async def test_what_a_reorganisation_took_back_is_sent_again_once_the_log_shows_it(
     tmp_path: Path, template: Template
 ) -> None:
@@ -89,9 +96,7 @@ async def test_what_a_reorganisation_took_back_is_sent_again_once_the_log_shows_
         ledger = await open_ledger(server.url, ALICE, template.addresses, tmp_path / "outbox", clock=lambda: 0.0)
         await ledger.send(Deposit(Wei(5)))
         known = (await ledger.logs(())).blocks
-    for each in tmp_path.glob("chain.sqlite*"):
-        each.unlink()
-    shutil.copy(template.file, file)
+    _go_back(file, template)
     with ChainServer(open_embedded(file, TickingClock(template.now)), port=port) as server:
         bob = await open_ledger(server.url, BOB, template.addresses, tmp_path / "bobs", clock=lambda: 0.0)
         while (await bob.head()).number < known[-1].number:
