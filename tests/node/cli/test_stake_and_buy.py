@@ -22,7 +22,7 @@ from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.types import Root, Wei
 
 from ..evm.conftest import template, world
-from ..evm.crashing import POINTS, Crash, DyingRpc
+from ..evm.crashing import POINTS, Crash, DyingRpc, let_die
 from ..evm.world import ALICE, BOB, COIN, RULES, World
 from .test_reading import network_of
 
@@ -102,7 +102,7 @@ def test_a_command_that_was_killed_and_is_typed_again_stakes_once(
 ) -> None:
     async def dying(shared: Network, key: NodeKey, home: Path) -> EvmLedger:
         ledger = await open_network_ledger(shared, key, home)
-        ledger._rpc = ledger._sender._rpc = DyingRpc(world.rpc, point, 3)  # type: ignore[assignment]
+        let_die(ledger, DyingRpc(world.rpc, point, 3))
         return ledger
 
     with monkeypatch.context() as patch:

@@ -56,8 +56,13 @@ async def open_dying(world: World, key: NodeKey, point: str, left: int = 1) -> t
     """A ledger that dies at that point; what a former process left behind is sent again before."""
     ledger = await reopened(world, key)
     rpc = DyingRpc(world.rpc, point, left)
-    ledger._rpc = ledger._sender._rpc = rpc  # type: ignore[assignment]
+    let_die(ledger, rpc)
     return ledger, rpc
+
+
+def let_die(ledger: EvmLedger, rpc: DyingRpc) -> None:
+    """Put a chain that dies between a ledger and its own."""
+    ledger._rpc = ledger._views.rpc = ledger._sender._rpc = rpc  # type: ignore[assignment]
 
 
 async def reopened(world: World, key: NodeKey) -> EvmLedger:

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from derelayl_node.devchain.server import ChainServer
-from derelayl_node.evm import client
+from derelayl_node.evm import sending
 from derelayl_node.evm.client import EvmLedger, open_ledger
 from derelayl_node.evm.deploy import LIBRARIES, artifact, check_opcodes, deploy
 from derelayl_node.evm.provider import CallReverted, Rpc, SendRefused
@@ -311,7 +311,7 @@ async def test_a_command_that_is_not_mined_says_why(alice: EvmLedger, monkeypatc
         raise SendRefused("exceeds block gas limit")
 
     monkeypatch.setattr(Rpc, "send_raw", refuse)
-    monkeypatch.setattr(client, "SEND_DEADLINE_S", 1)
+    monkeypatch.setattr(sending, "SEND_DEADLINE_S", 1)
     with pytest.raises(LedgerUnavailable, match=r"within 1 s \(the node said: exceeds block gas limit\): it stays in"):
         await alice.send(CreateModel(RULES, GENESIS, Wei(0)))
 
