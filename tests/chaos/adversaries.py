@@ -65,7 +65,7 @@ class SilentConnections(Adversary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eclipse(Adversary):
-    """Answers every question about peers with peers of its own, and never with honest ones."""
+    """Dials everybody under many names, and answers every question about peers with peers of its own only."""
 
 
 KINDS: tuple[type[Adversary], ...] = (

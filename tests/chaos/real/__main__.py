@@ -6,8 +6,8 @@
 
 Which faults and adversaries processes play is in `inject.KINDS` and `play.VILLAINS`: kills, pauses, a full disk, a busy
 machine, a chain that is down, reorganised, lying or limiting, no gas; donors that corrupt or withhold, a copied child,
-a flood of gossip, replays and silent connections. Clocks that jump, slow disks, loss, partitions, stale parents,
-equivocation and collusion are played in the virtual world; eclipse attempts in neither.
+a flood of gossip, replays, silent connections and eclipse attempts. Clocks that jump, slow disks, loss, partitions,
+stale parents, equivocation and collusion are played in the virtual world.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ VILLAINS: tuple[type[bad.Adversary], ...] = (
     bad.GossipFlood,
     bad.Replay,
     bad.SilentConnections,
+    bad.Eclipse,  # the last, so that every plan of before that is not one of these is drawn as it was
 )
 """Those that processes play; the others are the virtual world's."""
 

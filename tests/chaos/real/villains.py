@@ -17,8 +17,11 @@ from tests.chaos import adversaries as bad
 from derelayl_node import peer
 from derelayl_node.evm.client import EvmLedger
 from derelayl_node.keys import NodeKey
+from derelayl_node.network.discovery import Discovery
 from derelayl_node.network.host import Libp2pNetwork, open_network
+from derelayl_node.network.identity import peer_id_of
 from derelayl_node.ports import CheckpointStore, PeerId
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import Command, SubmitLeg
 from derelayl_protocol.ledger.events import Event
@@ -31,6 +34,12 @@ FLOOD_MESSAGES = 50
 REPLAY_SECONDS = 1.0
 REMEMBERED = 100
 """Announcements that are said again."""
+
+SYBILS = 8
+"""Identities beside its own under which an eclipser dials everybody; each costs this process a whole host."""
+
+INVENTED = 400
+"""Peers of its own that it tells of: more than a book takes from one teller, as many as one answer holds."""
 
 
 def turn(villain: str) -> None:
@@ -138,10 +147,35 @@ def _copy() -> None:
     _exchange(EvmLedger, "send", copying)
 
 
+def _eclipse() -> None:
+    invented = [peer_id_of(hashlib.sha256(b"eclipse %d" % number).digest()) for number in range(INVENTED)]
+
+    def to_tell(discovery: Discovery, asker: PeerId) -> bytes:
+        own = list(discovery._own_addresses())
+        at = own[0].rpartition("/p2p/")[0]
+        return "\n".join([*own, *(f"{at}/p2p/{name}" for name in invented)]).encode()
+
+    async def dial_as(secret: bytes, bootstrap: list[str]) -> None:
+        async with open_network(secret, store=MemoryStore(), bootstrap=bootstrap):
+            await trio.sleep_forever()
+
+    @asynccontextmanager
+    async def opened(secret: bytes, *, bootstrap: list[str], **more: Any) -> AsyncIterator[Libp2pNetwork]:
+        async with open_network(secret, bootstrap=bootstrap, **more) as network, trio.open_nursery() as nursery:
+            for number in range(SYBILS):
+                nursery.start_soon(dial_as, hashlib.sha256(secret + bytes([number])).digest(), bootstrap)
+            yield network
+            nursery.cancel_scope.cancel()
+
+    _exchange(Discovery, "_to_tell", to_tell)
+    _exchange(peer, "open_network", opened)
+
+
 TURNS: Mapping[str, Callable[[], None]] = {
     bad.CorruptDonor.__name__: lambda: _serve_from(_Corrupt),
     bad.WithholdingDonor.__name__: lambda: _serve_from(_Empty),
     bad.CopiedChild.__name__: _copy,
     bad.GossipFlood.__name__: _flood,
     bad.Replay.__name__: _replay,
+    bad.Eclipse.__name__: _eclipse,
 }
