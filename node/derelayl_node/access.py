@@ -38,6 +38,15 @@ def works_on(view: RoundView, account: Address) -> bool:
     return any(leg.trainer == account for leg in view.legs) or any(seat.validator == account for seat in view.seats)
 
 
+def participants(view: RoundView) -> frozenset[Address]:
+    """The accounts that bid in the round, train a leg of it or judge it."""
+    return frozenset(
+        [bid.trainer for bid in view.bids]
+        + [leg.trainer for leg in view.legs]
+        + [seat.validator for seat in view.seats]
+    )
+
+
 class Holdings:
     """Which checkpoints of the store a chunk belongs to; each manifest is read once."""
 

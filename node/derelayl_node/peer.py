@@ -20,7 +20,7 @@ from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import ModelId, Root, Wei
 from derelayl_training.files import write_json
 
-from .access import Doorkeeper
+from .access import Doorkeeper, participants
 from .api.app import create_app
 from .api.server import serve
 from .api.status import NodeStatus, Obstacle, Work
@@ -166,6 +166,7 @@ async def _open(
             announce=settings.announce,
             admit=doorkeeper.admits if rules.access_fee else everybody,
             check_entry=check,
+            participants=lambda: () if watch.latest is None else participants(watch.latest),
         )
     )
     submission: Submission = DirectSubmission(ledger)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from derelayl_node.access import REFUSED_SECONDS, Doorkeeper, works_on
+from derelayl_node.access import REFUSED_SECONDS, Doorkeeper, participants, works_on
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.testing.clock import FakeClock
 from derelayl_node.testing.ledger import FakeChain
@@ -63,6 +63,15 @@ def chunk(manifest: Manifest, number: int = 0) -> Digest:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+async def test_bidders_trainers_and_seats_take_part_in_a_round(world: World) -> None:
+    assert participants(world.view) == frozenset()
+    world.chain.execute(BUYER, PlaceBid(world.model, 1, WHOLE_MODEL, Wei(40)))
+    assert participants(world.view) == {BUYER}
+    seated = World()
+    await seated.seat_the_judge()
+    assert participants(seated.view) == {TRAINER, JUDGE}
 
 
 async def test_a_stranger_gets_no_chunk_of_a_paid_model(world: World) -> None:

@@ -3,6 +3,9 @@
 A peer exchange is one stream of `PEERS_PROTOCOL`: the client sends its own addresses, the server answers with its own
 and those of the peers it is connected to; both are ``length u32 ‖ UTF-8 text``, one multiaddress with its ``/p2p/``
 part on each line. An address is only a hint: the Noise handshake proves who answers there.
+
+Who answers with hundreds of peers of its own, or dials with hundreds of identities, gets a share and no more: see
+`places`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import trio
 from libp2p.abc import IHost, INetStream
@@ -20,6 +24,7 @@ from libp2p.network.config import RetryConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.rcmgr.metrics import Direction
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 from multiaddr.exceptions import Error as MultiaddrError  # type: ignore[import-untyped]
 
@@ -28,18 +33,25 @@ from derelayl_protocol.limits import KIB
 
 from ..ports import PeerId
 from .identity import parse_peer_id
+from .places import MAX_INBOUND_STRANGERS, Held, Participants, Regulars, excess, nobody, origin_of
 from .wire import STREAM_ERRORS, StreamFailed, block, closing, read_block, write
 
 PEERS_PROTOCOL = TProtocol("/derelayl/peers/1")
 
 MAX_PEERS = 64
-"""Peers that this node dials up to; a network of fewer is fully connected."""
+"""Peers that this node dials up to; a network of fewer is fully connected. Regulars are dialled beyond it."""
+
+MIN_DIALLED = 8
+"""Strangers that this node dials however many have dialled it: those it chose itself are not all of one attacker."""
 
 MAX_KNOWN_PEERS = 512
-"""Peers with an address in the book; those heard of longest ago go first."""
+"""Peers with an address in the book; those heard of longest ago go first, regulars never."""
+
+MAX_TOLD = 64
+"""Of the book, peers known only from one origin, or teller on this machine: a network as large as is dialled."""
 
 MAX_ADDRESSES = 4
-"""Addresses of one peer, newest first."""
+"""Addresses that one peer told of itself, and as many that others told of it; newest first."""
 
 MAX_PARSED = 4096
 """Addresses that are remembered as read: in a network of 64 everybody tells all of them four times a minute."""
@@ -72,7 +84,10 @@ CLOSE_SECONDS = 5.0
 """For closing the connections to one peer."""
 
 MAX_DIALS = 8
-"""Dials at once."""
+"""Dials to strangers at once, and as many more to regulars."""
+
+REDIAL_SECONDS = 2.0
+"""At least between two dials to a peer that answers: one whose places are taken hangs up at once."""
 
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Before the next dial after one, two … failures; a bootstrap that restarts is found again within the last of them."""
@@ -87,9 +102,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class KnownPeer:
-    """What the book holds of one peer."""
+    """What the book holds of one peer; `teller` is the origin, or peer, that told of it first."""
 
-    addresses: tuple[Multiaddr, ...] = ()
+    own: tuple[Multiaddr, ...] = ()
+    told: tuple[Multiaddr, ...] = ()
+    teller: str = ""
     failures: int = 0
     next_dial: float = 0.0
     exchanges: int = 0
@@ -97,9 +114,14 @@ class KnownPeer:
     next_exchange: float = 0.0
     lock: trio.Lock = field(default_factory=trio.Lock)
 
+    @property
+    def addresses(self) -> tuple[Multiaddr, ...]:
+        """Where to dial it: what it told itself is not displaced by what others say."""
+        return tuple(dict.fromkeys((*self.own, *self.told)))
+
 
 class Discovery:
-    """Keeps this node connected to every peer it hears of, up to MAX_PEERS."""
+    """Keeps this node connected to its regulars, and to every other peer that it hears of up to MAX_PEERS."""
 
     def __init__(
         self,
@@ -107,6 +129,7 @@ class Discovery:
         own_addresses: Callable[[], Sequence[str]],
         bootstrap: Iterable[str],
         is_refused: Callable[[PeerId], bool],
+        participants: Participants = nobody,
     ) -> None:
         """Raises LocalFault for a bootstrap address that is not a multiaddress with a peer id."""
         self._host = host
@@ -120,8 +143,8 @@ class Discovery:
         self._is_refused = is_refused
         self._own_id = str(host.get_id())
         self._book: dict[PeerId, KnownPeer] = {}
-        self._bootstrap: set[PeerId] = set()
-        self._busy: set[PeerId] = set()
+        self.regulars = Regulars(participants)
+        self._busy: dict[PeerId, Callable[[PeerId], Awaitable[object]]] = {}
         self._news = trio.Event()
         for text in bootstrap:
             try:
@@ -129,8 +152,8 @@ class Discovery:
             except PeerFault as error:
                 raise LocalFault(f"bootstrap address {text!r} cannot be used: {error}") from None
             if peer != self._own_id:
-                self._bootstrap.add(peer)
-                self._learn(peer, [address])
+                self.regulars.add_bootstrap(peer)
+                self._learn_own(peer, [address])
 
     # --- tasks ------------------------------------------------------------------------------------------------------
 
@@ -147,26 +170,28 @@ class Discovery:
 
     def _start_due(self, nursery: trio.Nursery) -> None:
         now, connected = trio.current_time(), self.connected()
+        self.regulars.look(self._book)
+        unwelcome = excess(self._inbound_strangers(), MAX_INBOUND_STRANGERS)
         for peer, known in self._book.items():
             if peer not in connected:
                 known.exchanges, known.next_exchange = 0, 0.0
         for peer in self._to_dial(now, connected):
             nursery.start_soon(self._alone, peer, self.connect)
         for peer in connected:
-            if peer in self._busy:
-                continue
-            if self._is_refused(peer):
-                nursery.start_soon(self._alone, peer, self._disconnect)
-            elif self._known(peer).next_exchange <= now:
+            if self._is_refused(peer) or peer in unwelcome:  # whatever else is going on with it
+                if self._busy.get(peer) != self._disconnect:
+                    nursery.start_soon(self._alone, peer, self._disconnect)
+            elif peer not in self._busy and self._known(peer).next_exchange <= now:
                 nursery.start_soon(self._alone, peer, self._exchange)
 
     async def _alone(self, peer: PeerId, act: Callable[[PeerId], Awaitable[object]]) -> None:
-        """Do one thing with a peer while nothing else is begun with it."""
-        self._busy.add(peer)
+        """Do one thing with a peer while nothing else is begun with it, but hanging up."""
+        self._busy[peer] = act
         try:
             await act(peer)
         finally:
-            self._busy.discard(peer)
+            if self._busy.get(peer) == act:
+                del self._busy[peer]
 
     async def _disconnect(self, peer: PeerId) -> None:
         with trio.move_on_after(CLOSE_SECONDS):
@@ -178,12 +203,12 @@ class Discovery:
         async with known.lock:
             for address in known.addresses:
                 if self.is_connected(peer) or await self._dial(peer, address):
-                    known.failures = 0
+                    known.failures, known.next_dial = 0, trio.current_time() + REDIAL_SECONDS
                     self._news.set()
                     return True
         known.failures += 1
         known.next_dial = trio.current_time() + BACKOFF_SECONDS[min(known.failures, len(BACKOFF_SECONDS)) - 1]
-        if known.failures >= FORGET_AFTER_FAILURES and peer not in self._bootstrap:
+        if known.failures >= FORGET_AFTER_FAILURES and peer not in self.regulars:
             self._book.pop(peer, None)
         return self.is_connected(peer)
 
@@ -250,7 +275,10 @@ class Discovery:
         return "\n".join(kept).encode()
 
     def _hear(self, teller: PeerId, told: bytes, stream: INetStream) -> None:
-        """Note the addresses told; a line that cannot be read is skipped, it may be a kind we do not know."""
+        """Note the addresses told; a line that cannot be read is skipped, it may be a kind we do not know.
+
+        Of peers that are new, no more than one teller may bring.
+        """
         found: dict[PeerId, list[Multiaddr]] = {}
         for line in told.decode("utf-8", errors="replace").splitlines()[: MAX_PEERS * MAX_ADDRESSES * 2]:
             try:
@@ -260,36 +288,74 @@ class Discovery:
                 continue
             if peer != self._own_id:
                 found.setdefault(peer, []).append(address)
-        for peer, addresses in found.items():
-            if peer == teller:
-                seen_at = stream.get_remote_address()
-                self._learn(peer, [_reachable(address, seen_at) for address in addresses], replace=True)
-            elif not self.is_connected(peer):
-                self._learn(peer, [address for address in addresses if not _is_wildcard(address)])
+        seen_at = stream.get_remote_address()
+        if teller in found:
+            self._learn_own(teller, [_reachable(address, seen_at) for address in found.pop(teller)])
+        origin = (origin_of(seen_at[0]) if seen_at else "") or teller
+        too_many = set([peer for peer in found if peer not in self._book][MAX_TOLD:])
+        for peer in found:
+            if peer not in too_many and not self.is_connected(peer):
+                self._learn_told(peer, [address for address in found[peer] if not _is_wildcard(address)], origin)
+        self._forget([peer for peer, known in self._book.items() if known.teller == origin], MAX_TOLD)
 
     # --- book -------------------------------------------------------------------------------------------------------
 
-    def _learn(self, peer: PeerId, addresses: Sequence[Multiaddr], *, replace: bool = False) -> None:
-        """Put addresses in front of those known, or in their place; a new address is dialled without waiting.
+    def _learn_own(self, peer: PeerId, addresses: Sequence[Multiaddr]) -> None:
+        """Note what a peer told of itself, in the place of what was known of it.
 
         A bootstrap peer keeps the address that this node was given, which survives its restart.
         """
         known = self._known(peer)
-        fresh = any(address not in known.addresses for address in addresses)
-        older = known.addresses if not replace or peer in self._bootstrap else ()
-        known.addresses = tuple(dict.fromkeys((*addresses, *older)))[:MAX_ADDRESSES]
-        if fresh:
+        before, known.told = known.addresses, ()
+        older = known.own if self.regulars.is_bootstrap(peer) else ()
+        known.own = tuple(dict.fromkeys((*addresses, *older)))[:MAX_ADDRESSES]
+        self._dial_if_new(known, before)
+
+    def _learn_told(self, peer: PeerId, addresses: Sequence[Multiaddr], teller: str) -> None:
+        """Note what others told of a peer."""
+        is_new = peer not in self._book
+        known = self._known(peer)
+        if is_new:
+            known.teller = teller
+        before = known.addresses
+        known.told = tuple(dict.fromkeys((*addresses, *known.told)))[:MAX_ADDRESSES]
+        self._dial_if_new(known, before)
+
+    def _dial_if_new(self, known: KnownPeer, before: tuple[Multiaddr, ...]) -> None:
+        """Have a new address dialled without waiting."""
+        if not set(known.addresses) <= set(before):
             known.failures, known.next_dial = 0, 0.0
             self._news.set()
 
     def _known(self, peer: PeerId) -> KnownPeer:
         if peer not in self._book:
             self._book[peer] = KnownPeer()
-            for old in [old for old in self._book if old not in self._bootstrap and not self.is_connected(old)]:
-                if len(self._book) <= MAX_KNOWN_PEERS or old == peer:
-                    break
-                del self._book[old]
+            self._forget([old for old in self._book if old != peer], MAX_KNOWN_PEERS - 1)
         return self._book[peer]
+
+    def _forget(self, peers: Sequence[PeerId], most: int) -> None:
+        """Of `peers`, the oldest first, take those beyond `most` out of the book that are nobody to us."""
+        excessive = len(peers) - most
+        for peer in peers:
+            if excessive <= 0:
+                return
+            if peer not in self.regulars and not self.is_connected(peer):
+                del self._book[peer]
+                excessive -= 1
+
+    def _inbound_strangers(self) -> list[Held]:
+        """Connections that strangers have opened to this node, those of the peer longest here first."""
+        held = []
+        for identity, connections in self._swarm.connections.items():
+            peer = str(identity)
+            if peer in self.regulars:
+                continue
+            connection: Any  # the interfaces of libp2p know neither direction nor remote address
+            for connection in connections:
+                if connection.direction == Direction.INBOUND and not connection.is_closed:
+                    seen_at = connection.muxed_conn.get_remote_address()
+                    held.append(Held(peer, (origin_of(seen_at[0]) if seen_at else "") or peer))
+        return held
 
     def _to_dial(self, now: float, connected: tuple[PeerId, ...]) -> list[PeerId]:
         due = [
@@ -301,7 +367,12 @@ class Discovery:
             and peer not in self._busy
             and not self._is_refused(peer)
         ]
-        return due[: max(0, min(MAX_DIALS, MAX_PEERS - len(connected)) - len(self._busy))]
+        dialling = sum(act == self.connect for act in self._busy.values())
+        dialled = sum(peer not in self.regulars and self._is_dialled(peer) for peer in connected)
+        room = min(MAX_DIALS, max(MAX_PEERS - len(connected), MIN_DIALLED - dialled))
+        regular = [peer for peer in due if peer in self.regulars][: max(0, 2 * MAX_DIALS - dialling)]
+        strangers = [peer for peer in due if peer not in self.regulars]
+        return regular + strangers[: max(0, room - dialling - len(regular))]
 
     # --- libp2p -----------------------------------------------------------------------------------------------------
 
@@ -317,6 +388,10 @@ class Discovery:
             _log.debug("peer %s does not answer at %s: %r", peer, address, error)
             return False
         return True
+
+    def _is_dialled(self, peer: PeerId) -> bool:
+        connections: list[Any] = self._swarm.get_connections(parse_peer_id(peer))
+        return any(connection.direction == Direction.OUTBOUND for connection in connections)
 
     def _live(self, identity: ID) -> bool:
         connections = self._swarm.get_connections(identity)

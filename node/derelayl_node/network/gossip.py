@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -92,6 +92,23 @@ class NewsQueue(Generic[T]):
         return self._waiting.popleft()
 
 
+class Router(GossipSub):
+    """Sends an author's own news to every peer that follows their topic, and others' along the mesh.
+
+    The mesh is drawn from all who are connected: where most are one attacker's, news would end with them.
+    """
+
+    def _get_peers_to_send(
+        self, topic_ids: Iterable[str], msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
+    ) -> Iterable[ID]:
+        topics = tuple(topic_ids)
+        mesh = super()._get_peers_to_send(topics, msg_forwarder, origin, msg_id)
+        if self.pubsub is None or origin != self.pubsub.my_id:
+            return mesh
+        followers = (self.pubsub.peer_topics.get(topic, ()) for topic in topics)
+        return set(mesh).union(*followers) - {origin}
+
+
 class Gossip:
     """Publishes and collects news of the followed models."""
 
@@ -102,7 +119,7 @@ class Gossip:
         blame: Callable[[PeerId, str], None],
         check_entry: CheckEntry = nothing_is_of_use,
     ) -> None:
-        self._router = GossipSub(
+        self._router = Router(
             protocols=[PROTOCOL_ID_V12, PROTOCOL_ID_V11],
             degree=MESH_DEGREE,
             degree_low=MESH_LOW,

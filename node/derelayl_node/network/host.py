@@ -45,11 +45,13 @@ from .discovery import PEERS_PROTOCOL, Discovery
 from .faults import FaultLedger
 from .gossip import CheckEntry, Gossip, nothing_is_of_use
 from .identity import key_pair_of, parse_peer_id
+from .places import MAX_INBOUND, Participants, nobody
 from .serve import Admit, Server, everybody
 from .wire import STREAM_ERRORS, StreamFailed, closing, read_exactly, write
 
-MAX_CONNECTIONS = 128
-"""Connections in both directions, twice MAX_PEERS: peers that dial us are welcome beyond those that we dial."""
+MAX_CONNECTIONS = 288
+"""Connections in both directions: MAX_INBOUND, which strangers may fill, and 160 that only this node's own dials take,
+enough for MAX_PEERS and MIN_DIALLED strangers and for all regulars."""
 
 OPEN_SECONDS = 15.0
 """For opening a stream, with the dial before it."""
@@ -100,8 +102,9 @@ class Libp2pNetwork:
         }
 
     def peers(self) -> tuple[PeerId, ...]:
-        """Peers connected now and not refused."""
-        return tuple(peer for peer in self._discovery.connected() if not self._faults.is_refused(peer))
+        """Peers connected now and not refused; regulars first, so that a crowd of strangers is asked after them."""
+        peers = [peer for peer in self._discovery.connected() if not self._faults.is_refused(peer)]
+        return tuple(sorted(peers, key=lambda peer: peer not in self._discovery.regulars))
 
     def faults_of(self, peer: PeerId) -> int:
         """Faults of a peer that are remembered."""
@@ -144,7 +147,10 @@ class Libp2pNetwork:
                 data = await _read_chunk(stream, peer)
                 if data is not None:
                     chunks[digest] = data
-            return await trio.to_thread.run_sync(_verified, chunks)
+            valid = await trio.to_thread.run_sync(_verified, chunks)
+        if valid:
+            self._discovery.regulars.served(peer)
+        return valid
 
     @asynccontextmanager
     async def _stream(self, peer: PeerId, protocol: str) -> AsyncIterator[INetStream]:
@@ -185,19 +191,21 @@ async def open_network(
     announce: Sequence[str] = (),
     admit: Admit = everybody,
     check_entry: CheckEntry = nothing_is_of_use,
+    participants: Participants = nobody,
 ) -> AsyncIterator[Libp2pNetwork]:
     """Join the network as the owner of the ledger key `secret` and serve `store`; leave it with the context.
 
     `host` and `port` are what to listen on (port 0: any free one); `bootstrap` are multiaddresses ending in
     ``/p2p/PEER``; `announce` are multiaddresses without it that others shall dial, for a node behind a port mapping.
-    `admit` says who may have a chunk, `check_entry` which signed entries are kept and passed on.
+    `admit` says who may have a chunk, `check_entry` which signed entries are kept and passed on, `participants` for
+    whose accounts places are kept.
     Raises LocalFault for a bad key or address and when the port is in use, NetworkDown when libp2p ends by itself.
     """
     libp2p_fixes.apply()
     _check_port_is_free(host, port)
     listen = Multiaddr(f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}")
     engine = _make_host(secret, listen, announce)
-    network = _assemble(engine, store, bootstrap, admit, check_entry)
+    network = _assemble(engine, store, bootstrap, admit, check_entry, participants)
     stop = trio.Event()
     try:
         with ungrouped():
@@ -287,16 +295,24 @@ def _make_host(secret: bytes, listen: Multiaddr, announce: Sequence[str]) -> IHo
     )
     # the default manager refuses connections by the memory of the whole machine, which training fills
     _swarm_of(host).set_resource_manager(None)
+    _swarm_of(host)._inbound_limiter.total_tokens = MAX_INBOUND
     return host
 
 
 def _assemble(
-    host: IHost, store: CheckpointStore, bootstrap: Iterable[str], admit: Admit, check_entry: CheckEntry
+    host: IHost,
+    store: CheckpointStore,
+    bootstrap: Iterable[str],
+    admit: Admit,
+    check_entry: CheckEntry,
+    participants: Participants,
 ) -> Libp2pNetwork:
     """Make the parts and register their handlers: before the first connection, or peers do not learn of them."""
     faults = FaultLedger(trio.current_time)
     server = Server(store, faults.is_refused, faults.blame, admit)
-    discovery = Discovery(host, lambda: [str(address) for address in host.get_addrs()], bootstrap, faults.is_refused)
+    discovery = Discovery(
+        host, lambda: [str(address) for address in host.get_addrs()], bootstrap, faults.is_refused, participants
+    )
     gossip = Gossip(host, faults.is_refused, faults.blame, check_entry)
     host.set_stream_handler(TProtocol(MANIFEST_PROTOCOL), server.handle_manifest)
     host.set_stream_handler(TProtocol(CHUNKS_PROTOCOL), server.handle_chunks)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+from collections import Counter
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import libp2p.network.connection.swarm_connection as swarm_connection
 import libp2p.network.swarm as swarm
@@ -24,6 +26,8 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
 from derelayl_protocol.errors import LocalFault
+
+from .places import MAX_FROM_ORIGIN, origin_of
 
 SUPPORTED_VERSION = "0.8.1"
 """The only version whose private functions are known to be the ones replaced here."""
@@ -42,6 +46,9 @@ CLOSE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 _SILENT = logging.NullHandler()
+_held: WeakKeyDictionary[swarm.Swarm, Counter[str]] = WeakKeyDictionary()
+"""Inbound connections of each origin, from the first byte on."""
+
 _original_inbound = swarm.Swarm._do_handle_inbound_connection
 _original_stream_handler = BasicHost._swarm_stream_handler
 _original_push = pubsub.Pubsub.push_msg
@@ -73,7 +80,8 @@ async def _handle_inbound(self: swarm.Swarm, closer: Any, listener: Multiaddr, f
     """Serve one inbound connection until it closes.
 
     The original waits until the whole swarm ends while it holds a slot of the inbound limit: a node accepts 250
-    connections in its life and is deaf from then on. This one gives the slot back when the connection ends.
+    connections in its life and is deaf from then on. This one gives the slot back when the connection ends, and takes
+    no more than MAX_FROM_ORIGIN at a time from one network, with or without a handshake.
     """
     if isinstance(closer, IMuxedConn):  # QUIC and the like: not ours to repair
         await _original_inbound(self, cast(ReadWriteCloser, closer), listener, failure)
@@ -82,6 +90,13 @@ async def _handle_inbound(self: swarm.Swarm, closer: Any, listener: Multiaddr, f
     if remote is not None and not await self.connection_gate.is_allowed(remote):
         await closer.close()
         return
+    seen_at = closer.get_remote_address()
+    origin = origin_of(seen_at[0]) if seen_at else ""
+    held = _held.setdefault(self, Counter())
+    if origin and held[origin] >= MAX_FROM_ORIGIN:
+        await _quietly(closer.close)
+        return
+    held[origin] += 1
     raw = RawConnection(closer, False)
     try:
         connection: Any = await self.upgrade_inbound_raw_conn(raw, listener)
@@ -89,6 +104,9 @@ async def _handle_inbound(self: swarm.Swarm, closer: Any, listener: Multiaddr, f
     except Exception as error:  # noqa: BLE001 - a failed handshake, however it failed, may only cost the stranger
         _log.debug("inbound connection from %s ended: %r", remote, error)
     finally:
+        held[origin] -= 1
+        if not held[origin]:
+            del held[origin]
         with trio.move_on_after(CLOSE_SECONDS) as scope:
             scope.shield = True
             await _quietly(raw.close)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from libp2p.pubsub.pubsub import get_peer_and_seqno_msg_id
 
-from derelayl_node.network import discovery, host, serve, wire
+from derelayl_node.network import discovery, host, places, serve, wire
 from derelayl_node.network.host import open_network
 from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.limits import KIB, MAX_ANNOUNCEMENT_BYTES
@@ -46,6 +46,11 @@ def test_limits_and_waits_are_those_that_the_specification_names() -> None:
     for words in (
         f"after {first:g} s, {second:g} s, and then every {later:g} s",
         f"dials up to {discovery.MAX_PEERS} peers and holds up to {host.MAX_CONNECTIONS} connections",
+        f"accepts up to {places.MAX_INBOUND} connections, {places.MAX_FROM_ORIGIN} of them from one network",
+        f"Beyond {places.MAX_INBOUND_STRANGERS} connections from strangers",
+        f"the last {places.MAX_PARTICIPANTS} whose accounts",
+        f"the last {places.MAX_SERVERS} that gave valid chunks",
+        f"keeps {discovery.MAX_TOLD} told from one network",
         f"{serve.MAX_STREAMS_PER_PEER} streams of a peer and {serve.MAX_STREAMS} of all peers",
         f"no byte moves for {wire.IDLE_SECONDS:g} s",
         f"{wire.IDLE_SECONDS:g} s and 1 s for each {wire.MIN_BYTES_PER_SECOND // KIB} KiB",
