@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from derelayl_node.evm.typed_data import full_signature, sign_message
 from derelayl_node.keys import NodeKey, recover_address
 from derelayl_node.lineage.proof_format import Proof
-from derelayl_node.network.discovery import parse_address
+from derelayl_node.network.addresses import parse_address
 from derelayl_node.network.identity import address_of, peer_id_of
 from derelayl_protocol import limits, spelling
 from derelayl_protocol.checkpoint.manifest import (

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import trio
@@ -26,12 +25,12 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.rcmgr.metrics import Direction
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
-from multiaddr.exceptions import Error as MultiaddrError  # type: ignore[import-untyped]
 
 from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_protocol.limits import KIB
 
 from ..ports import PeerId
+from .addresses import is_wildcard, parse_address, reachable
 from .identity import parse_peer_id
 from .places import MAX_INBOUND_STRANGERS, Held, Participants, Regulars, excess, nobody, origin_of
 from .wire import STREAM_ERRORS, StreamFailed, block, closing, read_block, write
@@ -52,9 +51,6 @@ MAX_TOLD = 64
 
 MAX_ADDRESSES = 4
 """Addresses that one peer told of itself, and as many that others told of it; newest first."""
-
-MAX_PARSED = 4096
-"""Addresses that are remembered as read: in a network of 64 everybody tells all of them four times a minute."""
 
 MAX_EXCHANGE_BYTES = 64 * KIB
 """One side of an exchange: MAX_PEERS peers with MAX_ADDRESSES addresses of 200 characters."""
@@ -94,8 +90,6 @@ BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 FORGET_AFTER_FAILURES = 12
 """Failed dials in a row after which a peer that is no bootstrap leaves the book."""
-
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 _log = logging.getLogger(__name__)
 
@@ -290,12 +284,12 @@ class Discovery:
                 found.setdefault(peer, []).append(address)
         seen_at = stream.get_remote_address()
         if teller in found:
-            self._learn_own(teller, [_reachable(address, seen_at) for address in found.pop(teller)])
+            self._learn_own(teller, [reachable(address, seen_at) for address in found.pop(teller)])
         origin = (origin_of(seen_at[0]) if seen_at else "") or teller
         too_many = set([peer for peer in found if peer not in self._book][MAX_TOLD:])
         for peer in found:
             if peer not in too_many and not self.is_connected(peer):
-                self._learn_told(peer, [address for address in found[peer] if not _is_wildcard(address)], origin)
+                self._learn_told(peer, [address for address in found[peer] if not is_wildcard(address)], origin)
         self._forget([peer for peer, known in self._book.items() if known.teller == origin], MAX_TOLD)
 
     # --- book -------------------------------------------------------------------------------------------------------
@@ -396,35 +390,3 @@ class Discovery:
     def _live(self, identity: ID) -> bool:
         connections = self._swarm.get_connections(identity)
         return any(not (connection.is_closed or connection.muxed_conn.is_closed) for connection in connections)
-
-
-@lru_cache(MAX_PARSED)
-def parse_address(text: str) -> tuple[PeerId, Multiaddr]:
-    """Split a TCP multiaddress into its peer id and the rest. Raises PeerFault."""
-    try:
-        whole = Multiaddr(text)
-        names = [protocol.name for protocol in whole.protocols()]
-        if names not in (
-            ["ip4", "tcp", "p2p"],
-            ["ip6", "tcp", "p2p"],
-            ["dns4", "tcp", "p2p"],
-            ["dns6", "tcp", "p2p"],
-            ["dns", "tcp", "p2p"],
-        ):
-            raise PeerFault("expected /ip4/ADDRESS/tcp/PORT/p2p/PEER (or ip6, dns, dns4, dns6)")
-        peer = str(whole.value_for_protocol("p2p"))
-        return str(parse_peer_id(peer)), whole.decapsulate(Multiaddr(f"/p2p/{peer}"))
-    except (MultiaddrError, ValueError) as error:
-        raise PeerFault(f"not a multiaddress: {error}") from None
-
-
-def _is_wildcard(address: Multiaddr) -> bool:
-    return any(f"/{wildcard}/" in str(address) for wildcard in WILDCARDS)
-
-
-def _reachable(address: Multiaddr, seen_at: tuple[str, int] | None) -> Multiaddr:
-    """Replace "all interfaces" by the IP address that the peer was seen at."""
-    if seen_at is None or not _is_wildcard(address):
-        return address
-    kind = "ip6" if ":" in seen_at[0] else "ip4"
-    return Multiaddr(f"/{kind}/{seen_at[0]}/tcp/{address.value_for_protocol('tcp')}")

@@ -11,6 +11,7 @@ from libp2p.abc import IHost, INetStream
 from tests.node.conformance.network import DEADLINE_SECONDS, MODEL, eventually
 
 from derelayl_node.network import discovery, host, libp2p_fixes
+from derelayl_node.network.addresses import parse_address
 from derelayl_node.network.discovery import PEERS_PROTOCOL, Discovery
 from derelayl_node.network.gossip import topic_of
 from derelayl_node.network.host import Libp2pNetwork, open_network
@@ -178,7 +179,7 @@ async def test_what_others_say_does_not_displace_what_a_peer_said_of_itself() ->
         await eventually(lambda: known.own, "it has told")
         own = known.own
         for port in range(1, 20):
-            victim._discovery._learn_told(honest.peer_id, [discovery.parse_address(lines(IDS[:1], port))[1]], "liar")
+            victim._discovery._learn_told(honest.peer_id, [parse_address(lines(IDS[:1], port))[1]], "liar")
         assert known.addresses[0] == own[0]
         assert len(known.addresses) <= 2 * discovery.MAX_ADDRESSES
 
@@ -226,7 +227,7 @@ async def test_strangers_that_never_answer_do_not_keep_a_node_from_dialling(monk
         await eventually(lambda: len(victim._discovery._busy) >= 2, "questions hang")
         async with open_network(secret(2), store=MemoryStore()) as honest:
             victim._discovery.regulars.add_bootstrap(honest.peer_id)
-            address = discovery.parse_address(honest.addresses[0])[1]
+            address = parse_address(honest.addresses[0])[1]
             victim._discovery._learn_told(honest.peer_id, [address], "test")
             with trio.fail_after(DEADLINE_SECONDS / 3):  # before the first question is given up
                 await eventually(lambda: is_there(victim._discovery, honest.peer_id), "dialled all the same")
