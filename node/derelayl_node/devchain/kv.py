@@ -18,8 +18,12 @@ APPLICATION_ID = 0x44524C59
 FORMAT_VERSION = 1
 """SQLite's `user_version`; changes when the layout of the file does."""
 
-CACHED_ENTRIES = 32_768
-"""Values kept in memory: about 16 MB of trie nodes, enough for the working set of one ledger."""
+CACHED_BYTES = 4 * 2**20
+"""Of keys and values kept in memory, with ENTRY_BYTES for each: some 10,000 trie nodes. A devnet's ledger finds 99 % of
+what it looks for among 1,000, and each block brings twenty that are hardly read again."""
+
+ENTRY_BYTES = 170
+"""Of memory that an entry of the cache takes beside its key's and its value's bytes, as measured with CPython 3.11."""
 
 _LAYOUT = """
 create table kv (key blob primary key, value blob not null) without rowid;
@@ -46,6 +50,7 @@ class SqliteKV(BaseDB):
         self.path = path
         self._dirty: dict[bytes, bytes | None] = {}
         self._cache: OrderedDict[bytes, bytes] = OrderedDict()
+        self._cached_bytes = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=0)
@@ -113,10 +118,16 @@ class SqliteKV(BaseDB):
         return bytes(row[0])
 
     def _remember(self, key: bytes, value: bytes) -> None:
+        self._forget(key)
         self._cache[key] = value
-        self._cache.move_to_end(key)
-        if len(self._cache) > CACHED_ENTRIES:
-            self._cache.popitem(last=False)
+        self._cached_bytes += _size(key, value)
+        while self._cached_bytes > CACHED_BYTES:
+            self._forget(next(iter(self._cache)))
+
+    def _forget(self, key: bytes) -> None:
+        value = self._cache.pop(key, None)
+        if value is not None:
+            self._cached_bytes -= _size(key, value)
 
     # --- durability -------------------------------------------------------------------------------------------------
 
@@ -132,7 +143,7 @@ class SqliteKV(BaseDB):
         for key, value in written:
             self._remember(key, value)
         for (key,) in deleted:
-            self._cache.pop(key, None)
+            self._forget(key)
 
     def discard(self) -> None:
         """Forget everything since the last flush: a block that could not be finished leaves no trace."""
@@ -165,6 +176,10 @@ class SqliteKV(BaseDB):
     def close(self) -> None:
         """Close the file and release the lock."""
         self._connection.close()
+
+
+def _size(key: bytes, value: bytes) -> int:
+    return len(key) + len(value) + ENTRY_BYTES
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from eth_typing import Address as RawAddress
 
+from derelayl_node.devchain import kv
 from derelayl_node.devchain.embedded import BLOCK_GAS_LIMIT, CallFailed, CallRequest, EmbeddedChain, NotFound, Reverted
 from derelayl_node.devchain.kv import ChainFileError
 from derelayl_node.devchain.pool import MAX_NONCE_GAP, Refused
@@ -52,6 +53,26 @@ def test_a_database_of_another_program_is_refused_untouched(file: Path, clock: M
     with pytest.raises(ChainFileError, match="database of another program"):
         open_embedded(file, clock)
     assert file.read_bytes() == before
+
+
+def test_values_in_memory_have_a_bound_and_none_is_lost(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kv, "CACHED_BYTES", 10 * (kv.ENTRY_BYTES + 100 + 32))
+    store = kv.SqliteKV(file)
+    keys = [bytes([number]) * 32 for number in range(100)]
+    for key in (*keys, *keys):  # what is written again counts once
+        store[key] = key[:1] * 100
+        store.flush()
+        assert len(store._cache) <= 10
+    assert all(store[key] == key[:1] * 100 for key in keys)
+    assert len(store._cache) == 10
+    for key in keys:
+        del store[key]
+    store.flush()
+    assert store._cached_bytes == len(store._cache) == 0
+    store[keys[0]] = bytes(2 * kv.CACHED_BYTES)  # too large to be kept, and nothing else goes for good
+    store.flush()
+    assert store[keys[0]] == bytes(2 * kv.CACHED_BYTES)
+    store.close()
 
 
 def test_a_truncated_file_is_refused_with_a_remedy(file: Path) -> None:
