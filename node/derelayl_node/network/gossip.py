@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -131,6 +131,8 @@ class Gossip:
             eclipse_protection_enabled=False,
             max_messages_per_topic_per_second=MAX_MESSAGES_PER_SECOND,
         )
+        # a time of each message, in libp2p 0.8.1, which the adaptive mode alone reads and takes out again
+        self._router.recent_message_deliveries = defaultdict(_keeping_nothing)  # type: ignore[arg-type]
         self._pubsub = Pubsub(host, self._router, strict_signing=True, max_inbound_rpc_size=MAX_RPC_BYTES)
         # a message is known by (sender, counter): counted from the nanosecond clock, no number of an earlier life
         # comes again
@@ -231,6 +233,10 @@ class Gossip:
             self._blame(author, f"malformed news: {error}")
             return False
         return True
+
+
+def _keeping_nothing() -> deque[float]:
+    return deque(maxlen=0)
 
 
 def _check_topic(message: Any, expected: str) -> None:

@@ -159,7 +159,7 @@ class Libp2pNetwork:
             raise PeerUnreachable("a node cannot ask itself")
         if self._faults.is_refused(peer):
             raise PeerUnreachable(f"peer {peer} is refused: it broke the protocol too often")
-        async with self._slots.setdefault(peer, trio.CapacityLimiter(MAX_STREAMS_TO_PEER)):
+        async with self._slot(peer):
             try:
                 async with closing(await self._open(peer, protocol)) as stream:
                     yield stream
@@ -168,6 +168,17 @@ class Libp2pNetwork:
             except PeerFault as error:
                 self._faults.blame(peer, str(error))
                 raise
+
+    @asynccontextmanager
+    async def _slot(self, peer: PeerId) -> AsyncIterator[None]:
+        """Wait for one of a peer's slots; they are remembered while one is taken: identities are free."""
+        slots = self._slots.setdefault(peer, trio.CapacityLimiter(MAX_STREAMS_TO_PEER))
+        try:
+            async with slots:
+                yield
+        finally:
+            if not slots.borrowed_tokens:  # a slot that is given back goes to who waits at once
+                self._slots.pop(peer, None)
 
     async def _open(self, peer: PeerId, protocol: str) -> INetStream:
         try:

@@ -24,11 +24,12 @@ from tests.node.conformance.network import (
     PeerNetworkConformance,
     eventually,
 )
+from trio.testing import wait_all_tasks_blocked
 
 from derelayl_node.network.allowance import BURST, Allowance
 from derelayl_node.network.faults import MAX_FAULTS
 from derelayl_node.network.gossip import Gossip, entries_topic_of, topic_of
-from derelayl_node.network.host import Libp2pNetwork, open_network
+from derelayl_node.network.host import MAX_STREAMS_TO_PEER, Libp2pNetwork, open_network
 from derelayl_node.network.identity import address_of, parse_peer_id, peer_id_of
 from derelayl_node.ports import CheckpointStore, LedgerUnavailable, NotForYou, PeerUnreachable
 from derelayl_node.testing.store import MemoryStore
@@ -318,6 +319,44 @@ async def test_of_a_flood_no_more_is_heard_than_its_author_is_allowed() -> None:
             await author.announce(Announcement(MODEL, number, ROOT, TRAINER))
             await eventually(partial(_has_arrived, gossip, number), f"announcement {number} arrived")
         assert gossip.too_many == 3
+
+
+async def test_of_messages_that_were_passed_on_no_list_grows() -> None:
+    async with open_nodes([MemoryStore(), MemoryStore()]) as (author, listener):
+        for number in range(1, 4):
+            await author.announce(Announcement(MODEL, number, ROOT, TRAINER))
+            assert (await listener.next_announcement())[1].round == number
+        for node in (author, listener):
+            assert not any(node._gossip._router.recent_message_deliveries.values())
+
+
+async def test_of_peers_that_were_asked_nothing_is_remembered() -> None:
+    async with open_nodes([MemoryStore(), MemoryStore()]) as (node, peer):
+        assert await node.request_manifest(peer.peer_id, ROOT) is None
+        for number in range(3):
+            with pytest.raises(PeerUnreachable):
+                await node.request_manifest(peer_id_of(secret(100 + number)), ROOT)
+        assert not node._slots
+
+
+async def test_a_peer_is_asked_no_more_at_once_than_its_slots_also_after_one_was_given_back() -> None:
+    async with open_nodes([MemoryStore(), MemoryStore()]) as (node, peer):
+        running, most = 0, list[int]()
+
+        async def ask() -> None:
+            nonlocal running
+            async with node._slot(peer.peer_id):
+                running += 1
+                most.append(running)
+                await wait_all_tasks_blocked()
+                running -= 1
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3 * MAX_STREAMS_TO_PEER):
+                nursery.start_soon(ask)
+        assert len(most) == 3 * MAX_STREAMS_TO_PEER
+        assert max(most) == MAX_STREAMS_TO_PEER
+        assert not node._slots
 
 
 async def test_garbage_on_the_port_changes_nothing() -> None:
