@@ -37,6 +37,10 @@ MAX_RPC_BYTES = 512 * 1024
 MAX_WAITING = 1024
 """News of one kind not yet asked for; above it the oldest goes. What counts is on the ledger, or will be sent to it."""
 
+MAX_COMPARED = 128
+"""Messages kept to be compared with another one of the same number, 2.7 KiB each; libp2p looks among a thousand, and
+only for those that it saw longer than two minutes ago."""
+
 MESH_DEGREE, MESH_LOW, MESH_HIGH = 8, 6, 12
 """Peers that each message is sent to directly: a network of nine or fewer is a full mesh."""
 
@@ -131,6 +135,7 @@ class Gossip:
             eclipse_protection_enabled=False,
             max_messages_per_topic_per_second=MAX_MESSAGES_PER_SECOND,
         )
+        self._router.equivocation_detection = _Newest()
         # a time of each message, in libp2p 0.8.1, which the adaptive mode alone reads and takes out again
         self._router.recent_message_deliveries = defaultdict(_keeping_nothing)  # type: ignore[arg-type]
         self._pubsub = Pubsub(host, self._router, strict_signing=True, max_inbound_rpc_size=MAX_RPC_BYTES)
@@ -233,6 +238,15 @@ class Gossip:
             self._blame(author, f"malformed news: {error}")
             return False
         return True
+
+
+class _Newest(dict[bytes, Any]):
+    """The newest MAX_COMPARED messages, by author and number."""
+
+    def __setitem__(self, key: bytes, message: Any) -> None:
+        super().__setitem__(key, message)
+        if len(self) > MAX_COMPARED:
+            del self[next(iter(self))]
 
 
 def _keeping_nothing() -> deque[float]:

@@ -26,6 +26,7 @@ from tests.node.conformance.network import (
 )
 from trio.testing import wait_all_tasks_blocked
 
+from derelayl_node.network import gossip
 from derelayl_node.network.allowance import BURST, Allowance
 from derelayl_node.network.faults import MAX_FAULTS
 from derelayl_node.network.gossip import Gossip, entries_topic_of, topic_of
@@ -321,13 +322,18 @@ async def test_of_a_flood_no_more_is_heard_than_its_author_is_allowed() -> None:
         assert gossip.too_many == 3
 
 
-async def test_of_messages_that_were_passed_on_no_list_grows() -> None:
+async def test_of_messages_that_were_passed_on_no_more_is_kept_than_the_newest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gossip, "MAX_COMPARED", 2)
     async with open_nodes([MemoryStore(), MemoryStore()]) as (author, listener):
-        for number in range(1, 4):
+        for number in range(1, 6):
             await author.announce(Announcement(MODEL, number, ROOT, TRAINER))
             assert (await listener.next_announcement())[1].round == number
         for node in (author, listener):
-            assert not any(node._gossip._router.recent_message_deliveries.values())
+            router = node._gossip._router
+            assert not any(router.recent_message_deliveries.values())
+            assert len(router.equivocation_detection) == 2
 
 
 async def test_of_peers_that_were_asked_nothing_is_remembered() -> None:
