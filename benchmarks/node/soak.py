@@ -2,6 +2,7 @@
 
     python -m benchmarks.node soak                     two hours, into results/node-soak.json and node-soak.png
     python -m benchmarks.node.soak --minutes 5 --out DIR   another length, with all that was sampled
+    python -m benchmarks.node.soak --minutes 10 --haste 10 --out DIR   the rounds of some hours
 
 Seven peers and the chain are processes of their own, with the worker of tests/chaos/real: real sockets, disks and
 blocks, and hardly any training. The bootstrap peer, a trainer, a validator and the chain live through; of these and
@@ -89,15 +90,15 @@ def _one(minute: float, name: str, process: psutil.Process) -> Sample:
 class Soak:
     """One run; `out` gets samples.jsonl and events.json, `net/` the peers' homes."""
 
-    def __init__(self, out: Path, minutes: float) -> None:
+    def __init__(self, out: Path, minutes: float, haste: float = 1.0) -> None:
         self.samples: list[Sample] = []
         self.kills = 0
-        self._out, self._minutes = out, minutes
+        self._out, self._minutes, self._haste = out, minutes, haste
         self._luck = random.Random(SEED)  # noqa: S311 - it draws victims, not secrets
         self.observer: Observer | None = None
 
     async def run(self) -> None:
-        async with open_stage(self._out / "net", PACE, SEED) as stage, observing(stage) as observer:
+        async with open_stage(self._out / "net", hurried(self._haste), SEED) as stage, observing(stage) as observer:
             self.observer = observer
             started = time.monotonic()
             async with trio.open_nursery() as nursery:
@@ -165,6 +166,13 @@ class Soak:
         return rows
 
 
+def hurried(haste: float) -> Pace:
+    """The pace with legs and looks so many times as fast; a block still takes a second."""
+    seconds = max(SWIFT.train_seconds, round(PACE.rules.train_seconds / haste))
+    rules = replace(PACE.rules, train_seconds=seconds)
+    return replace(PACE, leg_seconds=PACE.leg_seconds / haste, poll_seconds=PACE.poll_seconds / haste, rules=rules)
+
+
 def slope(samples: Sequence[Sample], what: str) -> float:
     """Growth an hour, by least squares."""
     hours = np.array([one.minute / 60 for one in samples])
@@ -204,10 +212,10 @@ def draw(samples: Sequence[Sample], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def soak(out: Path, minutes: float) -> Soak:
+def soak(out: Path, minutes: float, haste: float = 1.0) -> Soak:
     """Run it; leave samples, rows and the plot in `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    run = Soak(out, minutes)
+    run = Soak(out, minutes, haste)
     try:
         trio.run(run.run, strict_exception_groups=True)
     finally:
@@ -228,10 +236,13 @@ def measure(quick: bool) -> list[Row]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument(
+        "--haste", type=float, default=1.0, help="how many times as fast legs and looks at the ledger are"
+    )
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument("--keep", action="store_true", help="write results/node-soak.json and .png in the end")
     options = parser.parse_args()
-    run = soak(options.out, options.minutes)
+    run = soak(options.out, options.minutes, options.haste)
     if options.keep:
         write("node-soak", run.rows())
         draw(run.samples, RESULTS / "node-soak.png")
