@@ -45,7 +45,7 @@ CURRENT = {name: text for name, text in DOCS.items() if name != "CHANGELOG.md"}
 Command = TyperCommand | TyperGroup
 
 UNITS = {"KiB", "MiB"}
-OF_BENCHMARKS = {"--goodput", "--resume"}
+OF_BENCHMARKS = {"--goodput", "--inputs", "--resume"}
 """Options that the pages name alone and that `derelayl` does not have."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .mutation import Mutator
@@ -62,11 +62,19 @@ def inputs_of(target: Target, seed: int, count: int) -> Iterator[bytes]:
 
 def run_target(target: Target, seed: int, count: int) -> Outcome:
     """Give the target so many inputs drawn from a seed."""
-    logging.disable(logging.CRITICAL)
     outcome = Outcome(target.name)
+    logging.disable(logging.CRITICAL)
+    try:
+        _feed(target, inputs_of(target, seed, count), outcome)
+    finally:
+        logging.disable(logging.NOTSET)
+    return outcome
+
+
+def _feed(target: Target, inputs: Iterable[bytes], outcome: Outcome) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.thread_time()
-    for data in inputs_of(target, seed, count):
+    for data in inputs:
         try_one(target, data, outcome)
         if len(outcome.findings) >= MAX_KEPT:
             break
@@ -74,8 +82,6 @@ def run_target(target: Target, seed: int, count: int) -> Outcome:
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     if grown > MAX_GROWTH_KIB:
         outcome.findings.append(Finding(target.name, b"", f"the process grew by {grown} KiB"))
-    logging.disable(logging.NOTSET)
-    return outcome
 
 
 def try_one(target: Target, data: bytes, outcome: Outcome) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -46,8 +45,6 @@ def virtual_plan(number: int) -> Plan:
 
 def try_all(plans: Iterable[Plan], say: Callable[[str], None]) -> Tally:
     """Play each; tell of those that break a promise, with how to play them again."""
-    for noisy in ("derelayl_node", "tests.chaos"):  # faults are meant: what a role warns of is nothing new
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     tally = Tally()
     for plan in plans:
         began = time.process_time()
