@@ -209,16 +209,17 @@ Done = GenesisDone | TrainDone | LossesDone | AccuracyDone | SamplesDone | LoadD
 
 
 class Reply(Line):
-    """One line from the worker: exactly one of the three is set; `done` and `failed` end the job."""
+    """One line from the worker: exactly one field is set; `done` and `failed` end the job, `alive` answers a ping."""
 
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
     failed: Annotated[str, Field(max_length=MAX_REASON)] | None = None
     done: Annotated[Done, Field(discriminator="kind")] | None = None
+    alive: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _one_is_set(self) -> Reply:
-        if sum(field is not None for field in (self.progress, self.failed, self.done)) != 1:
-            raise ValueError("exactly one of progress, failed and done must be set")
+        if sum(field is not None for field in (self.progress, self.failed, self.done, self.alive)) != 1:
+            raise ValueError("exactly one of progress, failed, done and alive must be set")
         return self
 
 
@@ -231,6 +232,12 @@ class Withdrawal(Line):
     withdraw: Literal[True] = True
 
 
+class Ping(Line):
+    """Not a job: is anybody there?"""
+
+    ping: Literal[True] = True
+
+
 def encode(line: Line) -> bytes:
     """Encode one line with its newline."""
     return line.model_dump_json().encode() + b"\n"
@@ -238,3 +245,8 @@ def encode(line: Line) -> bytes:
 
 WITHDRAWAL = encode(Withdrawal())
 """The line itself, which a worker notices while it works; it answers the job as failed as soon as it can."""
+
+PING = encode(Ping())
+"""Answered with `PONG` at once by the watching thread, also in the middle of a job; a stopped process cannot."""
+
+PONG = encode(Reply(alive=True))

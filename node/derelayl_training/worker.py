@@ -1,8 +1,8 @@
 """The training process: `python -m derelayl_training.worker --data SPEC`, a JSON job a line in, JSON lines out.
 
 It serves one parent and must never outlive it: a thread watches stdin from the first moment on and ends the process
-when the parent closes it, by intent or by dying, even in the middle of a training step. The same thread hears that a
-job was withdrawn, which training notices after each step and judging after each batch.
+when the parent closes it, by intent or by dying, even in the middle of a training step. The same thread answers pings,
+and hears that a job was withdrawn, which training notices after each step and judging after each batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from derelayl_protocol.errors import ProtocolError
 
 from .compute import Compute
-from .job_lines import JOB, MAX_LINE_BYTES, MAX_REASON, WITHDRAWAL, LoadJob, Reply, SamplesJob, encode
+from .job_lines import JOB, MAX_LINE_BYTES, MAX_REASON, PING, PONG, WITHDRAWAL, LoadJob, Reply, SamplesJob, encode
 from .loading import loading
 from .own_data import OwnData
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     answers = _claim_stdout()
     lines: queue.Queue[bytes] = queue.Queue(maxsize=1)
     withdrawn = threading.Event()
-    threading.Thread(target=_watch_parent, args=(sys.stdin.buffer, lines, withdrawn), daemon=True).start()
+    threading.Thread(target=_watch_parent, args=(sys.stdin.buffer, lines, withdrawn, answers), daemon=True).start()
     _serve(OwnData(options.data), Compute.model_validate_json(options.compute), lines, withdrawn, answers)
 
 
@@ -70,8 +70,7 @@ def _serve(
 ) -> None:
 
     def send(reply: Reply) -> None:
-        answers.write(encode(reply))
-        answers.flush()
+        _write(answers, encode(reply))
 
     @cache
     def engine() -> Engine:
@@ -112,8 +111,6 @@ def _serve(
             send(_failed(f"the job is not valid: {error.error_count()} errors, the first {error.errors()[0]['msg']!r}"))
         except ProtocolError as error:
             send(_failed(str(error)))
-        except BrokenPipeError:
-            os._exit(PARENT_GONE)
         except Exception as error:
             log.exception("a job failed unexpectedly")
             send(_failed(f"{type(error).__name__}: {error}"))
@@ -123,6 +120,15 @@ def _failed(reason: str) -> Reply:
     return Reply(failed=reason[:MAX_REASON])
 
 
+def _write(answers: BinaryIO, line: bytes) -> None:
+    """Write a line whole, whichever thread writes: a buffered writer locks itself."""
+    try:
+        answers.write(line)
+        answers.flush()
+    except BrokenPipeError:
+        os._exit(PARENT_GONE)
+
+
 def _claim_stdout() -> BinaryIO:
     """Keep stdout for answers alone: what a library prints goes to stderr from now on."""
     answers = os.fdopen(os.dup(1), "wb")
@@ -130,11 +136,14 @@ def _claim_stdout() -> BinaryIO:
     return answers
 
 
-def _watch_parent(stdin: BinaryIO, lines: queue.Queue[bytes], withdrawn: threading.Event) -> None:
+def _watch_parent(stdin: BinaryIO, lines: queue.Queue[bytes], withdrawn: threading.Event, answers: BinaryIO) -> None:
     while line := stdin.readline(MAX_LINE_BYTES + 1):
         if len(line) > MAX_LINE_BYTES:
             log.error("a job line exceeds %d bytes", MAX_LINE_BYTES)
             os._exit(PARENT_CONFUSED)
+        if line == PING:
+            _write(answers, PONG)
+            continue
         if line == WITHDRAWAL:
             withdrawn.set()
             continue

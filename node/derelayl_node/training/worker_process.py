@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,13 +11,21 @@ import trio
 import trio.abc
 from pydantic import ValidationError
 
-from derelayl_training.job_lines import MAX_LINE_BYTES, WITHDRAWAL, Done, Reply
+from derelayl_training.job_lines import MAX_LINE_BYTES, PING, WITHDRAWAL, Done, Reply
 
 from ..ports import TrainingFailed
 
 KILL_SECONDS = 5.0
 """How long a worker may take to let go of a withdrawn job before it is killed; a killed one to disappear, and its last
 words to arrive."""
+
+PING_SECONDS = 2.5
+"""Silence before a loaded worker that has a job is asked whether it is alive, and how long it has to answer."""
+
+UNANSWERED_PINGS = 4
+"""After so many it is taken for hung. All a worker needs for an answer is a moment of a thread, but a library may keep
+the interpreter to itself for seconds. Several waits instead of a long one: where parent and worker were stopped
+together, one of them is over at once when they go on."""
 
 STDERR_TAIL_BYTES = 2000
 """How much of a dead worker's stderr an error shows."""
@@ -124,17 +133,37 @@ class WorkerProcess:
             self._line_sent = False
             await self._stdin.send_all(line)
             self._line_sent = True
-            while (reply_line := await self._read_line()) is not None:
+            while (reply_line := await self._next_line()) is not None:
                 reply = Reply.model_validate_json(reply_line)
-                if reply.progress is None:
+                if reply.progress is not None:
+                    on_progress(reply.progress)
+                elif not reply.alive:  # which may also be a late answer, to a ping of the last job
                     return reply.done or reply.failed
-                on_progress(reply.progress)
+        except TimeoutError as silence:
+            log.warning("%s", silence)
+            self.kill()
+            return str(silence)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return None  # the obituary says more than the broken pipe
         except ValidationError as error:
             self._tail += f"\nits answer has {error.error_count()} invalid fields".encode()
             self.kill()
         return None
+
+    async def _next_line(self) -> bytes | None:
+        """As `_read_line`, but ask a silent worker for a sign of life; one that loads is given its time instead.
+
+        Raises TimeoutError when no sign comes.
+        """
+        pings = 0
+        while True:
+            with trio.move_on_after(PING_SECONDS if self.loaded else math.inf):
+                return await self._read_line()
+            if pings == UNANSWERED_PINGS:
+                raise TimeoutError(f"the training worker does not answer for {PING_SECONDS * (pings + 1):g} s")
+            with trio.move_on_after(PING_SECONDS):  # too short a line to be torn; a full pipe is no answer either
+                await self._stdin.send_all(PING)
+            pings += 1
 
     async def _read_line(self) -> bytes | None:
         """Return the next line; None at the end of the stream. A line above MAX_LINE_BYTES kills the worker."""

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from derelayl_node.ports import TrainingFailed
+from derelayl_node.training import worker_process
 from derelayl_node.training.process import SubprocessTrainer, open_trainer
 from derelayl_training.jobs import LegJob
 
@@ -46,6 +47,12 @@ async def test_a_leg_lowers_the_loss_of_every_judge(tmp_path: Path) -> None:
             assert child is not None
             assert child.mean < parent.mean
     assert trained_steps(tmp_path) == {(3, 1): STEPS}
+
+
+async def test_pings_are_answered_while_a_leg_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "PING_SECONDS", 0.2)
+    async with open_trainer(Dials(leg_seconds=2.0).spec(), worker=WORKER) as trainer:
+        await trainer.train(await _job(trainer, tmp_path))  # twice what a silent worker is given
 
 
 async def test_a_killed_leg_goes_on_from_its_snapshot_and_its_steps_stay_counted(tmp_path: Path) -> None:

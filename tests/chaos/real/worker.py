@@ -31,6 +31,8 @@ from derelayl_protocol.types import WHOLE_MODEL
 from derelayl_training.files import write_text
 from derelayl_training.job_lines import (
     JOB,
+    PING,
+    PONG,
     WITHDRAWAL,
     AccuracyDone,
     AccuracyJob,
@@ -107,12 +109,19 @@ def main() -> None:
             reply = Reply(done=player.do(JOB.validate_json(lines.pop(0))))
         except (LocalFault, OSError) as error:
             reply = Reply(failed=str(error))
-        sys.stdout.buffer.write(encode(reply))
-        sys.stdout.buffer.flush()
+        _write(encode(reply))
+
+
+def _write(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
 
 
 def _watch_parent(lines: list[bytes], come: threading.Semaphore, withdrawn: threading.Event) -> None:
     for line in sys.stdin.buffer:
+        if line == PING:
+            _write(PONG)
+            continue
         if line == WITHDRAWAL:
             withdrawn.set()
             continue

@@ -18,7 +18,7 @@ from derelayl_node.training import process, worker_process
 from derelayl_node.training.process import SubprocessTrainer, open_trainer, public_part
 from derelayl_node.training.worker_process import OnProgress
 from derelayl_training.compute import Compute
-from derelayl_training.job_lines import ArchitectureLine, GenesisJob, LossesJob, TrainJob, encode
+from derelayl_training.job_lines import PING, PONG, ArchitectureLine, GenesisJob, LossesJob, TrainJob, encode
 from derelayl_training.jobs import HeldOutLoss, LegJob, SampleCounts
 from derelayl_training.worker import NICENESS
 
@@ -126,6 +126,55 @@ async def test_a_worker_that_hangs_is_killed_at_the_deadline(tmp_path: Path) -> 
         with pytest.raises(TrainingFailed, match=r"no answer within 0\.2 s"):
             await trainer.genesis(ARCHITECTURE, 1, tmp_path / "g")
         assert trainer.worker_pid is None
+
+
+async def test_a_worker_that_is_stopped_at_work_is_replaced_long_before_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(process, "FIRST_PAUSE_SECONDS", 0.0)
+    been = tmp_path / "been"
+    script = f"""
+    load(); sys.stdin.readline()
+    if not os.path.exists({str(been)!r}):
+        open({str(been)!r}, "w").close()
+        os.kill(os.getpid(), 19)
+    judge(); sys.stdin.read()
+    """
+    async with open_scripted(script) as trainer:
+        with pytest.raises(TrainingFailed, match=r"does not answer for 0\.25 s"):
+            await judge(trainer)
+        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+
+
+async def test_a_worker_that_answers_pings_may_take_its_time_and_answer_the_last_one_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = """
+    load(); sys.stdin.readline()
+    for _ in range(10):
+        assert "ping" in sys.stdin.readline()
+        say(alive=True)
+    judge(1)
+    say(alive=True)
+    while "losses" not in sys.stdin.readline(): pass
+    judge(2); sys.stdin.read()
+    """
+    monkeypatch.setattr(worker_process, "PING_SECONDS", 0.02)
+    monkeypatch.setattr(worker_process, "UNANSWERED_PINGS", 500)
+    async with open_scripted(script) as trainer:
+        assert [await judge(trainer), await judge(trainer)] == [HeldOutLoss(float(n), None, 16) for n in (1, 2)]
+
+
+async def test_a_worker_that_loads_is_asked_for_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "PING_SECONDS", 0.02)
+    monkeypatch.setattr(worker_process, "UNANSWERED_PINGS", 5)
+    script = """
+    time.sleep(0.5); load()
+    assert "losses" in sys.stdin.readline(); judge(); sys.stdin.read()
+    """
+    async with open_scripted(script) as trainer:
+        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
 
 
 # --- a worker is kept ready ---
@@ -336,7 +385,9 @@ async def test_the_worker_lets_go_of_a_leg_and_one_that_is_stopped_is_replaced(
 
 
 @pytest.mark.slow
-def test_the_worker_answers_nonsense_with_a_failure_and_ends_in_mid_training_when_stdin_closes(tmp_path: Path) -> None:
+def test_the_worker_answers_nonsense_with_a_failure_and_pings_and_ends_in_mid_training_when_stdin_closes(
+    tmp_path: Path,
+) -> None:
     command = [sys.executable, "-m", "derelayl_training.worker", "--data", "shard:" + str(tiny_shard(tmp_path))]
     network = ArchitectureLine.of(ARCHITECTURE)
     genesis = encode(GenesisJob(network=network, seed=1, out=str(tmp_path / "parent")))
@@ -359,6 +410,10 @@ def test_the_worker_answers_nonsense_with_a_failure_and_ends_in_mid_training_whe
         worker.stdin.write(encode(long_leg))
         worker.stdin.flush()
         assert b"progress" in worker.stdout.readline()
+        worker.stdin.write(PING)
+        worker.stdin.flush()
+        replies = iter(worker.stdout.readline, PONG)
+        assert all(b'"progress":null' not in reply for reply in replies)
         worker.stdin.close()
         assert worker.wait(PATIENCE_SECONDS) == 0
 
