@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sys
@@ -75,7 +76,8 @@ def _examine(
     yield _port(p2p_port)
     account: list[Address] = []
     yield _attempt("key", lambda: _key(home, password_file, account))
-    if (outbox := home / "outbox.sqlite").is_file():
+    outbox = home / "outbox.sqlite"
+    if os.path.lexists(outbox):
         yield _attempt("outbox", lambda: _outbox(outbox))
     if data:
         yield _attempt("data", lambda: _data(data))

@@ -42,6 +42,20 @@ def test_an_outbox_says_what_may_be_on_its_way_and_a_damaged_one_is_found(home: 
     assert "do not delete it" in damaged.text
 
 
+@pytest.mark.parametrize("kind", ["folder", "dangling link"])
+def test_an_outbox_that_is_no_file_is_found(home: Path, kind: str) -> None:
+    outbox = home / "outbox.sqlite"
+    if kind == "folder":
+        outbox.mkdir()
+    else:
+        outbox.symlink_to(home / "absent")
+    finding = found(home, "outbox")
+    assert finding is not None
+    assert not finding.fine
+    assert "cannot be used" in finding.text
+    assert not (home / "absent").exists()
+
+
 def test_the_chain_is_asked_where_the_home_says_and_tells_what_it_holds(world: World, home: Path) -> None:
     Network(
         name="n",
