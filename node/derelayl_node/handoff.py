@@ -291,7 +291,7 @@ class Handoff:
                     verify(manifest)
                 return Taken(manifest, self._fetched.get(root, 0))
         finally:
-            if not lock.statistics().tasks_waiting:
+            if not lock.locked():  # nor was it handed to the next who waits
                 self._taking.pop(root, None)
 
     async def _fetch(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from derelayl_node.handoff import FetchFailed, Handoff
 from derelayl_node.ports import StoreFull
@@ -150,3 +151,39 @@ async def test_a_damaged_weights_file_is_made_again(relay: Relay, content: bytes
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]) if content is None else content)
     assert (await vera.handoff.weights(relay.genesis)).read_bytes() == good
+
+
+class NobodyHasIt(Handoff):
+    """Fails each fetch after a while, and tells how many ran at once."""
+
+    running = 0
+    most = 0
+    fetches = 0
+
+    async def _fetch(self, *_: object) -> Manifest:
+        self.running += 1
+        self.fetches += 1
+        self.most = max(self.most, self.running)
+        await trio.testing.wait_all_tasks_blocked()
+        self.running -= 1
+        raise FetchFailed("nobody has it")
+
+
+async def test_a_checkpoint_is_never_fetched_twice_at_once_however_many_want_it(relay: Relay, tmp_path: Path) -> None:
+    store = MemoryStore()
+    handoff = NobodyHasIt(relay.hub.join("checks", store), store, relay.keys["vera"], LEDGER, tmp_path / "weights")
+
+    async def want() -> None:
+        with pytest.raises(FetchFailed):
+            await handoff.take(relay.genesis, 5)
+
+    async def want_and_again() -> None:
+        await want()
+        await want()  # while the lock is in the hands of the second
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(want_and_again)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(want)
+    assert (handoff.fetches, handoff.most) == (3, 1)
+    assert not handoff._taking
