@@ -48,9 +48,8 @@ NO_MODEL = ModelId(bytes(32))
 MAX_CACHED_WEIGHTS = 8
 """Assembled safetensors files kept for the training worker; the chunks stay in the store."""
 
-
-REPAIR_SECONDS = 30.0
-"""How long fetching damaged chunks again may take."""
+WEIGHTS_REPAIR_SECONDS = 30.0
+"""How long fetching the damaged chunks of a weights file may take: a leg or a verdict waits for it."""
 
 MAX_REMEMBERED_FETCHES = 4096
 """Checkpoints of which the fetched bytes are remembered."""
@@ -165,7 +164,8 @@ class Handoff:
     async def repair(self, deadline_seconds: float) -> None:
         """Read a piece of the store back and fetch what is damaged or missing of a checkpoint again, of one at most.
 
-        Whoever calls it every few seconds has all of the store checked in time. Raises StoreFull, StoreDamaged.
+        Whoever calls it every few seconds has all of the store checked in time; what no peer has is tried ever more
+        rarely. Raises StoreFull, StoreDamaged.
         """
         root = await trio.to_thread.run_sync(self._scrub.go_on, trio.current_time())
         if root is None:
@@ -174,6 +174,8 @@ class Handoff:
             await self.take(root, deadline_seconds)
             log.info("checkpoint %s is whole again", short(root))
         except FetchFailed as error:
+            if not self.alone:
+                self._scrub.failed(root, trio.current_time())
             log.warning("checkpoint %s is damaged here and was not repaired: %s", short(root), error)
 
     async def manifest(self, root: Root, deadline_seconds: float) -> Manifest:
@@ -202,7 +204,7 @@ class Handoff:
             await self._assemble(root, path)
         except StoreDamaged as damage:
             log.warning("%s; fetching what is missing", damage)
-            await self._fetch(root, REPAIR_SECONDS, (), lambda manifest: None)
+            await self._fetch(root, WEIGHTS_REPAIR_SECONDS, (), lambda manifest: None)
             await self._assemble(root, path)
         path.touch()
         self._forget_old_weights()

@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 SEED_DEADLINE_SECONDS = 15.0
 """How long one checkpoint may take; a slower one is tried again at the next look."""
 
-REPAIR_DEADLINE_SECONDS = 5.0
-"""How long it may take to repair an older one, of which the next pass over the store will remind us."""
+SCRUB_REPAIR_SECONDS = 5.0
+"""How long it may take to repair an older one: nobody waits for it, and the scrub will remind us."""
 
 
 class SeederRole:
@@ -43,4 +43,4 @@ class SeederRole:
                 )
             except (PeerFault, FetchFailed) as error:
                 log.info("round %d leg %d: %s", view.number, number, error)
-        await self._kit.handoff.repair(REPAIR_DEADLINE_SECONDS)
+        await self._kit.handoff.repair(SCRUB_REPAIR_SECONDS)

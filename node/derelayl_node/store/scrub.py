@@ -22,6 +22,11 @@ MOST_BYTES = 4 * MIB
 PAUSE_SECONDS = 30.0
 """Between the end of one pass and the next, so that a small store is not read all the time."""
 
+FIRST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 6 * 3600.0
+"""Before a checkpoint that could not be repaired is told of again; each pause is twice the last one. Trying takes
+seconds, in which a seeder takes over nothing else: a thousand lost checkpoints may take a quarter of its time."""
+
 MIN_BYTES = 4096
 """A file counts as at least this much: opening it costs as much as reading a page."""
 
@@ -34,6 +39,7 @@ class Scrub:
     def __init__(self, store: Inventory) -> None:
         self._store = store
         self._seen: set[Root] = set()
+        self._pauses: dict[Root, tuple[float, float]] = {}  # how long, and until when
         self._pass = self._read_all()
         self._resting_until = 0.0
         self._due: float = MOST_BYTES
@@ -42,7 +48,8 @@ class Scrub:
     def go_on(self, now: float) -> Root | None:
         """Read on for as many bytes as are due at `now` (monotonic seconds), or until a checkpoint is found wanting.
 
-        Each is returned once a pass. Raises StoreDamaged for an unreadable folder.
+        Each is returned once a pass, one that could not be repaired only after its pause. Raises StoreDamaged for an
+        unreadable folder.
         """
         elapsed = 0.0 if self._last is None else now - self._last
         self._last = now
@@ -55,9 +62,17 @@ class Scrub:
                 self._pass, self._resting_until = self._read_all(), now + PAUSE_SECONDS
                 return None
             if not isinstance(found, int):
-                return found
+                if now >= self._pauses.get(found, (0.0, now))[1]:
+                    return found
+                found = 0
             self._due -= max(found, MIN_BYTES)
         return None
+
+    def failed(self, root: Root, now: float) -> None:
+        """Note that a checkpoint could not be repaired."""
+        last, _ = self._pauses.get(root, (0.0, now))
+        pause = min(max(FIRST_PAUSE_SECONDS, 2 * last), LONGEST_PAUSE_SECONDS)
+        self._pauses[root] = (pause, now + pause)
 
     def _read_all(self) -> Iterator[Root | int]:
         """Yield how many bytes were read, after each file, and the root of each checkpoint that is not whole."""
@@ -82,7 +97,9 @@ class Scrub:
                     else:
                         whole = False
                     yield chunk.length
-            if not whole:
+            if whole:
+                self._pauses.pop(root, None)
+            else:
                 yield root
 
     def _is_good(self, chunk: Chunk) -> bool:

@@ -13,9 +13,11 @@ from derelayl_node.handoff import FetchFailed, Handoff
 from derelayl_node.ports import StoreFull
 from derelayl_node.roles.seeder import SeederRole
 from derelayl_node.store.chunks import FileStore
+from derelayl_node.store.scrub import Scrub
 from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.checkpoint.manifest import Manifest
+from derelayl_protocol.types import Root
 
 from .relay import LEDGER, Relay
 
@@ -114,7 +116,7 @@ async def test_a_full_store_in_the_middle_of_a_repair_leaves_the_rest_to_the_nex
 async def test_what_nobody_has_costs_the_seeder_no_more_than_its_deadline(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("derelayl_node.roles.seeder.REPAIR_DEADLINE_SECONDS", 0.01)
+    monkeypatch.setattr("derelayl_node.roles.seeder.SCRUB_REPAIR_SECONDS", 0.01)
     monkeypatch.setattr("derelayl_node.roles.seeder.SEED_DEADLINE_SECONDS", 0.01)
     store, manifest = await seeded(relay)
     lost = manifest.chunks[0].digest
@@ -187,3 +189,32 @@ async def test_a_checkpoint_is_never_fetched_twice_at_once_however_many_want_it(
         nursery.start_soon(want)
     assert (handoff.fetches, handoff.most) == (3, 1)
     assert not handoff._taking
+
+
+class OneLost(Scrub):
+    """Finds the same checkpoint again and again, and hears that it could not be repaired."""
+
+    def __init__(self, root: Root) -> None:
+        super().__init__(MemoryStore())
+        self.root = root
+        self.failures: list[Root] = []
+
+    def go_on(self, now: float) -> Root:
+        return self.root
+
+    def failed(self, root: Root, now: float) -> None:
+        self.failures.append(root)
+
+
+async def test_a_checkpoint_that_no_peer_has_is_put_off_but_not_for_want_of_peers(
+    relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    network = relay.hub.join("checks", store)
+    handoff = NobodyHasIt(network, store, relay.keys["vera"], LEDGER, tmp_path / "weights")
+    handoff._scrub = scrub = OneLost(relay.genesis)
+    await handoff.repair(5)
+    assert scrub.failures == [relay.genesis]
+    monkeypatch.setattr(network, "peers", lambda: ())
+    await handoff.repair(5)
+    assert scrub.failures == [relay.genesis]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,17 @@ from tests.node.conformance.network import checkpoint
 
 from derelayl_node.ports import StoreDamaged
 from derelayl_node.store.chunks import FileStore
-from derelayl_node.store.scrub import BYTES_PER_SECOND, MIN_BYTES, MOST_BYTES, PAUSE_SECONDS, Scrub
+from derelayl_node.store.scrub import (
+    BYTES_PER_SECOND,
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    MIN_BYTES,
+    MOST_BYTES,
+    PAUSE_SECONDS,
+    Scrub,
+)
 from derelayl_node.testing.store import MemoryStore
+from derelayl_protocol.checkpoint.chunk import HashedChunk
 from derelayl_protocol.limits import MAX_CHUNK_BYTES
 from derelayl_protocol.types import Digest, Root
 
@@ -61,6 +71,44 @@ def test_a_manifest_that_a_request_has_found_damaged_is_missed_in_the_next_pass(
     with pytest.raises(StoreDamaged):
         store.manifest(root)
     assert found_in_passes(scrub, begin=1000) == [root]
+
+
+def test_what_cannot_be_repaired_is_told_ever_more_rarely_until_it_is_whole() -> None:
+    store = MemoryStore()
+    lost, manifest = checkpoint(store, chunks=1)
+    data = store.chunk(manifest.chunks[0].digest)
+    assert data is not None
+    store.lose(manifest.chunks[0].digest)
+    scrub = Scrub(store)
+    told = []
+    day = 24 * 3600
+    for now in range(0, day, 5):
+        if scrub.go_on(now) == lost:
+            told.append(now)
+            scrub.failed(lost, now)
+    pauses = [second - first for first, second in pairwise(told)]
+    assert pauses[0] <= FIRST_PAUSE_SECONDS + 2 * PAUSE_SECONDS
+    assert pauses == sorted(pauses)
+    assert LONGEST_PAUSE_SECONDS <= pauses[-1] <= LONGEST_PAUSE_SECONDS + 2 * PAUSE_SECONDS
+    store.put_chunk(HashedChunk(data))
+    assert found_in_passes(scrub, begin=2 * day, passes=2) == []
+    store.lose(manifest.chunks[0].digest)
+    assert found_in_passes(scrub, begin=2 * day + 1000) == [lost]
+
+
+def test_a_checkpoint_that_waits_hides_no_other() -> None:
+    store = MemoryStore()
+    roots = []
+    for seed in (1, 2):
+        root, manifest = checkpoint(store, chunks=1, seed=seed)
+        store.lose(manifest.chunks[0].digest)
+        roots.append(root)
+    scrub = Scrub(store)
+    first = scrub.go_on(0.0)
+    assert first is not None
+    scrub.failed(first, 0.0)
+    assert {first, scrub.go_on(0.0)} == set(roots)
+    assert found_in_passes(scrub, begin=1, passes=2) == [root for root in roots if root != first]
 
 
 def test_a_whole_store_is_read_once_a_pass_and_a_shared_chunk_too() -> None:
