@@ -50,8 +50,8 @@ async def test_a_leg_lowers_the_loss_of_every_judge(tmp_path: Path) -> None:
 
 
 async def test_pings_are_answered_while_a_leg_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_process, "PING_SECONDS", 0.2)
-    async with open_trainer(Dials(leg_seconds=2.0).spec(), worker=WORKER) as trainer:
+    monkeypatch.setattr(worker_process, "PING_SECONDS", 0.4)
+    async with open_trainer(Dials(leg_seconds=4.0).spec(), worker=WORKER) as trainer:
         await trainer.train(await _job(trainer, tmp_path))  # twice what a silent worker is given
 
 
