@@ -109,17 +109,30 @@ class Sending:
                 raise
         deposit = f"{intent}/deposit"
         held = await self._thread(self._outbox.find, deposit)
+        elsewhere = held is not None and held.state is IntentState.MINED  # its tokens: the next try may pay anew
         try:
-            missing = cover - await self._thread(self._views.free, self._account)
-            if missing > 0:
-                await self._once(deposit, Deposit(Wei(missing)))
-            return await self._once(intent, command)
+            return await self._paid(deposit, intent, command, cover)
         except RuleViolation as refusal:
-            if held is not None and held.state is IntentState.MINED:  # its tokens went elsewhere: the next try may pay
+            if elsewhere:
                 await self._thread(self._outbox.release, deposit)
             if refusal.reason is not Reason.INSUFFICIENT_BALANCE:
                 raise
+            if elsewhere:
+                raise RuleViolation(refusal.reason, await self._too_little(cover)) from refusal
+        await self.settle()  # a reorganisation may have taken the deposit between the two
+        try:
+            return await self._paid(deposit, intent, command, cover)
+        except RuleViolation as refusal:
+            if refusal.reason is not Reason.INSUFFICIENT_BALANCE:
+                raise
             raise RuleViolation(refusal.reason, await self._too_little(cover)) from refusal
+
+    async def _paid(self, deposit: str, intent: str, command: Command, cover: Wei) -> tuple[Event, ...]:
+        """Deposit what is missing to `cover`, then send."""
+        missing = cover - await self._thread(self._views.free, self._account)
+        if missing > 0:
+            await self._once(deposit, Deposit(Wei(missing)))
+        return await self._once(intent, command)
 
     async def _too_little(self, cover: Wei) -> str:
         wallet = await self._thread(self._views.wallet, self._account)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 
+from derelayl_node.devchain.server import ChainServer
 from derelayl_node.evm.client import EvmLedger, open_ledger
 from derelayl_node.keys import NodeKey
 from derelayl_node.roles.validator import StakeTooLow, ValidatorRole
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.commands import Command, CreateModel, Deposit, PlaceBid, Stake, Unstake, Withdraw
-from derelayl_protocol.ledger.events import Deposited, Staked
+from derelayl_protocol.ledger.events import Deposited, Event, Staked
 from derelayl_protocol.ledger.rules import model_id
 from derelayl_protocol.types import Root, Wei
 
 from ..conformance.ledger import FUNDS, LedgerWorld, check_ledger
 from .crashing import POINTS, Crash, DyingLedger, open_dying, reopened
-from .world import ALICE, BOB, CAROL, COIN, RULES, World
+from .world import ALICE, BOB, CAROL, COIN, RULES, Template, TickingClock, World, open_embedded, served_world
 
 PLAYERS = tuple(NodeKey(bytes([number]) * 32) for number in (11, 12, 13))
 GENESIS = Root(b"\x07" * 32)
@@ -194,3 +197,32 @@ async def test_an_empty_purse_is_told_what_it_has_and_what_is_needed(world: Worl
     with pytest.raises(RuleViolation):
         await bob.send(Withdraw(Wei(1)))
     bob.close()
+
+
+async def test_a_deposit_that_a_reorganisation_takes_before_the_stake_is_made_again(
+    tmp_path: Path, template: Template
+) -> None:
+    with served_world(tmp_path, template) as world:
+        await _found(world)
+        now = world.clock.now
+    file, before = tmp_path / "chain.sqlite", tmp_path / "before.sqlite"
+    shutil.copy(file, before)
+    server = ChainServer(open_embedded(file, TickingClock(now)))
+    with ExitStack() as chain:
+        chain.enter_context(server)
+        bob = await open_ledger(server.url, BOB, template.addresses, tmp_path / "bob.sqlite")
+        once, turns = bob._sending._once, count()
+
+        async def after_a_reorganisation(intent: str, command: Command) -> tuple[Event, ...]:
+            if isinstance(command, Stake) and next(turns) == 1:  # the first try asks for the deposit
+                chain.close()
+                shutil.copy(before, file)
+                port = int(server.url.rpartition(":")[2])
+                chain.enter_context(ChainServer(open_embedded(file, TickingClock(now + 1_000)), port))
+            return await once(intent, command)
+
+        bob._sending._once = after_a_reorganisation  # type: ignore[method-assign]
+        await bob.send(Stake(MODEL, Wei(10)), cover=Wei(10))
+        assert await bob.stake(MODEL, BOB.address) == 10
+        assert (await bob.account_view(BOB.address)).wallet == GRANT - 10
+        bob.close()
