@@ -14,6 +14,9 @@ IDLE_SECONDS = 5.0
 BUSY_SECONDS = 30.0
 """After an event or a deadline: others answer to it within this time, or wait for a deadline of their own."""
 
+MAX_BACKOFF_SECONDS = 30.0
+"""Longest pause between two tries while the chain is down: one that comes back is noticed within it."""
+
 SHARE_OF_PHASE = 0.02
 """In a long phase, the share of what is left of it after which to look again."""
 

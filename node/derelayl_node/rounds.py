@@ -10,13 +10,10 @@ from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.types import ModelId
 
-from .pace import Pace, first_of
+from .pace import MAX_BACKOFF_SECONDS, Pace, first_of
 from .ports import AnotherChain, Clock, Ledger, LedgerUnavailable, LogBatch
 
 log = logging.getLogger(__name__)
-
-MAX_BACKOFF_SECONDS = 30.0
-"""Longest pause between two tries while the chain is down."""
 
 READ_AGAIN_SECONDS = 300.0
 """After this long the round is asked for without an event, in case one was missed."""

@@ -25,6 +25,9 @@ from .tables import PREFIX, PROJECTIONS, SCHEMA_VERSION, blocks, events, meta, m
 REPLAY_EVENTS: Final = 2_000
 """Stored events that a replay holds in memory at once."""
 
+MAX_ENTRIES: Final = 2_000
+"""Entries that `entries` gives: far more than one look's worth; whoever is further behind has to look for himself."""
+
 
 class LineageIndex:
     """The event log in a database, with projections for every question the API answers.
@@ -110,6 +113,13 @@ class LineageIndex:
         with self.reading() as connection:
             row = _stored(connection, block_hash, transaction, log_index)
         return None if row is None else event_from_json(row.name, row.payload)
+
+    def entries(self, above: int, through: int) -> tuple[LogEntry, ...]:
+        """The first MAX_ENTRIES of the log in the blocks of these numbers, in the order of the chain."""
+        between = (events.c.block_number > above) & (events.c.block_number <= through)
+        with self.reading() as connection:
+            rows = connection.execute(select(events).where(between).order_by(events.c.seq).limit(MAX_ENTRIES)).all()
+        return tuple(_entry(row) for row in rows)
 
     def log(self) -> Iterator[Event]:
         """Walk through every stored event in the order of the chain, a piece at a time."""
@@ -269,6 +279,11 @@ def _newest_block(connection: Connection) -> int | None:
 def _stored(connection: Connection, block_hash: bytes, transaction: bytes, log_index: int) -> Row[Any] | None:
     place = (events.c.block_hash == block_hash) & (events.c.transaction == transaction)
     return connection.execute(select(events).where(place, events.c.log_index == log_index)).one_or_none()
+
+
+def _entry(row: Row[Any]) -> LogEntry:
+    block = BlockRef(row.block_number, row.block_hash, Timestamp(row.block_time))
+    return LogEntry(event_from_json(row.name, row.payload), block, row.transaction, row.log_index)
 
 
 def _event_row(seq: int, entry: LogEntry) -> dict[str, Any]:

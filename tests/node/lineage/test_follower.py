@@ -11,9 +11,9 @@ import trio.testing
 
 from derelayl_node.lineage import follower
 from derelayl_node.lineage.database import IndexUnusable
-from derelayl_node.lineage.follower import MAX_BACKOFF_SECONDS, Progress, follow
+from derelayl_node.lineage.follower import Progress, follow
 from derelayl_node.lineage.index import LineageIndex
-from derelayl_node.pace import IDLE_SECONDS, Pace
+from derelayl_node.pace import IDLE_SECONDS, MAX_BACKOFF_SECONDS, Pace
 from derelayl_node.ports import AnotherChain, BlockRef, LogBatch
 from derelayl_node.testing.clock import FakeClock
 from derelayl_node.testing.history import named
@@ -62,7 +62,7 @@ async def test_a_silent_chain_is_shown_and_asked_again_ever_more_rarely(
         pause = (clock.next_wake or 0) - clock.now()
         pauses.append(pause)
         await next_sleep(clock, pause)
-    assert pauses == [4, 8, 16, 32, 60, 60, 60, 60]
+    assert pauses == [4, 8, 16, 30, 30, 30, 30, 30]
     assert max(pauses) == MAX_BACKOFF_SECONDS
     assert (progress.reachable, progress.lag_seconds(clock.now())) == (False, None)
     assert "silent" in progress.error
@@ -112,8 +112,9 @@ async def test_another_chain_is_told_once_takes_nothing_from_the_index_and_is_ov
 
 
 async def test_a_chain_that_is_behind_is_waited_for_and_does_not_count_as_caught_up(
-    index: LineageIndex, nursery: trio.Nursery
+    index: LineageIndex, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     (players, clock), progress = world(), Progress()
     nursery.start_soon(follow, players.chain.account(OWNER), index, clock, Pace(clock, POLL_SECONDS), progress)
     await asleep(clock)
@@ -123,6 +124,13 @@ async def test_a_chain_that_is_behind_is_waited_for_and_does_not_count_as_caught
     assert index.head() == before
     assert "behind" in progress.error
     assert (progress.lag_seconds(clock.now()) or 0) > 0
+    await next_sleep(clock, IDLE_SECONDS)
+    assert caplog.text.count("is not advancing: the chain's node is behind") == 1
+    assert "advancing again" not in caplog.text
+    for _ in range(4):
+        players.play()
+    await next_sleep(clock, IDLE_SECONDS)
+    assert (progress.error, caplog.text.count("advancing again")) == ("", 1)
 
 
 class Heard:
