@@ -44,7 +44,8 @@ def _what_is_wrong(status: NodeStatus) -> str:
         return f"is stale: {status.stale}"
     if status.chain_reachable:
         return "has not caught up with the chain; wait, or look at the node's log."
-    return "is not advancing: the chain does not answer; wait, or look at the node's log."
+    reason = (status.error or "the chain has not been read yet").rstrip(".")
+    return f"is not advancing: {reason}; wait, or look at the node's log."
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

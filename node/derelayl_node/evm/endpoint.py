@@ -174,6 +174,12 @@ def printable(text: str) -> str:
     return line if len(line) <= MAX_REASON_CHARS else line[: MAX_REASON_CHARS - 1] + "…"
 
 
+def refusal(where: str, method: str, reason: str) -> str:
+    """The sentence on an error that a node answers with, in its own words."""
+    ended = reason.rstrip(" .")
+    return f"The chain at {where} refused {method}: {ended}. Try again, or use another URL with --chain-url."
+
+
 def public(url: str) -> str:
     """The URL without what may be a secret: user, password, path and query."""
     parts = urllib.parse.urlsplit(url)

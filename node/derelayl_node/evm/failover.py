@@ -14,9 +14,9 @@ from web3.types import RPCEndpoint, RPCResponse
 
 from derelayl_protocol.types import Address
 
-from ..ports import LedgerUnavailable
+from ..ports import AnotherChain, LedgerUnavailable
 from .answers import Json
-from .endpoint import Endpoint, EndpointFailed, printable, reason_of
+from .endpoint import Endpoint, EndpointFailed, printable, reason_of, refusal
 
 LOG = logging.getLogger(__name__)
 
@@ -36,6 +36,14 @@ UNSAID_PAUSE_S = 1.0
 LAG_PATIENCE_S = 60.0
 """Seconds for which a shorter chain counts as lag: replicas are seconds behind, later it is what the chain has come to.
 """
+
+
+class AnotherAnswers(EndpointFailed, AnotherChain):
+    """What answers at this address is another chain than the network's."""
+
+
+class Lags(EndpointFailed):
+    """The address is behind another one: of the right chain, for it has proved that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,10 @@ class Failover(BaseProvider):
         return cast(_Standing, getattr(self._last, "standing", self._standings[0]))
 
     def make_request(self, method: RPCEndpoint, params: Sequence[Json]) -> RPCResponse:
-        """The JSON-RPC answer of an address that is well. Raises LedgerUnavailable, saying what each of them said."""
+        """The JSON-RPC answer of an address that is well.
+
+        Raises LedgerUnavailable, saying what each of them said: AnotherChain where none that answers is the network's.
+        """
         waited = 0.0
         while True:
             failures: list[LedgerUnavailable] = []
@@ -155,11 +166,22 @@ class Failover(BaseProvider):
         if len(failures) == 1 and len(self._standings) == 1:
             return failures[0]
         if failures:
-            return LedgerUnavailable("No address of the chain serves. " + " ".join(str(each) for each in failures))
+            told = "No address of the chain serves. " + " ".join(str(each) for each in failures)
+            return AnotherChain(told) if self._all_others(failures) else LedgerUnavailable(told)
         pause = self._pause() or 0.0
         return LedgerUnavailable(
             f"The chain at {self.asked} asked to be left alone for {pause:.0f} s more: wait, or give further addresses "
             "with --chain-url."
+        )
+
+    def _all_others(self, failures: Sequence[LedgerUnavailable]) -> bool:
+        """Whether addresses of other chains answer, and none of the network's: one that lags, or asked for a rest."""
+        with self._lock:
+            right = any(each.told and each.proved for each in self._standings)
+        return (
+            not right
+            and any(isinstance(each, AnotherChain) for each in failures)
+            and not any(isinstance(each, Lags) for each in failures)
         )
 
     # --- whether it is the chain, and all of it ---------------------------------------------------------------------
@@ -174,7 +196,7 @@ class Failover(BaseProvider):
     def _prove_id(self, standing: _Standing) -> None:
         found = _quantity(_result(standing, "eth_chainId"))
         if found != self._identity.chain_id:
-            raise EndpointFailed(
+            raise AnotherAnswers(
                 f"The chain at {standing.endpoint.name} has id {found}, but this network's file says "
                 f"{self._identity.chain_id}: use the right network file or the right URL."
             )
@@ -182,7 +204,7 @@ class Failover(BaseProvider):
     def _prove_contract(self, standing: _Standing) -> None:
         contract = self._identity.contract
         if contract is not None and _result(standing, "eth_getCode", contract, "latest") in (None, "", "0x"):
-            raise EndpointFailed(
+            raise AnotherAnswers(
                 f"There is no contract at {contract} on the chain at {standing.endpoint.name}: use the network file of "
                 "this chain."
             )
@@ -192,7 +214,7 @@ class Failover(BaseProvider):
         genesis = block.get("hash") if isinstance(block, Mapping) else None  # some nodes keep no old blocks
         with self._lock:
             if None not in (genesis, self._genesis) and genesis != self._genesis:
-                raise EndpointFailed(
+                raise AnotherAnswers(
                     f"The chain at {standing.endpoint.name} began with another block than this network's: use the "
                     "right URL, or, where the chain was made anew, the new network's file."
                 )
@@ -229,8 +251,8 @@ class Failover(BaseProvider):
         fresh = self._clock() - self._shown_at <= LAG_PATIENCE_S
         return standing.head < number <= self._highest and self._shown_by is not standing and fresh
 
-    def _lags(self, standing: _Standing, number: int) -> EndpointFailed:
-        return EndpointFailed(
+    def _lags(self, standing: _Standing, number: int) -> Lags:
+        return Lags(
             f"The chain at {standing.endpoint.name} has come to block {standing.head}, and another address showed "
             f"block {number}: wait until it has caught up."
         )
@@ -239,7 +261,7 @@ class Failover(BaseProvider):
 def _result(standing: _Standing, method: str, *params: Json) -> Json:
     name, answer = standing.endpoint.name, standing.endpoint.ask(method, params)
     if "error" in answer:
-        raise EndpointFailed(f"The chain at {name} refused {method}: {printable(reason_of(answer) or 'no reason')}")
+        raise EndpointFailed(refusal(name, method, printable(reason_of(answer) or "no reason given")))
     return answer["result"]
 
 

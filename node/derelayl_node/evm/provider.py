@@ -14,7 +14,7 @@ from derelayl_protocol.types import Address
 from ..ports import LedgerUnavailable
 from ..recursion import restrain_recursion
 from .answers import Block, Json, RawLog, Reader, Receipt
-from .endpoint import Endpoint, EndpointFailed, printable, public
+from .endpoint import Endpoint, EndpointFailed, printable, public, refusal
 from .failover import Failover, Identity
 
 __all__ = ["Block", "RawLog", "Receipt"]
@@ -67,7 +67,7 @@ class Refused(LedgerUnavailable):
     def __init__(self, where: str, method: str, error: Mapping[str, Json]) -> None:
         self.reason = printable(str(error.get("message", "no reason given")))
         self.code = error.get("code")
-        super().__init__(f"The chain at {where} refused {method}: {self.reason}")
+        super().__init__(refusal(where, method, self.reason))
 
 
 def open_chain(
@@ -122,10 +122,10 @@ class Rpc:
         """eth_getLogs. Raises TooMuchAsked where a range of several blocks is refused: ask for half of it."""
         try:
             answer = self._ask("eth_getLogs", dict(query))
-        except (Refused, EndpointFailed) as refusal:
-            overlong = isinstance(refusal, Refused) or refusal.overlong
+        except (Refused, EndpointFailed) as error:
+            overlong = isinstance(error, Refused) or error.overlong
             if overlong and query.get("fromBlock") != query.get("toBlock"):
-                raise TooMuchAsked(str(refusal)) from refusal
+                raise TooMuchAsked(str(error)) from error
             raise
         return tuple(self._read.log(item) for item in self._read.items(answer))
 

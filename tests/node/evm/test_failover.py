@@ -10,7 +10,7 @@ from web3 import Web3
 from derelayl_node.evm.endpoint import Endpoint
 from derelayl_node.evm.failover import FIRST_REST_S, LAG_PATIENCE_S, LAST_REST_S, MAX_PAUSE_S, Failover, Identity
 from derelayl_node.evm.provider import Rpc, TooMuchAsked
-from derelayl_node.ports import LedgerUnavailable
+from derelayl_node.ports import AnotherChain, LedgerUnavailable
 from derelayl_protocol.types import Address
 
 from .httpchain import HttpChain, Reply, error, header, http_chain, result
@@ -259,3 +259,46 @@ def test_an_address_that_is_at_odds_with_itself_is_left_for_another_next_time(st
     with pytest.raises(LedgerUnavailable):
         here.rpc.head()
     assert here.rpc.head().ref.number == 100
+
+
+def test_a_chain_that_was_made_anew_is_told_as_another_chain_not_as_silence(stack: ExitStack) -> None:
+    here = Addresses(stack, node())
+    here.rpc.head()
+    here.chains[0].answer = lambda *_: Reply("", 502)
+    with pytest.raises(LedgerUnavailable):
+        here.rpc.head()
+    here.chains[0].answer = node(name="anew")
+    with pytest.raises(AnotherChain, match="began with another block"):
+        here.rpc.head()
+    here.chains[0].answer = node()
+    assert here.rpc.head().ref.number == 100, "the right chain is back"
+
+
+@pytest.mark.parametrize("wrong", [node(chain_id=6), node(code="0x"), node(name="anew")])
+def test_who_is_silent_does_not_hide_that_another_chain_answers(stack: ExitStack, wrong: Callable[..., Reply]) -> None:
+    here = Addresses(stack, node(), node())
+    here.rpc.head()
+    for chain in here.chains:
+        chain.answer = lambda *_: Reply("", 502)
+    with pytest.raises(LedgerUnavailable) as silence:
+        here.rpc.head()
+    assert not isinstance(silence.value, AnotherChain)
+    here.chains[1].answer = wrong
+    with pytest.raises(AnotherChain, match=r"No address of the chain serves.*out of order"):
+        here.rpc.head()
+
+
+@pytest.mark.parametrize("busy", [lambda *_: Reply("", 429, {"Retry-After": "60"}), node(97)])
+def test_an_address_of_another_chain_does_not_make_the_network_another(
+    stack: ExitStack, busy: Callable[..., Reply]
+) -> None:
+    """Where another address of the network's chain is there: asked too often, or behind."""
+    here = Addresses(stack, node(), node(), node(chain_id=6))
+    here.rpc.head()
+    here.chains[0].answer = lambda *_: Reply("", 502)
+    here.rpc.block(0)
+    here.chains[1].answer = busy
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match="has id 6") as failure:
+            here.rpc.block(100)
+        assert not isinstance(failure.value, AnotherChain)

@@ -97,6 +97,13 @@ def test_a_block_with_a_missing_or_broken_field_is_an_error(world: World, missin
         scripted({"result": {**block, missing: "0xg"}}).block()
 
 
+def test_a_refusal_names_a_remedy() -> None:
+    with pytest.raises(
+        LedgerUnavailable, match=r"refused eth_chainId: Internal error: upstream timeout\. Try again, or"
+    ):
+        scripted({"error": {"code": -32603, "message": "Internal error: upstream timeout."}}).chain_id()
+
+
 def test_errors_do_not_show_what_the_url_keeps_secret() -> None:
     with pytest.raises(LedgerUnavailable) as failure:
         scripted({"error": {"message": "no"}}).chain_id()
