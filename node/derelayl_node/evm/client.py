@@ -24,7 +24,7 @@ from ..settings import DEFAULT_MAX_FEE_GWEI, ChainAccess, Network, chain_access
 from .deploy import NetworkAddresses
 from .event_log import EventLog
 from .one_block import at_fresh_head
-from .outbox import Outbox
+from .outbox import UNKNOWN, Outbox
 from .provider import DEFAULT_TIMEOUT_S, Rpc, open_chain
 from .sender import Sender
 from .sending import Sending
@@ -252,7 +252,7 @@ async def open_ledger(
         chain_id, contract = addresses.ledger.chain_id, addresses.ledger.address
         rpc = open_chain(urls, chain_id, timeout, contract=contract)
         first = rpc.block(0)
-        origin = "unknown" if first is None else first.ref.hash.hex()
+        origin = UNKNOWN if first is None else first.ref.hash.hex()
         store = Outbox(outbox, f"{chain_id} {origin} {contract} {key.address}")
         return EvmLedger(rpc, key, addresses, store, clock, max_fee_gwei)
 

@@ -27,6 +27,9 @@ LOCK_WAIT_S = 10.0
 LAYOUT_VERSION = 1
 """SQLite's `user_version` of the file."""
 
+UNKNOWN = "unknown"
+"""In place of the first block's hash, where an address of the chain does not keep that block: it may be any."""
+
 _LAYOUT = f"""
 begin immediate;
 create table owner (identity text not null);
@@ -97,8 +100,9 @@ class Outbox:
     """The signed transactions of one account on one ledger. Thread safe; several processes may share the file."""
 
     def __init__(self, path: Path, identity: str) -> None:
-        """Open or create the file. `identity` names account, ledger and chain: a file of another one is refused.
+        """Open or create the file. `identity` names whose it is: a file of anything else is refused.
 
+        That of a ledger's account is "CHAIN-ID FIRST-BLOCK LEDGER ACCOUNT"; FIRST-BLOCK may be UNKNOWN.
         Raises LedgerUnavailable with the remedy when the file cannot be used.
         """
         self._path = path
@@ -132,10 +136,8 @@ class Outbox:
             row = run("select identity from owner").fetchone()
             if row is None:
                 run("insert into owner values (?)", (identity,))
-        if row is not None and row[0] != identity:
-            raise LedgerUnavailable(
-                f"{self._path} belongs to another account, ledger or chain: give each network its own data folder."
-            )
+            elif row[0] != identity:
+                run("update owner set identity = ?", (_both(self._path, row[0], identity),))
 
     def find(self, key: str) -> Intent | None:
         """The intent that holds the key."""
@@ -263,6 +265,29 @@ def _explained(path: Path) -> Iterator[None]:
             f"The outbox {path} cannot be used ({error}): check the disk and the file, but do not delete it; where it "
             'is damaged, docs/NODE.md tells the way out, under "A damaged outbox".'
         ) from error
+
+
+def _both(path: Path, kept: str, given: str) -> str:
+    """The identity of which both are, with all that either knows. Raises LedgerUnavailable, saying what differs."""
+    one, other = kept.split(" "), given.split(" ")
+    if not len(one) == len(other) == 4:
+        raise LedgerUnavailable(f"{path} belongs to something else ({kept}): choose another folder.")
+    (chain, origin, ledger, account), (_, given_origin, _, given_account) = one, other
+    if one[0::2] != other[0::2]:
+        raise LedgerUnavailable(
+            f"{path} belongs to another ledger ({ledger} on chain {chain}): give each network its own data folder."
+        )
+    if account != given_account:
+        raise LedgerUnavailable(
+            f"{path} belongs to another account ({account}): put its key back, or give each account its own data "
+            "folder."
+        )
+    if UNKNOWN not in (origin, given_origin) and origin != given_origin:
+        raise LedgerUnavailable(
+            f"{path} belongs to another chain of the same id, which began with block {origin}: check the chain's URL, "
+            "or, where the chain was made anew, choose another folder."
+        )
+    return given if origin == UNKNOWN else kept
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -19,7 +19,7 @@ from derelayl_protocol.types import Address, ModelId, Root, Wei
 
 from .world import ALICE, BOB, CAROL, CHAIN_ID, SINK, ManualClock, World, transfer
 
-IDENTITY = "alice on a ledger"
+IDENTITY = "5 unknown 0xledger 0xalice"
 MODEL = ModelId(b"\x01" * 32)
 TO = Address(SINK)
 
@@ -111,10 +111,27 @@ def test_two_openers_of_a_file_never_share_a_nonce(tmp_path: Path) -> None:
     two.close()
 
 
-def test_the_outbox_of_another_chain_is_refused(tmp_path: Path) -> None:
-    Outbox(tmp_path / "outbox", IDENTITY).close()
-    with pytest.raises(LedgerUnavailable, match="another account, ledger or chain"):
-        Outbox(tmp_path / "outbox", "somebody else")
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("6 a1 0xledger 0xalice", r"another ledger \(0xledger on chain 5\): give each network its own"),
+        ("5 a1 0xother 0xbob", r"another ledger \(0xledger on chain 5\): give each network its own"),
+        ("5 a1 0xledger 0xbob", r"another account \(0xalice\): put its key back"),
+        ("5 b2 0xledger 0xalice", r"another chain .* began with block a1: check the chain's URL, or, .* made anew"),
+        ("deployment on 5 by 0xalice", r"something else \(5 a1 0xledger 0xalice\): choose another folder"),
+    ],
+)
+def test_the_outbox_of_anything_else_is_refused_and_says_what_differs(tmp_path: Path, other: str, said: str) -> None:
+    Outbox(tmp_path / "outbox", "5 a1 0xledger 0xalice").close()
+    with pytest.raises(LedgerUnavailable, match=said):
+        Outbox(tmp_path / "outbox", other)
+
+
+def test_an_outbox_is_its_chains_also_where_an_address_does_not_keep_the_first_block(tmp_path: Path) -> None:
+    for origin in ("unknown", "unknown", "a1", "unknown", "a1"):
+        Outbox(tmp_path / "outbox", f"5 {origin} 0xledger 0xalice").close()
+    with pytest.raises(LedgerUnavailable, match="began with block a1"):
+        Outbox(tmp_path / "outbox", "5 b2 0xledger 0xalice")
 
 
 @pytest.mark.parametrize("content", [b"no database " * 1_000, b"SQLite format 3\x00" + b"\xff" * 5_000])
