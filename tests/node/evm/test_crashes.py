@@ -25,7 +25,18 @@ from derelayl_protocol.types import Root, Wei
 
 from ..conformance.ledger import FUNDS, LedgerWorld, check_ledger
 from .crashing import POINTS, Crash, DyingLedger, open_dying, reopened
-from .world import ALICE, BOB, CAROL, COIN, RULES, Template, TickingClock, World, open_embedded, served_world
+from .world import (
+    ALICE,
+    BOB,
+    CAROL,
+    COIN,
+    RULES,
+    Template,
+    TickingClock,
+    World,
+    open_embedded,
+    served_world,
+)
 
 PLAYERS = tuple(NodeKey(bytes([number]) * 32) for number in (11, 12, 13))
 GENESIS = Root(b"\x07" * 32)
@@ -199,6 +210,15 @@ async def test_an_empty_purse_is_told_what_it_has_and_what_is_needed(world: Worl
     bob.close()
 
 
+class LateClock(TickingClock):
+    """Ticks, and so brings blocks, once it is told to."""
+
+    ticks = False
+
+    def __call__(self) -> float:
+        return super().__call__() if self.ticks else self.now
+
+
 async def test_a_deposit_that_a_reorganisation_takes_before_the_stake_is_made_again(
     tmp_path: Path, template: Template
 ) -> None:
@@ -212,13 +232,18 @@ async def test_a_deposit_that_a_reorganisation_takes_before_the_stake_is_made_ag
         chain.enter_context(server)
         bob = await open_ledger(server.url, BOB, template.addresses, tmp_path / "bob.sqlite")
         once, turns = bob._sending._once, count()
+        clock = LateClock(now + 1_000)
 
         async def after_a_reorganisation(intent: str, command: Command) -> tuple[Event, ...]:
             if isinstance(command, Stake) and next(turns) == 1:  # the first try asks for the deposit
                 chain.close()
                 shutil.copy(before, file)
                 port = int(server.url.rpartition(":")[2])
-                chain.enter_context(ChainServer(open_embedded(file, TickingClock(now + 1_000)), port))
+                chain.enter_context(ChainServer(open_embedded(file, clock), port))
+                with pytest.raises(RuleViolation):  # the deposit is sent again meanwhile, and waits for a block
+                    await once(intent, command)
+                clock.ticks = True
+                raise RuleViolation(Reason.INSUFFICIENT_BALANCE)
             return await once(intent, command)
 
         bob._sending._once = after_a_reorganisation  # type: ignore[method-assign]
