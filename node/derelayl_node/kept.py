@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from derelayl_protocol.types import LedgerId
@@ -31,15 +28,3 @@ def kept_folder(ledger: LedgerId, start_block: int) -> Path | None:
     except OSError:
         return None
     return folder
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[bool]:
-    """Whether no other process is in this block with the same folder; does not wait."""
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

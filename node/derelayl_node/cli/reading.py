@@ -17,12 +17,13 @@ from derelayl_protocol.spelling import from_hex, parse_hash
 from derelayl_protocol.types import Address, LedgerId, ModelId, Root
 
 from ..evm.client import EvmLedger, open_network_ledger
-from ..kept import alone_in, kept_folder
+from ..kept import kept_folder
 from ..keys import NodeKey
 from ..lineage.database import IndexUnusable
 from ..lineage.index import LineageIndex
 from ..lineage.proof import Chain, Claim, FetchEvent, verify_proof
 from ..lineage.proof_format import LedgerReference, Proof
+from ..lock import alone_in
 from ..ports import AnotherChain, LedgerUnavailable
 from ..settings import Network
 from .console import say
