@@ -34,6 +34,7 @@ from .lineage.database import IndexUnusable, QueryTooSlow
 from .lineage.follower import Progress, follow
 from .lineage.index import LineageIndex
 from .lineage.proof import Chain
+from .lock import only_node
 from .network.host import Libp2pNetwork, open_network
 from .network.serve import everybody
 from .pace import Pace
@@ -102,7 +103,8 @@ async def run_peer(
 
     `worker` is the command of the process that trains and judges, see `training.process`.
 
-    Raises LocalFault, LedgerUnavailable, CannotListen and the store's errors when the peer cannot start.
+    Raises LocalFault, also for a home that another node has, LedgerUnavailable, CannotListen and the store's errors
+    when the peer cannot start.
     """
     model = settings.model_id or (ModelId(from_hex(network.model)) if network.model else None)
     if model is None:
@@ -110,6 +112,7 @@ async def run_peer(
     if settings.works_with_data and not settings.data:
         raise LocalFault("a trainer or validator needs data of its own: pass --data SPEC, or --role seeder")
     async with AsyncExitStack() as stack:
+        stack.enter_context(only_node(settings.home))
         peer = await _open(stack, settings, network, key, model, worker)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)

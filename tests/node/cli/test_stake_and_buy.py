@@ -15,6 +15,7 @@ from derelayl_node.cli import model, stake
 from derelayl_node.cli.stake import StakeRefused
 from derelayl_node.evm.client import EvmLedger, open_ledger, open_network_ledger
 from derelayl_node.keys import NodeKey, create_key_file
+from derelayl_node.lock import only_node
 from derelayl_node.settings import Network
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.commands import CreateModel, Deposit
@@ -111,6 +112,12 @@ def test_a_command_that_was_killed_and_is_typed_again_stakes_once(
             run(stake.app, "add", *amount, *bob)
     told(stake.app, "add", *amount, *bob)
     assert told(stake.app, "show", *bob)["stake_wei"] == str(2 * COIN)
+
+
+def test_a_command_works_beside_a_running_node_of_the_same_home(bob: list[str]) -> None:
+    with only_node(Path(bob[-1])):
+        assert told(stake.app, "add", *bob)["done"] == "staked"
+        assert told(stake.app, "show", *bob)["stake_wei"] == str(2 * COIN)
 
 
 def test_the_words_for_people_have_tokens_and_a_time(bob: list[str]) -> None:
