@@ -1,7 +1,7 @@
 """What a node has signed or sealed in a round, on disk before anybody else learns of it.
 
 A validator's sealed answer: without its salt a commit cannot be opened, and a second answer to the same round costs the
-stake. A trainer's child: a second one under the same lease costs the bid.
+stake. A trainer's child: a second one under the same lease costs the bid. So the first word stands, whoever writes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from derelayl_protocol.types import ModelId, Ppm, Root
 from derelayl_training.files import write_json
 
+from .lock import alone_in
 from .ports import StoreDamaged, StoreFull
+from .store.chunks import DISK_IS_FULL
+
+Kept = TypeVar("Kept")
 
 MAX_JOURNAL_ENTRIES = 128
 """Files kept, two a round at most; older rounds are over."""
@@ -37,16 +42,21 @@ class SignedChild:
 
 
 class Journal:
-    """One small file for each answer and each child. Written before what it names leaves the process."""
+    """One small file for each answer and each child. Written before what it names leaves the process, and once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, model: ModelId, round_number: int, sealed: SealedScores) -> None:
-        """Keep the answer, readable by its owner alone. Raises StoreFull."""
+    def write(self, model: ModelId, round_number: int, sealed: SealedScores) -> SealedScores:
+        """Keep the answer, readable by its owner alone, and return the one that stands: the first one of the round.
+
+        Raises StoreFull, StoreDamaged.
+        """
         document = {"scores": list(sealed.scores), "salt": sealed.salt.hex()}
-        self._write(self._answer_path(model, round_number), document)
+        path = self._answer_path(model, round_number)
+        self._write(path, document)
+        return _standing(self.read(model, round_number), path)
 
     def read(self, model: ModelId, round_number: int) -> SealedScores | None:
         """The answer given in the round, None if there is none. Raises StoreDamaged."""
@@ -59,10 +69,15 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreDamaged(f"{path} is damaged ({error}); delete it: this round's reveal is lost") from error
 
-    def write_child(self, model: ModelId, round_number: int, parent: Root, child: SignedChild) -> None:
-        """Keep the child signed under a lease. Raises StoreFull."""
+    def write_child(self, model: ModelId, round_number: int, parent: Root, child: SignedChild) -> SignedChild:
+        """Keep the child signed under a lease, and return the one that stands: the first one.
+
+        Raises StoreFull, StoreDamaged.
+        """
         document = {"child": child.root.hex(), "manifest": child.manifest.hex()}
-        self._write(self._child_path(model, round_number, parent), document)
+        path = self._child_path(model, round_number, parent)
+        self._write(path, document)
+        return _standing(self.child(model, round_number, parent), path)
 
     def child(self, model: ModelId, round_number: int, parent: Root) -> SignedChild | None:
         """The child signed under a lease, None if there is none. Raises StoreDamaged."""
@@ -76,11 +91,16 @@ class Journal:
             raise StoreDamaged(f"{path} is damaged ({error}); delete it when round {round_number} is over") from error
 
     def _write(self, path: Path, document: Mapping[str, object]) -> None:
+        """Put a whole document at `path` unless there is one, whoever else writes. Raises StoreFull."""
         try:
-            write_json(path, document)
+            with alone_in(self._folder, wait=True):
+                if not path.exists():
+                    write_json(path, document)
+                    self._forget_old(path)
         except OSError as error:
-            raise StoreFull(f"cannot write {path}: {error.strerror}; free some space") from error
-        self._forget_old()
+            # no LocalFault, which would end a peer that may have scores to reveal
+            remedy = "free some space" if error.errno in DISK_IS_FULL else "check the folder's permissions"
+            raise StoreFull(f"cannot write {path}: {error.strerror}; {remedy}") from error
 
     def _answer_path(self, model: ModelId, round_number: int) -> Path:
         return self._folder / f"{model.hex()[:16]}-{round_number:08d}.json"
@@ -88,7 +108,14 @@ class Journal:
     def _child_path(self, model: ModelId, round_number: int, parent: Root) -> Path:
         return self._folder / f"{model.hex()[:16]}-{round_number:08d}-{parent.hex()[:16]}.json"
 
-    def _forget_old(self) -> None:
-        entries = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        for path in entries[:-MAX_JOURNAL_ENTRIES]:
+    def _forget_old(self, new: Path) -> None:
+        others = [path for path in self._folder.glob("*.json") if path != new]  # the clock may have gone back
+        others.sort(key=lambda path: path.stat().st_mtime_ns)
+        for path in others[: -(MAX_JOURNAL_ENTRIES - 1)]:
             path.unlink(missing_ok=True)
+
+
+def _standing(found: Kept | None, path: Path) -> Kept:
+    if found is None:
+        raise StoreDamaged(f"{path} was deleted while it was written; leave the journal's folder to the node")
+    return found

@@ -18,11 +18,14 @@ LOCK_FILE = "lock"
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[bool]:
-    """Whether no other process is in this block with the same folder; does not wait. Raises OSError."""
+def alone_in(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Whether nobody else is in this block with the same folder, thread or process; with `wait`, once nobody is.
+
+    Raises OSError.
+    """
     with (folder / LOCK_FILE).open("a") as file:  # unlike "w", leaves the id of who has the lock
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return

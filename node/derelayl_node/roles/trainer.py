@@ -183,7 +183,7 @@ class TrainerRole:
             self._kit.model, view.number, leg, taken.manifest, result.weights, record
         )
         # before anybody else knows the root
-        self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
+        child = self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
         job.child.unlink(missing_ok=True)
         return child
 
@@ -202,7 +202,7 @@ class TrainerRole:
                 child = await self._kit.handoff.compose(
                     self._kit.model, view.number, leg, parent.manifest, root, record
                 )
-                self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
+                child = self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
                 log.info("round %d: composed of %s and %s", view.number, short(leg.parent), short(root))
                 return child
         return None

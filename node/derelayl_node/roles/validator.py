@@ -102,8 +102,7 @@ class ValidatorRole:
             scores = await self._judge(view)
             if scores is None:
                 return
-            sealed = SealedScores(scores, self._salts())
-            self._kit.journal.write(self._kit.model, view.number, sealed)
+            sealed = self._kit.journal.write(self._kit.model, view.number, SealedScores(scores, self._salts()))
             log.info("round %d: sealed %s", view.number, list(sealed.scores))
         seal = commitment(self._kit.model, view.number, self._kit.ledger.account, sealed.salt, sealed.scores)
         await self._kit.submission.submit(view, CommitScores(self._kit.model, view.number, seal))

@@ -13,9 +13,9 @@ from derelayl_node.journal import SignedChild
 from derelayl_node.ports import LedgerUnavailable, TrainingFailed
 from derelayl_node.roles.duties import KEEPER_STEP_SECONDS, KEEPERS, patience
 from derelayl_node.roles.trainer import SUBMIT_RESERVE_SECONDS
-from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS, StakeTooLow
+from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS, StakeTooLow, ValidatorRole
 from derelayl_node.testing.ledger import FakeLedger
-from derelayl_protocol.checkpoint.manifest import encode_manifest, parse_manifest, root_of
+from derelayl_protocol.checkpoint.manifest import Manifest, encode_manifest, parse_manifest, root_of
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.commands import MatchRound
 from derelayl_protocol.ledger.events import (
@@ -28,9 +28,11 @@ from derelayl_protocol.ledger.events import (
     ValidatorSlashed,
 )
 from derelayl_protocol.ledger.phases import Phase
+from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.spelling import exact_tokens
-from derelayl_protocol.types import UNAVAILABLE, Root, Wei
+from derelayl_protocol.types import UNAVAILABLE, ModelId, Root, Wei
+from derelayl_training.jobs import Record, WeightsFile
 from derelayl_training.recipe import parse_recipe
 
 from .relay import BID, RULES, SUPPLY, WALLET, Player, Relay
@@ -204,6 +206,26 @@ async def test_a_chunk_damaged_on_disk_is_fetched_again_when_it_is_needed(relay:
     assert (await vera.handoff.weights(relay.genesis)).exists()
 
 
+async def test_a_trainer_that_runs_twice_submits_and_publishes_the_child_that_its_journal_has(relay: Relay) -> None:
+    await relay.bid_and_match()
+    ann = relay.players["ann"]
+    number, honest = leg_of(relay, "ann"), ann.handoff.hand_over
+    others: list[SignedChild] = []
+
+    async def be_late(
+        model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, weights: WeightsFile, record: Record
+    ) -> SignedChild:
+        others.append(await honest(model, round_number, leg, parent, weights, record))
+        ann.journal.write_child(model, round_number, leg.parent, others[0])  # as the other process does meanwhile
+        return await honest(model, round_number, leg, parent, weights, {**record, "bytes_fetched": 12345})
+
+    ann.handoff.hand_over = be_late  # type: ignore[method-assign]
+    await relay.train()
+    assert relay.view.legs[number].child == others[0].root
+    await ann.trainer_role.step(relay.view)
+    assert ann.store.manifest(others[0].root) == others[0].manifest
+
+
 # --- a validator that goes wrong --------------------------------------------------------------------------------------
 
 
@@ -235,6 +257,21 @@ async def test_a_validator_restarted_between_commit_and_reveal_opens_its_own_sea
     for player in relay.validators:
         await player.validator.step(relay.view)
     assert relay.view.phase == Phase.SETTLE
+
+
+async def test_a_validator_that_runs_twice_seals_once_and_opens_what_it_has_sealed(relay: Relay) -> None:
+    await relay.bid_and_match()
+    await relay.train()
+    twin = ValidatorRole(relay.players["vera"].kit, lambda: b"another salt".ljust(32))
+    async with trio.open_nursery() as nursery:  # both judge before one of them seals
+        nursery.start_soon(twin.step, relay.view)
+        nursery.start_soon(relay.players["vera"].validator.step, relay.view)
+    for player in relay.validators[1:]:
+        await player.validator.step(relay.view)
+    for player in relay.validators:
+        await player.validator.step(relay.view)
+    assert relay.view.phase == Phase.SETTLE
+    assert not relay.events(ValidatorSlashed)
 
 
 async def test_joining_twice_stakes_once(relay: Relay) -> None:
