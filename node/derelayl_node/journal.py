@@ -66,7 +66,9 @@ class Journal:
             return SealedScores(tuple(Ppm(int(score)) for score in entry["scores"]), bytes.fromhex(entry["salt"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except (ValueError, KeyError, TypeError) as error:
             raise StoreDamaged(f"{path} is damaged ({error}); delete it: this round's reveal is lost") from error
 
     def write_child(self, model: ModelId, round_number: int, parent: Root, child: SignedChild) -> SignedChild:
@@ -87,7 +89,9 @@ class Journal:
             return SignedChild(Root(bytes.fromhex(entry["child"])), bytes.fromhex(entry["manifest"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except (ValueError, KeyError, TypeError) as error:
             raise StoreDamaged(f"{path} is damaged ({error}); delete it when round {round_number} is over") from error
 
     def _write(self, path: Path, document: Mapping[str, object]) -> None:
@@ -113,6 +117,11 @@ class Journal:
         others.sort(key=lambda path: path.stat().st_mtime_ns)
         for path in others[: -(MAX_JOURNAL_ENTRIES - 1)]:
             path.unlink(missing_ok=True)
+
+
+def _unreadable(path: Path, error: OSError) -> StoreDamaged:
+    """Not to be deleted: what it holds may be whole."""
+    return StoreDamaged(f"{path} cannot be read: {error.strerror}; fix its permissions or its disk")
 
 
 def _standing(found: Kept | None, path: Path) -> Kept:

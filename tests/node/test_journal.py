@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -92,6 +93,16 @@ def test_a_damaged_answer_is_not_replaced_either(tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged, match="reveal is lost"):
         Journal(tmp_path).write(MODEL, 3, SEALED)
     assert path.read_text() == "{}"
+
+
+def test_an_entry_that_cannot_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    for read in (partial(Journal.read, round_number=3), partial(Journal.child, round_number=3, parent=Root(b"p" * 32))):
+        with pytest.raises(StoreDamaged, match="cannot be read: Permission denied; fix its permissions"):
+            read(Journal(tmp_path), MODEL)
 
 
 def test_an_unknown_round_has_no_entry(tmp_path: Path) -> None:
