@@ -6,7 +6,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 
 import trio
@@ -48,7 +48,7 @@ from .roles.relayer import RelayerRole
 from .roles.seeder import SeederRole
 from .roles.submission import DirectSubmission, RelayedSubmission, Submission
 from .roles.trainer import LegStage, TrainerPolicy, TrainerRole
-from .roles.validator import StakeTooLow, ValidatorRole
+from .roles.validator import ValidatorRole
 from .roles.watcher import WatcherRole
 from .rounds import RoundWatch
 from .settings import Network, NodeSettings
@@ -80,7 +80,8 @@ class Activity:
 
     leg: LegStage | None = None
     progress: float = 0.0
-    last_holdup: str = ""
+    held_up: dict[str, str] = field(default_factory=dict)
+    """Why the last step of a role failed, by the role's name; gone with its next good step."""
 
     def leg_changed(self, status: LegStage) -> None:
         """Note the trainer's stage."""
@@ -270,18 +271,11 @@ class Peer:
     activity: Activity
 
     async def join(self) -> None:
-        """Look at the data, and stake as validator if it never has. Raises LocalFault, LedgerUnavailable.
-
-        A stake that is too low, or refused, is told: without a seat the peer goes on with all that it does besides.
-        """
+        """Look at the data, and stake as validator if it never has. Raises LocalFault, LedgerUnavailable."""
         if self.settings.works_with_data:
             await self._check_data()
         if self.roles.validator is not None:
-            try:
-                await self.roles.validator.join()
-            except (StakeTooLow, RuleViolation) as error:
-                self.activity.last_holdup = f"validator: {_told(error)}"
-                log.warning("validator: %s", _told(error))
+            await self.roles.validator.join()
 
     async def _check_data(self) -> None:
         counts = await self.trainer.samples()
@@ -312,7 +306,6 @@ class Peer:
         return NodeStatus(
             chain_reachable=self.indexing.reachable,
             lag_seconds=self.indexing.lag_seconds(self.kit.clock.now()),
-            error=self.indexing.error or self.activity.last_holdup,
             stale=self.indexing.error if self.indexing.another_chain else "",
             peers=counters["peers"],
             bytes_served=counters["bytes_served"],
@@ -326,9 +319,10 @@ class Peer:
         )
 
     def obstacles(self) -> tuple[Obstacle, ...]:
-        """What keeps parts of this node from their work now."""
+        """What keeps parts of this node from their work now, at most one reason for each."""
         parts = {"validator": self.roles.validator, "trainer": self.roles.trainer, "worker": self.trainer}
-        return tuple(Obstacle(name, part.obstacle) for name, part in parts.items() if part and part.obstacle)
+        reasons = {name: part.obstacle for name, part in parts.items() if part and part.obstacle}
+        return tuple(Obstacle(name, reason) for name, reason in {**reasons, **self.activity.held_up}.items())
 
     async def _play(self, name: str, step: Step) -> None:
         while True:
@@ -336,8 +330,12 @@ class Peer:
             try:
                 await step(view)
             except HOLDUPS as error:
-                self.activity.last_holdup = f"{name}: {_told(error)}"
-                log.warning("round %d: %s held up: %s", view.number, name, _told(error))
+                told = _told(error)
+                if told != self.activity.held_up.get(name):
+                    log.warning("round %d: %s held up: %s", view.number, name, told)
+                self.activity.held_up[name] = told
+            else:
+                self.activity.held_up.pop(name, None)
 
     async def _hear(self) -> None:
         """Listen to announcements; the seeder fetches what the ledger confirms, so nobody makes us fetch anything."""

@@ -55,6 +55,27 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.NOTHING_TO_SLASH: "whoever is reported has nothing left to lose: nothing is left to do",
 }
 
+NOTHING_LEFT = frozenset(
+    {
+        Reason.ALREADY_BID,
+        Reason.ALREADY_OFFERED,
+        Reason.ALREADY_SUBMITTED,
+        Reason.ALREADY_COMMITTED,
+        Reason.ALREADY_REVEALED,
+    }
+)
+"""What is refused has been done: the look at the round that asked for it was older than that."""
+
+PASSING = frozenset(
+    {Reason.WRONG_ROUND, Reason.WRONG_PHASE, Reason.TOO_EARLY, Reason.NOT_A_TIP, Reason.INSUFFICIENT_BALANCE}
+)
+"""Refusals that may end within the phase: our look at the round or our clock is not the ledger's, or tokens come in."""
+
+
+def may_pass(refusal: RuleViolation) -> bool:
+    """Whether the same thing may be taken later in the same phase; any other refusal is told once and stands."""
+    return refusal.reason in PASSING | NOTHING_LEFT
+
 
 def sentence_of(refusal: RuleViolation) -> str:
     """One sentence with reason, numbers and remedy, and last the name of the contract's error with its numbers."""

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
+from derelayl_node.api.status import Obstacle
 from derelayl_node.pace import Pace
 from derelayl_node.peer import HOLDUPS, Activity, Peer
 from derelayl_node.ports import LedgerUnavailable
 from derelayl_node.refusals import SENTENCES, sentence_of
-from derelayl_node.roles.validator import StakeTooLow
 from derelayl_node.rounds import RoundWatch
 from derelayl_node.testing.clock import FakeClock
 from derelayl_protocol.errors import Reason, RuleViolation
@@ -36,17 +38,43 @@ def joining(refusal: Exception) -> Any:
     )
 
 
-@pytest.mark.parametrize(
-    ("refusal", "told"),
-    [
-        (StakeTooLow("7 tokens of 50"), "validator: 7 tokens of 50"),
-        (RuleViolation(Reason.INSUFFICIENT_BALANCE, "50 tokens are needed"), "send the account tokens"),
-    ],
-)
-async def test_a_validator_that_cannot_stake_is_told_so_and_its_peer_goes_on(refusal: Exception, told: str) -> None:
-    peer = joining(refusal)
-    await Peer.join(peer)
-    assert told in peer.activity.last_holdup
+class Looks:
+    """As many looks at a round as there are, then none ever."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    async def next(self) -> Any:
+        if not self._left:
+            await trio.sleep_forever()
+        self._left -= 1
+        return SimpleNamespace(number=7)
+
+
+async def played(outcomes: list[Exception | None]) -> tuple[Obstacle, ...]:
+    """What is in a seeder's way after steps with these outcomes."""
+
+    async def step(view: object) -> None:
+        if (error := left.pop(0)) is not None:
+            raise error
+
+    left, nobody = list(outcomes), SimpleNamespace(obstacle="")
+    roles = SimpleNamespace(validator=None, trainer=nobody)
+    peer: Any = SimpleNamespace(watch=Looks(len(outcomes)), activity=Activity(), roles=roles, trainer=nobody)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Peer._play, peer, "seeder", step)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    return Peer.obstacles(peer)
+
+
+async def test_what_holds_a_role_up_is_its_obstacle_until_its_next_good_step(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refusal = RuleViolation(Reason.UNKNOWN_MODEL)
+    assert await played([None, refusal, refusal]) == (Obstacle("seeder", sentence_of(refusal)),)
+    assert caplog.text.count("seeder held up") == 1
+    assert await played([refusal, None]) == ()
 
 
 async def test_a_silent_chain_still_ends_a_start() -> None:

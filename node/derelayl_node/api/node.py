@@ -23,7 +23,7 @@ class WorkView(View):
 class ObstacleView(View):
     """What keeps a part of the node from its work."""
 
-    part: str = Field(description="validator: it seals no scores; trainer: it does not bid; worker: none can be had")
+    part: str = Field(description="A role (validator, trainer, keeper, …), or worker: none can be had")
     reason: str = Field(description="One sentence, with what would help where that is known")
 
 

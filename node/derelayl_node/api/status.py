@@ -35,7 +35,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why `part` (validator, trainer or worker) does not do its work now; one sentence."""
+    """Why `part` (a role, or the worker) does not do its work now; one sentence."""
 
     part: str
     reason: str
@@ -45,13 +45,12 @@ class Obstacle:
 class NodeStatus:
     """A moment's state. None where the process has no such part (an API without a peer has no peers).
 
-    `lag_seconds` is the time since the index last held everything the chain had; `error` is one sentence. `stale` says,
-    in one sentence, that what answers is not the chain which the index was read from; it is empty otherwise.
+    `lag_seconds` is the time since the index last held everything the chain had. `stale` says, in one sentence, that
+    what answers is not the chain which the index was read from; it is empty otherwise.
     """
 
     chain_reachable: bool
     lag_seconds: float | None
-    error: str = ""
     stale: str = ""
     peers: int | None = None
     bytes_served: int | None = None

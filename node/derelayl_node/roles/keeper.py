@@ -9,6 +9,7 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.spelling import to_hex
 
+from ..refusals import sentence_of
 from .duties import overdue, patience
 from .kit import Kit
 
@@ -44,4 +45,4 @@ class Keeper:
             await self._kit.ledger.send(command, f"end of {phase.name} in round {number} of {to_hex(self._kit.model)}")
         except RuleViolation as refusal:
             # Another peer was faster, or the chain's clock is a little behind ours: the next look tells.
-            log.info("round %d: %s was not needed: %s", number, type(command).__name__, refusal)
+            log.info("round %d: %s was not needed: %s", number, type(command).__name__, sentence_of(refusal))

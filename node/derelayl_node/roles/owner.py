@@ -11,6 +11,7 @@ from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Root
 
+from ..refusals import sentence_of
 from .kit import Kit
 
 log = logging.getLogger(__name__)
@@ -48,4 +49,4 @@ class OwnerRole:
             try:
                 await self._kit.ledger.send(CollectRoyalty(self._kit.model, root, COLLECT_STEPS))
             except RuleViolation as refusal:
-                log.warning("royalties of %s not collected: %s", short(root), refusal)
+                log.warning("royalties of %s not collected: %s", short(root), sentence_of(refusal))

@@ -22,6 +22,7 @@ from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.limits import MAX_BIDS
 from derelayl_protocol.types import Address, ModelId
 
+from ..refusals import sentence_of
 from .admission import may_be_posted
 from .kit import Kit
 from .submission import RELAY_SHARE, share_passed
@@ -106,7 +107,7 @@ class RelayerRole:
             log.info("round %d: sent %d entries for others: %s", view.number, len(ready), type(command).__name__)
         except RuleViolation as refusal:
             # Our look at the round was old; whoever signed falls back to an own transaction.
-            log.warning("round %d: %s refused: %s", view.number, type(command).__name__, refusal)
+            log.warning("round %d: %s refused: %s", view.number, type(command).__name__, sentence_of(refusal))
         if view.number != self._round:  # a later round has begun while this was mined: it owes nothing to that one
             return
         for entry in ready:

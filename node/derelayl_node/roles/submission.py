@@ -102,6 +102,7 @@ class RelayedSubmission:
         self._rules = rules
         self._sign = sign
         self._told: dict[type[Entry], tuple[Entry, float]] = {}  # the newest of each kind, and when it was told
+        self._unsent: dict[type[Entry], Entry] = {}  # the newest of each kind of which the log has said so
 
     async def submit(self, view: RoundView, entry: Entry) -> None:
         """Tell it once, send it when its time has come. Raises RuleViolation, LedgerUnavailable."""
@@ -109,7 +110,8 @@ class RelayedSubmission:
         if told != entry:
             since = self._clock.now()
         if share_passed(view, self._rules, since, FALLBACK_SHARE, self._clock.now()):
-            if told == entry:
+            if told == entry != self._unsent.get(type(entry)):
+                self._unsent[type(entry)] = entry
                 log.info("round %d: nobody sent our %s in time", view.number, type(entry).__name__)
             await self._direct.submit(view, entry)
         elif told != entry:

@@ -14,7 +14,7 @@ from derelayl_protocol.errors import RuleViolation
 from derelayl_protocol.ledger.commands import OfferTip, PlaceBid, SubmitLeg
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import LegEntry, RoundView
-from derelayl_protocol.spelling import to_hex
+from derelayl_protocol.spelling import exact_tokens, to_hex
 from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Root, Wei
 from derelayl_training.jobs import Architecture, LegJob, LegResult, Record
@@ -23,6 +23,7 @@ from derelayl_training.recipe import DEFAULT, Recipe
 from ..handoff import FetchFailed, Taken
 from ..journal import SignedChild
 from ..ports import TrainingFailed
+from ..refusals import NOTHING_LEFT, may_pass, sentence_of
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
 from .kit import Kit
 
@@ -33,6 +34,9 @@ SUBMIT_RESERVE_SECONDS = 2.0
 
 CHECK_SECONDS = 60.0
 """How long fetching a tip may take before the first bid; a peer that needs longer bids in the next round."""
+
+SEEN_SECONDS = 30.0
+"""How long a look at the round may be older than our own submission: then it is sent again, which sends it once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class LegStage:
 
 
 class TrainerRole:
-    """One trainer of one model. `obstacle` says why it does not bid, or ""."""
+    """One trainer of one model."""
 
     def __init__(self, kit: Kit, policy: TrainerPolicy, scratch: Path, report: Callable[[LegStage], None]) -> None:
         self._kit = kit
@@ -67,8 +71,17 @@ class TrainerRole:
         self._report = report
         self._published: Root | None = None
         self._able: dict[int, Architecture] = {}  # segments that this peer was found able to train, of what network
-        self.obstacle = ""
+        self._unfit = ""  # why a leg would not start here
+        self._refusal = ""  # why the ledger did not take a bid, an offer or a child
+        self._refused_round = 0
+        self._submitted: tuple[int, int] | None = None  # round and leg whose child the ledger took, or never will
+        self._seen_by = 0.0
         scratch.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def obstacle(self) -> str:
+        """Why it does not bid, or hand in its leg; "" if nothing is in its way."""
+        return "; ".join(filter(None, (self._unfit, self._refusal)))
 
     async def step(self, view: RoundView) -> None:
         """Act on one look at the round; returns when nothing is left to do in it for now.
@@ -77,10 +90,10 @@ class TrainerRole:
         """
         now = self._kit.clock.now()
         await self._publish(view)
-        if may_still_enter(view, now):
+        if may_still_enter(view, now) and view.number != self._refused_round:
             await self._enter(view)
         lease = open_lease(view, self._kit.ledger.account, now)
-        if lease is not None:
+        if lease is not None and ((view.number, lease[0]) != self._submitted or now >= self._seen_by):
             try:
                 await self._run(view, *lease)
             finally:
@@ -100,7 +113,20 @@ class TrainerRole:
                 )
         except RuleViolation as refusal:
             # The round moved on while we were entering it, or the purse is empty: sit this one out.
-            log.warning("round %d: not entered: %s", view.number, refusal)
+            self._refused(f"round {view.number}: not entered", refusal)
+            if not may_pass(refusal):
+                self._refused_round = view.number
+        else:
+            self._refusal = ""
+
+    def _refused(self, what: str, refusal: RuleViolation) -> None:
+        told = f"{what}: {sentence_of(refusal)}"
+        if refusal.reason in NOTHING_LEFT:
+            log.info("%s", told)
+            return
+        if told != self._refusal:
+            log.warning("%s", told)
+        self._refusal = told
 
     async def _can_train(self, view: RoundView, segment: int) -> bool:
         """Whether a leg would start here, before any token is bid for it: a segment is tried once, data each time."""
@@ -112,11 +138,11 @@ class TrainerRole:
         except (FetchFailed, TrainingFailed) as failure:
             self._able.clear()
             obstacle = f"round {view.number}: no bid, because this peer could not train segment {segment}: {failure}"
-            if obstacle != self.obstacle:
+            if obstacle != self._unfit:
                 log.warning("%s", obstacle)
-            self.obstacle = obstacle
+            self._unfit = obstacle
             return False
-        self.obstacle = ""
+        self._unfit = ""
         return True
 
     async def _try_leg(self, view: RoundView, segment: int) -> None:
@@ -138,8 +164,12 @@ class TrainerRole:
         try:
             await self._kit.ledger.send(SubmitLeg(self._kit.model, view.number, number, child.root))
         except RuleViolation as refusal:
-            log.warning("round %d leg %d: not submitted: %s", view.number, number, refusal)
+            self._refused(f"round {view.number} leg {number}: not submitted", refusal)
+            if not may_pass(refusal):
+                self._submitted, self._seen_by = (view.number, number), view.deadline
             return
+        self._refusal = ""
+        self._submitted, self._seen_by = (view.number, number), self._kit.clock.now() + SEEN_SECONDS
         log.info("round %d leg %d: submitted %s", view.number, number, to_hex(child.root))
 
     async def _publish(self, view: RoundView) -> None:
@@ -225,8 +255,8 @@ class TrainerRole:
             return await self._kit.trainer.train(job)
         except TrainingFailed as failure:
             log.warning(
-                "round %d leg %d: training failed: %s; the bid of %d wei is lost unless a child is submitted in time",
-                view.number, number, failure, view.legs[number].bid,
+                "round %d leg %d: training failed: %s; the bid of %s tokens is lost unless a child comes in time",
+                view.number, number, failure, exact_tokens(view.legs[number].bid),
             )  # fmt: skip
             raise
 

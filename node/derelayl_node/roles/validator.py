@@ -15,10 +15,10 @@ from derelayl_protocol.spelling import exact_tokens, to_hex
 from derelayl_protocol.types import Address, Ppm, Wei
 from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, too_few_to_judge
 
-from ..failures import Failure
 from ..handoff import FetchFailed
 from ..journal import SealedScores
 from ..ports import StoreDamaged, StoreFull, TrainingFailed
+from ..refusals import NOTHING_LEFT, may_pass, sentence_of
 from .duties import seat_of
 from .judging import Judging, NoVerdict
 from .kit import Kit
@@ -35,17 +35,21 @@ COMMIT_RESERVE_SECONDS = 3.0
 """Judging stops this long before the deadline, so that the commit is in time with what is known by then."""
 
 
-class StakeTooLow(Failure):
-    """Less than the rules ask is at stake, which only a person changes; the message has the amounts and the way."""
-
-
 class ValidatorRole:
-    """One validator of one model. `salts` gives 32 fresh random bytes; `obstacle` says why it does not judge, or ""."""
+    """One validator of one model. `salts` gives 32 fresh random bytes."""
 
     def __init__(self, kit: Kit, salts: Callable[[], bytes]) -> None:
         self._kit = kit
         self._salts = salts
-        self.obstacle = ""
+        self._low_stake = ""  # why less than the rules ask is at stake
+        self._silence = ""  # why nothing is sealed or revealed
+        self._compared = 0  # the round in which the stake was last compared with the rules
+        self._given_up: tuple[int, Phase] | None = None
+
+    @property
+    def obstacle(self) -> str:
+        """Why it does not judge, or not for long any more; "" if nothing is in its way."""
+        return "; ".join(filter(None, (self._silence, self._low_stake)))
 
     async def check_data(self) -> None:
         """Find out whether this peer's data can judge this model; waits for a peer that shows what the model is.
@@ -65,13 +69,21 @@ class ValidatorRole:
             raise LocalFault(f"this peer cannot judge the model: {failure}") from failure
         if counts.held < MIN_JUDGED_SAMPLES:
             raise LocalFault(f"this peer cannot judge the model: {too_few_to_judge(counts.held)}")
-        self.obstacle = ""
+        self._silence = ""
 
     async def join(self) -> None:
         """Stake what the rules ask for, if this account never has for this model: more is for its owner to add.
 
-        Raises StakeTooLow when less is at stake now, RuleViolation, LedgerUnavailable.
+        Where the ledger refuses, or less is at stake now, that is its obstacle. Raises LedgerUnavailable.
         """
+        try:
+            await self._stake()
+        except RuleViolation as refusal:
+            self._tell_stake(f"{sentence_of(refusal)}; then add the stake with `derelayl stake add`")
+        else:
+            await self._compare_stake()
+
+    async def _stake(self) -> None:
         model, ledger, required = self._kit.model, self._kit.ledger, self._kit.rules.validator_stake
         staked = await self._kit.registry.stake(model, ledger.account)
         if staked is None:
@@ -79,14 +91,24 @@ class ValidatorRole:
             staked = await self._kit.registry.stake(model, ledger.account)
         if staked is None:
             await ledger.send(Stake(model, required), f"first stake in {to_hex(model)}", cover=required)
-            staked = await self._kit.registry.stake(model, ledger.account)
-        if (staked or 0) < required:
-            raise StakeTooLow(_what_is_left(ledger.account, staked or Wei(0), required))
+
+    async def _compare_stake(self) -> None:
+        account, required = self._kit.ledger.account, self._kit.rules.validator_stake
+        staked = await self._kit.registry.stake(self._kit.model, account)
+        if staked is not None and staked >= required:
+            self._low_stake = ""
+        elif staked is not None or not self._low_stake:  # why it was never staked says more than that it was not
+            self._tell_stake(_what_is_left(account, staked or Wei(0), required))
 
     async def step(self, view: RoundView) -> None:
         """Act on one look at the round. Raises LedgerUnavailable, TrainingFailed and the store's errors."""
+        if view.number != self._compared:  # a settlement may have slashed, a person may have added
+            await self._compare_stake()
+            self._compared = view.number
+        if self._given_up is not None and self._given_up[0] != view.number:
+            self._given_up, self._silence = None, ""
         seat = seat_of(view, self._kit.ledger.account)
-        if seat is None:
+        if seat is None or self._given_up == (view.number, view.phase):
             return
         try:
             if view.phase == Phase.COMMIT and seat.commitment is None:
@@ -94,7 +116,16 @@ class ValidatorRole:
             elif view.phase == Phase.REVEAL and seat.commitment is not None and seat.scores is None:
                 await self._reveal(view)
         except RuleViolation as refusal:
-            log.warning("round %d: %s refused: %s", view.number, view.phase.name.lower(), refusal)
+            self._refused(view, refusal)
+
+    def _refused(self, view: RoundView, refusal: RuleViolation) -> None:
+        told = f"round {view.number}: {view.phase.name.lower()} refused: {sentence_of(refusal)}"
+        if refusal.reason in NOTHING_LEFT:
+            log.info("%s", told)
+            return
+        if self._kit.clock.now() >= view.deadline or not may_pass(refusal):
+            self._given_up = view.number, view.phase
+        self._hinder(told)
 
     async def _commit(self, view: RoundView) -> None:
         sealed = self._kit.journal.read(self._kit.model, view.number)
@@ -106,13 +137,19 @@ class ValidatorRole:
             log.info("round %d: sealed %s", view.number, list(sealed.scores))
         seal = commitment(self._kit.model, view.number, self._kit.ledger.account, sealed.salt, sealed.scores)
         await self._kit.submission.submit(view, CommitScores(self._kit.model, view.number, seal))
+        self._silence = ""
 
     async def _reveal(self, view: RoundView) -> None:
         sealed = self._kit.journal.read(self._kit.model, view.number)
         if sealed is None:
-            log.error("round %d: no journal entry to reveal; the stake will be slashed", view.number)
+            self._given_up = view.number, view.phase
+            self._hinder(
+                f"round {view.number}: HOME's journal has no scores to reveal, and the stake will be slashed: run the "
+                "node with the HOME that sealed them"
+            )
             return
         await self._kit.submission.submit(view, RevealScores(self._kit.model, view.number, sealed.scores, sealed.salt))
+        self._silence = ""
 
     async def _judge(self, view: RoundView) -> tuple[Ppm, ...] | None:
         """One score for each leg; None where this peer has no verdict on one of them: then it says nothing at all.
@@ -131,13 +168,18 @@ class ValidatorRole:
                 f"of its stake"
             )
             return None
-        self.obstacle = ""
+        self._silence = ""
         return scores
 
     def _hinder(self, obstacle: str) -> None:
-        if obstacle != self.obstacle:
+        if obstacle != self._silence:
             log.warning("%s", obstacle)
-        self.obstacle = obstacle
+        self._silence = obstacle
+
+    def _tell_stake(self, obstacle: str) -> None:
+        if obstacle != self._low_stake:
+            log.warning("validator: %s", obstacle)
+        self._low_stake = obstacle
 
 
 def _what_is_left(account: Address, staked: Wei, required: Wei) -> str:

@@ -16,6 +16,7 @@ from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Address, ModelId, Root
 
 from ..ports import PeerId, PeerUnreachable
+from ..refusals import sentence_of
 from .kit import Kit
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class WatcherRole:
             await self._kit.ledger.send(report)
             log.warning("round %d: reported %s: %s", report.round, culprit, type(report).__name__)
         except RuleViolation as refusal:
-            log.info("round %d: %s had already been reported: %s", report.round, culprit, refusal)
+            log.info("round %d: report of %s refused: %s", report.round, culprit, sentence_of(refusal))
         self._reported.add(culprit)
 
     def _is_of_the_round(self, number: int) -> bool:

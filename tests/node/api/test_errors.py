@@ -229,7 +229,7 @@ async def test_health_is_503_while_the_index_does_not_keep_up(
 async def test_health_is_503_and_says_so_when_another_chain_answers(
     own_client: httpx.AsyncClient, own_world: World
 ) -> None:
-    own_world.status = NodeStatus(True, 1.0, "other blocks", stale="The chain has other blocks than those read before.")
+    own_world.status = NodeStatus(True, 1.0, stale="The chain has other blocks than those read before.")
     body = check_problem(await own_client.get("/healthz"), 503, "unhealthy")
     assert body["stale"] is True
     assert body["detail"] == "The index is stale: The chain has other blocks than those read before."

@@ -277,6 +277,16 @@ async def test_dropped_bids_are_sent_by_their_trainers_themselves(relay: Relay) 
     assert {bid.trainer for bid in relay.view.bids} == {player.key.address for player in relay.trainers}
 
 
+async def test_that_nobody_sent_an_entry_is_told_once(relay: Relay, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    ann, old = relay.players["ann"], relay.view
+    await ann.trainer_role.step(old)
+    await relay.clock.advance(RULES.bid_seconds * FALLBACK_SHARE)
+    for _ in range(2):
+        await ann.trainer_role.step(old)
+    assert caplog.text.count("nobody sent our PlaceBid in time") == 1
+
+
 async def test_dropped_commits_and_reveals_cost_time_and_never_the_seat(relay: Relay) -> None:
     await bid_and_match(relay)
     await relay.train()
