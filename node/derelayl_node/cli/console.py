@@ -17,6 +17,7 @@ import trio
 from rich.console import Console
 
 from derelayl_protocol.errors import ProtocolError, RuleViolation
+from derelayl_protocol.spelling import exact_tokens
 
 from ..failures import Failure
 from ..refusals import sentence_of
@@ -81,6 +82,14 @@ def show(text: str) -> None:
 def show_json(document: Mapping[str, Any] | list[Any]) -> None:
     """A document on standard output for programs."""
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def in_tokens(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document for people: each `NAME_wei` is `NAME`, in tokens."""
+    return {
+        name.removesuffix("_wei"): f"{exact_tokens(int(value))} tokens" if name.endswith("_wei") else value
+        for name, value in document.items()
+    }
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:

@@ -16,6 +16,7 @@ import trio
 import typer
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.spelling import exact_tokens
 from derelayl_protocol.types import Address
 from derelayl_training.data import load
 
@@ -139,6 +140,8 @@ def _chain(shared: Network, home: Path, account: list[Address]) -> Finding:
     if ahead > MAX_CLOCK_SKEW_SECONDS:
         return Finding("clock", False, f"the chain is {ahead:.0f} s ahead of this clock", "set the clock (NTP)")
     if account and (gas := rpc.balance(account[0])) < MIN_GAS_WEI:
-        return Finding("chain", False, f"the account has only {gas} wei for gas", "ask the founder for gas")
+        return Finding(
+            "chain", False, f"the account has only {exact_tokens(gas)} coins for gas", "ask the founder for gas"
+        )
     held = f", and holds {rpc.pending(account[0])} transactions of the account" if account else ""
     return Finding("chain", True, f"chain {shared.chain_id} answers, block {head.number}{held}")

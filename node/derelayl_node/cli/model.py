@@ -35,7 +35,7 @@ from ..network.host import open_network
 from ..settings import DEFAULT_HOME, Network, keystore_password
 from ..store.chunks import FileStore
 from ..training.process import open_trainer
-from .console import out, show, show_json
+from .console import in_tokens, out, show, show_json
 from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
 from .predict import predict
@@ -161,7 +161,8 @@ def show_model(
     if as_json:
         show_json(document)
         return
-    for name, value in document.items():
+    stakes = {account: f"{exact_tokens(stake)} tokens" for account, stake in state.stakes.items()}
+    for name, value in in_tokens({**document, "validators": stakes}).items():
         show(f"{name:<11} {value}")
 
 

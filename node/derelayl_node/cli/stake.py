@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import trio
 import typer
 
 from derelayl_protocol.errors import RuleViolation
-from derelayl_protocol.ledger.commands import Release, Stake, Unstake
-from derelayl_protocol.ledger.events import Staked, StakeReleased, Unstaked
+from derelayl_protocol.ledger.commands import Command, Release, Stake, Unstake
+from derelayl_protocol.ledger.events import Event, Staked, StakeReleased, Unstaked
 from derelayl_protocol.spelling import exact_tokens, parse_tokens
 from derelayl_protocol.types import ModelId, Wei
 
@@ -24,7 +24,7 @@ from ..keys import load_key_file
 from ..refusals import sentence_of
 from ..roles.duties import seat_of
 from ..settings import DEFAULT_HOME, Network, keystore_password
-from .console import say, show, show_json
+from .console import in_tokens, say, show, show_json
 from .keys import HomeOption, JsonOption, PasswordFileOption
 from .node import NetworkOption
 from .reading import ModelOption, model_of
@@ -37,6 +37,10 @@ class StakeRefused(Failure):
 
 
 Work = Callable[[EvmLedger, ModelId], Awaitable[dict[str, Any]]]
+E = TypeVar("E", bound=Event)
+
+EARLIER = " before, by a command that was cut off (type it again to do it once more)"
+"""What follows on what was done where this command sent nothing."""
 
 
 @app.command("add")
@@ -112,24 +116,35 @@ async def _add(ledger: EvmLedger, model: ModelId, amount: Wei | None) -> dict[st
         say(f"{left} transactions that were on their way are on the chain now")
     if amount is None:
         state = await ledger.model(model)
-        amount = Wei(max(state.rules.validator_stake - state.stakes.get(ledger.account, 0), 0))
+        required = state.rules.validator_stake
+        amount = Wei(max(required - state.stakes.get(ledger.account, 0), 0))
+        for counted in (required, amount):  # a stake that was cut off is in the state, and must not pass for this one
+            await ledger.forget(Stake(model, counted))
     if amount == 0:
         return {"done": "nothing is missing", "amount_wei": "0"}
-    events = await ledger.send(Stake(model, amount), cover=amount)
-    staked = next(event for event in events if isinstance(event, Staked))
-    return {"done": "staked", "amount_wei": str(staked.amount)}
+    staked, done = await _send(ledger, Stake(model, amount), Staked, "staked", cover=amount)
+    return {"done": done, "amount_wei": str(staked.amount)}
 
 
 async def _unstake(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
     """Stop being a validator; the whole stake can be released once it has unbonded."""
-    left = next(event for event in await ledger.send(Unstake(model)) if isinstance(event, Unstaked))
-    return {"done": "unbonding", "amount_wei": str(left.amount), "release_time": left.release_time}
+    left, done = await _send(ledger, Unstake(model), Unstaked, "unbonding")
+    return {"done": done, "amount_wei": str(left.amount), "release_time": left.release_time}
 
 
 async def _release(ledger: EvmLedger, model: ModelId) -> dict[str, Any]:
     """Move what has unbonded into the free balance."""
-    released = next(event for event in await ledger.send(Release(model)) if isinstance(event, StakeReleased))
-    return {"done": "released", "amount_wei": str(released.amount)}
+    released, done = await _send(ledger, Release(model), StakeReleased, "released")
+    return {"done": done, "amount_wei": str(released.amount)}
+
+
+async def _send(
+    ledger: EvmLedger, command: Command, kind: type[E], done: str, cover: Wei | None = None
+) -> tuple[E, str]:
+    """The event of a command and what was done, which says so where a command before this one has done it."""
+    earlier = EARLIER if await ledger.is_held(command) else ""
+    events = await ledger.send(command, cover=cover)
+    return next(event for event in events if isinstance(event, kind)), done + earlier
 
 
 def _answer(document: dict[str, Any], as_json: bool, say: Callable[[dict[str, Any]], None]) -> None:
@@ -146,7 +161,7 @@ def _say_done(document: dict[str, Any]) -> None:
 
 
 def _say_all(document: dict[str, Any]) -> None:
-    for name, value in document.items():
+    for name, value in in_tokens(document).items():
         show(f"{name:<18} {value}")
 
 

@@ -149,6 +149,14 @@ class EvmLedger:
         """Send again what was signed and the chain does not have: after a restart, or a reorganisation."""
         await self._thread(self._sender.catch_up)
 
+    async def is_held(self, command: Command) -> bool:
+        """Whether the command was sent without a key by somebody who was not told its outcome: `send` tells that."""
+        return await self._sending.is_held(command)
+
+    async def forget(self, command: Command) -> None:
+        """Have `send` do the command again, where such a one is mined and what it did is known otherwise."""
+        await self._sending.forget(command)
+
     async def account_view(self, address: Address) -> AccountView:
         """An account's tokens: in the wallet, free in the ledger, staked and unbonding."""
         await self._read_names()

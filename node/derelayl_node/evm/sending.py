@@ -67,6 +67,16 @@ class Sending:
             await self._thread(self._outbox.release, intent)
         return events
 
+    async def is_held(self, command: Command) -> bool:
+        """See `EvmLedger.is_held`."""
+        return await self._thread(self._outbox.find, command_key(command)) is not None
+
+    async def forget(self, command: Command) -> None:
+        """See `EvmLedger.forget`."""
+        held = await self._thread(self._outbox.find, command_key(command))
+        if held is not None and held.state is IntentState.MINED:
+            await self._thread(self._outbox.release, command_key(command))
+
     async def settle(self) -> int:
         """Wait until nothing that this account has signed is on its way; returns how many intents were.
 

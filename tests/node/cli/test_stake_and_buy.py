@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,10 +121,48 @@ def test_a_command_works_beside_a_running_node_of_the_same_home(bob: list[str]) 
         assert told(stake.app, "show", *bob)["stake_wei"] == str(2 * COIN)
 
 
+@pytest.mark.parametrize("amount", [["2"], []])
+def test_a_stake_that_was_cut_off_does_not_pass_for_a_later_one(
+    world: World, bob: list[str], amount: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dying(shared: Network, key: NodeKey, home: Path) -> EvmLedger:
+        ledger = await open_network_ledger(shared, key, home)
+        let_die(ledger, DyingRpc(world.rpc, "signed", 3))
+        return ledger
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stake, "open_network_ledger", dying)
+        with pytest.raises(Crash):
+            run(stake.app, "add", *amount, *bob)
+    assert told(stake.app, "add", *bob)["done"] == "nothing is missing"
+    told(stake.app, "unstake", *bob)
+    world.clock.now += PAID.unbonding_seconds
+    told(stake.app, "release", *bob)
+    assert told(stake.app, "add", *amount, *bob) == {"done": "staked", "amount_wei": str(2 * COIN)}
+    assert told(stake.app, "show", *bob)["stake_wei"] == str(2 * COIN)
+
+
+def test_what_a_command_before_has_done_is_not_told_as_done_by_this_one(
+    world: World, bob: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dying(shared: Network, key: NodeKey, home: Path) -> EvmLedger:
+        ledger = await open_network_ledger(shared, key, home)
+        let_die(ledger, DyingRpc(world.rpc, "signed", 1))
+        return ledger
+
+    told(stake.app, "add", *bob)
+    with monkeypatch.context() as patch:
+        patch.setattr(stake, "open_network_ledger", dying)
+        with pytest.raises(Crash):
+            run(stake.app, "unstake", *bob)
+    assert "before, by a command that was cut off" in str(told(stake.app, "unstake", *bob)["done"])
+
+
 def test_the_words_for_people_have_tokens_and_a_time(bob: list[str]) -> None:
     assert run(stake.app, "add", *bob).stdout == "staked: 2 tokens\n"
     shown = run(stake.app, "show", *bob).stdout
-    assert "stake_wei" in shown
+    assert re.search(r"^stake +2 tokens$", shown, re.MULTILINE)
+    assert "wei" not in shown
     assert "UTC on" in run(stake.app, "unstake", *bob).stdout
 
 
