@@ -306,6 +306,7 @@ class Peer:
         return NodeStatus(
             chain_reachable=self.indexing.reachable,
             lag_seconds=self.indexing.lag_seconds(self.kit.clock.now()),
+            error=self.indexing.error,
             stale=self.indexing.error if self.indexing.another_chain else "",
             peers=counters["peers"],
             bytes_served=counters["bytes_served"],

@@ -45,12 +45,13 @@ class Obstacle:
 class NodeStatus:
     """A moment's state. None where the process has no such part (an API without a peer has no peers).
 
-    `lag_seconds` is the time since the index last held everything the chain had. `stale` says, in one sentence, that
-    what answers is not the chain which the index was read from; it is empty otherwise.
+    `lag_seconds` is the time since the index last held everything the chain had, `error` why it does not, in one
+    sentence. `stale` says likewise that what answers is not the chain which the index was read from. Both may be empty.
     """
 
     chain_reachable: bool
     lag_seconds: float | None
+    error: str = ""
     stale: str = ""
     peers: int | None = None
     bytes_served: int | None = None

@@ -131,7 +131,7 @@ async def _serve(shared: Network, host: str, port: int, place: str) -> None:
 
     def status() -> NodeStatus:
         stale = progress.error if progress.another_chain else ""
-        return NodeStatus(progress.reachable, progress.lag_seconds(clock.now()), stale=stale)
+        return NodeStatus(progress.reachable, progress.lag_seconds(clock.now()), progress.error, stale=stale)
 
     try:
         async with reading_ledger(shared) as ledger, trio.open_nursery() as nursery:
