@@ -31,6 +31,9 @@ OWN_FAULTS = (NoVerdict, TrainingFailed, FetchFailed, StoreFull, StoreDamaged)
 MANIFEST_SECONDS = 30.0
 """Between two words of a log that no peer has shown the model's manifest yet."""
 
+LOST_MODEL_SECONDS = 2.0
+"""Before the model is looked for again on a chain that has just shown its rules."""
+
 COMMIT_RESERVE_SECONDS = 3.0
 """Judging stops this long before the deadline, so that the commit is in time with what is known by then."""
 
@@ -56,13 +59,18 @@ class ValidatorRole:
 
         Raises LocalFault with the remedy, LedgerUnavailable.
         """
-        tip = (await self._kit.ledger.round(self._kit.model)).tips[0].root
         while True:
             try:
+                tip = (await self._kit.ledger.round(self._kit.model)).tips[0].root
                 header = (await self._kit.handoff.manifest(tip, MANIFEST_SECONDS)).header
                 break
             except FetchFailed as failure:
                 self._hinder(f"what the model takes is not known yet: {failure}")
+            except (
+                RuleViolation
+            ) as refusal:  # its rules were there a moment ago: an address that lags, or a reorganisation
+                self._hinder(f"the model is not there just now: {sentence_of(refusal)}")
+                await self._kit.clock.sleep(LOST_MODEL_SECONDS)
         try:
             counts = await self._kit.trainer.check(Architecture(header.architecture, header.parameters))
         except TrainingFailed as failure:
