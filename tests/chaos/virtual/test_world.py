@@ -117,7 +117,7 @@ def test_a_peer_that_is_cut_off_judges_nothing_as_available() -> None:
 
 
 def test_gossip_that_is_lost_does_not_stop_relayed_rounds() -> None:
-    facts = run(faults.Loss(start=0, length=WHOLE, whom=("p1", "p4"), share=1.0), number=3)
+    facts = run(faults.Loss(start=0, length=WHOLE, whom=("p1", "p4"), share=1.0), number=9)
     assert of(facts, ev.RoundSettled)
 
 

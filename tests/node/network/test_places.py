@@ -131,7 +131,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "REDIAL_SECONDS": 0.05,
     }.items():
         monkeypatch.setattr(discovery, name, value)
-    monkeypatch.setattr(host, "MAX_INBOUND", 8)
+    monkeypatch.setattr(host, "MAX_INBOUND", 16)
 
 
 @asynccontextmanager
