@@ -52,6 +52,10 @@ class LogEntry:
     index: int
 
 
+KNOWN_BLOCKS = 256
+"""Newest blocks that a reader of the log keeps to compare with the chain."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogBatch:
     """The next piece of the event log. First drop every entry of a block above `keep_through`, then add `entries`.
@@ -67,9 +71,11 @@ class LogBatch:
     more: bool
     lagging: bool = False
 
+    def known_after(self, known: Sequence[BlockRef]) -> tuple[BlockRef, ...]:
+        """What a reader that asked with `known` asks with next: the first block, and the newest KNOWN_BLOCKS."""
+        blocks = (*(block for block in known if block.number <= self.keep_through), *self.blocks)
+        return (*blocks[:1], *blocks[1:][-KNOWN_BLOCKS:])
 
-KNOWN_BLOCKS = 256
-"""Newest blocks that a reader of the log keeps to compare with the chain."""
 
 MAX_REORG_BLOCKS = 256
 """Blocks that a chain may replace. One that replaces more is taken for another chain: usual ones hold far fewer back,

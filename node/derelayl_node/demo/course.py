@@ -45,7 +45,6 @@ DEMO_SECONDS = 15 * 60.0
 EXTRA_ROUNDS = 6
 """Rounds granted beyond the asked ones until the killed peer is back and enough legs were selected."""
 
-KNOWN_BLOCKS = 64
 AGREE_SECONDS = 60.0
 """How long the peers' indexes may take to reach the last closed round."""
 
@@ -206,7 +205,7 @@ class Demo:
             batch = await ledger.logs(self._known)
             if self._known and batch.keep_through < self._known[-1].number:
                 raise LocalFault("the embedded chain lost blocks: its file was changed while the demo ran")
-            self._known = (*self._known, *batch.blocks)[-KNOWN_BLOCKS:]
+            self._known = batch.known_after(self._known)
             for line in self._chronicle.tell(entry.event for entry in batch.entries):
                 self._say(line)
             more = batch.more

@@ -12,9 +12,6 @@ from derelayl_protocol.ledger.events import RoundSettled, RoundVoided
 
 from .stage import Stage
 
-KNOWN_BLOCKS = 64
-"""Blocks within which a reorganisation is noticed."""
-
 
 class Observer:
     """The ledger's log so far, on the canonical chain."""
@@ -31,8 +28,7 @@ class Observer:
             batch = await self.ledger.logs(self._known)
             self.entries = [entry for entry in self.entries if entry.block.number <= batch.keep_through]
             self.entries += batch.entries
-            known = [block for block in self._known if block.number <= batch.keep_through]
-            self._known = (*known, *batch.blocks)[-KNOWN_BLOCKS:]
+            self._known = batch.known_after(self._known)
             more = batch.more
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from derelayl_node.ports import KNOWN_BLOCKS, BlockRef, LogBatch, LogEntry
+from derelayl_node.ports import BlockRef, LogBatch, LogEntry
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.types import Address, ModelId, Root
 
@@ -13,14 +13,14 @@ class MemoryIndex:
     """What `lineage.follower.follow` and the owner ask of `LineageIndex`, without a database."""
 
     def __init__(self) -> None:
-        self._blocks: list[BlockRef] = []
+        self._known: tuple[BlockRef, ...] = ()
         self._entries: list[LogEntry] = []
 
     def known_blocks(self) -> tuple[BlockRef, ...]:
-        return (*self._blocks[:1], *self._blocks[1:][-KNOWN_BLOCKS:])
+        return self._known
 
     def apply(self, batch: LogBatch) -> None:
-        self._blocks = [block for block in self._blocks if block.number <= batch.keep_through] + list(batch.blocks)
+        self._known = batch.known_after(self._known)
         kept = [entry for entry in self._entries if entry.block.number <= batch.keep_through]
         self._entries = kept + list(batch.entries)
 
@@ -32,7 +32,7 @@ class MemoryIndex:
 
     def block(self) -> int:
         """The newest block."""
-        return self._blocks[-1].number if self._blocks else -1
+        return self._known[-1].number if self._known else -1
 
     def close(self) -> None:
         """Nothing to close."""
