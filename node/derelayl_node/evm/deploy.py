@@ -16,8 +16,9 @@ from derelayl_protocol.types import ADDRESS_BYTES, Address, LedgerId, Wei
 
 from ..keys import NodeKey
 from ..ports import LedgerUnavailable
+from .answers import Receipt
 from .outbox import Outbox
-from .provider import CallReverted, Receipt, Refused, Rpc
+from .provider import CallReverted, Refused, Rpc
 from .sender import Sender
 
 DEPLOY_DEADLINE_S = 180.0

@@ -24,8 +24,9 @@ from derelayl_protocol.spelling import from_hex, to_hex
 from derelayl_protocol.types import Address
 
 from ..ports import MAX_REORG_BLOCKS, AnotherChain, BlockRef, LedgerUnavailable, LogBatch, LogEntry
+from .answers import Block, RawLog
 from .codec import Codec
-from .provider import Block, RawLog, Rpc, TooMuchAsked
+from .provider import Rpc, TooMuchAsked
 from .span import Span
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,6 @@ from .answers import Block, Json, RawLog, Reader, Receipt
 from .endpoint import Endpoint, EndpointFailed, printable, public, refusal
 from .failover import Failover, Identity
 
-__all__ = ["Block", "RawLog", "Receipt"]
-
 restrain_recursion()
 
 DEFAULT_TIMEOUT_S = 20.0

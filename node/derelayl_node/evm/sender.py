@@ -18,10 +18,11 @@ from derelayl_protocol.types import Address
 from ..keys import NodeKey
 from ..ports import LedgerUnavailable
 from ..settings import DEFAULT_MAX_FEE_GWEI
+from .answers import Receipt
 from .displacement import Use, find_use, kept_block
 from .fees import GWEI, Offer, TooDear, dearer, offer
 from .outbox import Intent, IntentState, Outbox, SignedTransaction
-from .provider import Receipt, Rpc, SendRefused
+from .provider import Rpc, SendRefused
 
 LOG = logging.getLogger(__name__)
 

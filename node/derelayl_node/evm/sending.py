@@ -16,10 +16,11 @@ from derelayl_protocol.spelling import exact_tokens
 from derelayl_protocol.types import Address, Wei
 
 from ..ports import LedgerUnavailable
+from .answers import Receipt
 from .codec import INSUFFICIENT_ALLOWANCE
 from .fees import TooDear
 from .outbox import IntentState, Outbox, command_key
-from .provider import CallReverted, Receipt
+from .provider import CallReverted
 from .sender import Displaced, OutOfGas, Sender
 from .views import Views, token_call
 
@@ -125,24 +126,22 @@ class Sending:
         except RuleViolation as refusal:
             if elsewhere:
                 await self._thread(self._outbox.release, deposit)
-            if refusal.reason is not Reason.INSUFFICIENT_BALANCE:
+            if elsewhere or refusal.reason is not Reason.INSUFFICIENT_BALANCE:
                 raise
-            if elsewhere:
-                raise RuleViolation(refusal.reason, await self._too_little(cover)) from refusal
         await self.settle()  # a reorganisation may have taken the deposit between the two
+        return await self._paid(deposit, intent, command, cover)
+
+    async def _paid(self, deposit: str, intent: str, command: Command, cover: Wei) -> tuple[Event, ...]:
+        """Deposit what is missing to `cover`, then send. A purse that is too empty for it is told with its numbers."""
         try:
-            return await self._paid(deposit, intent, command, cover)
+            missing = cover - await self._thread(self._views.free, self._account)
+            if missing > 0:
+                await self._once(deposit, Deposit(Wei(missing)))
+            return await self._once(intent, command)
         except RuleViolation as refusal:
             if refusal.reason is not Reason.INSUFFICIENT_BALANCE:
                 raise
             raise RuleViolation(refusal.reason, await self._too_little(cover)) from refusal
-
-    async def _paid(self, deposit: str, intent: str, command: Command, cover: Wei) -> tuple[Event, ...]:
-        """Deposit what is missing to `cover`, then send."""
-        missing = cover - await self._thread(self._views.free, self._account)
-        if missing > 0:
-            await self._once(deposit, Deposit(Wei(missing)))
-        return await self._once(intent, command)
 
     async def _too_little(self, cover: Wei) -> str:
         wallet = await self._thread(self._views.wallet, self._account)

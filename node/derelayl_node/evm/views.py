@@ -13,10 +13,11 @@ from derelayl_protocol.ledger.state import ModelState, RoundView, Unbonding
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp, Wei
 
 from ..ports import AccountView, LedgerUnavailable
+from .answers import Receipt
 from .codec import Codec
 from .deploy import NetworkAddresses, artifact
 from .names import NameIndex
-from .provider import CallReverted, Receipt, Rpc
+from .provider import CallReverted, Rpc
 
 
 class Views:

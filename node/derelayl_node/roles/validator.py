@@ -66,9 +66,7 @@ class ValidatorRole:
                 break
             except FetchFailed as failure:
                 self._hinder(f"what the model takes is not known yet: {failure}")
-            except (
-                RuleViolation
-            ) as refusal:  # its rules were there a moment ago: an address that lags, or a reorganisation
+            except RuleViolation as refusal:  # the address lags, or a reorganisation: the rules were there before
                 self._hinder(f"the model is not there just now: {sentence_of(refusal)}")
                 await self._kit.clock.sleep(LOST_MODEL_SECONDS)
         try:

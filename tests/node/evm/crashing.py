@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from derelayl_node.evm.answers import Receipt
 from derelayl_node.evm.client import EvmLedger, open_ledger
-from derelayl_node.evm.provider import Receipt, Rpc
+from derelayl_node.evm.provider import Rpc
 from derelayl_node.keys import NodeKey
 from derelayl_protocol.ledger.commands import Command
 from derelayl_protocol.ledger.events import Event
