@@ -32,7 +32,7 @@ endif
 chaos: $(DEV)  ## 20 drawn plans of faults and adversaries, played by real processes; ARGS="--seed 7" plays one again
 	@$(BIN)/python -m tests.chaos.real $(ARGS)
 chaos-virtual: $(DEV)  ## plans of faults and adversaries on a virtual clock, e.g. ARGS="--seeds 0:1000"
-	@$(BIN)/python -m tests.chaos --virtual $(ARGS)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 fuzz: $(DEV)  ## mutated inputs to every decoder of strangers' bytes, e.g. ARGS="--inputs 10000000 --seed 1"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 

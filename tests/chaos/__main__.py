@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --virtual --seeds 0:1000`: play plans, tell which broke a promise; status 1 if any did."""
+"""`python -m tests.chaos --seeds 0:1000`: plays plans on a virtual clock; status 1 if any broke a promise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ def say(line: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--virtual", action="store_true", help="on a virtual clock, everything in memory")
     parser.add_argument("--seeds", type=seeds, help="one number, or FIRST:END")
     parser.add_argument("--goodput", action="store_true", help="instead: one of seven peers killed in each leg")
     parser.add_argument("--show", action="store_true", help="print the plans and play none")

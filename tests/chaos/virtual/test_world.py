@@ -19,7 +19,7 @@ from .many import Tally, try_seeds, virtual_plan
 from .world import KEYS, VILLAINS, play
 
 SEEDS = (*range(20), 32, 35, 37, 39, 790)
-"""A sample; `python -m tests.chaos --virtual --seeds 0:1000` plays more."""
+"""A sample; `python -m tests.chaos --seeds 0:1000` plays more."""
 
 WHOLE = 3.0
 """Rounds: as long as the short runs of these tests."""
