@@ -174,7 +174,7 @@ class Handoff:
             await self.take(root, deadline_seconds)
             log.info("checkpoint %s is whole again", short(root))
         except FetchFailed as error:
-            if not self.alone:
+            if error.answered:
                 self._scrub.failed(root, trio.current_time())
             log.warning("checkpoint %s is damaged here and was not repaired: %s", short(root), error)
 
@@ -187,11 +187,6 @@ class Handoff:
             deadline_seconds=deadline_seconds,
             authenticate=partial(check_signature, self._ledger, root),
         )
-
-    @property
-    def alone(self) -> bool:
-        """Whether no peer is connected: what cannot be fetched then is nobody else's fault."""
-        return not self._network.peers()
 
     async def weights(self, root: Root) -> Path:
         """The checkpoint as one safetensors file for the training worker. The checkpoint must have been taken.

@@ -208,6 +208,45 @@ def test_a_peer_is_not_asked_again_for_what_it_lacks() -> None:
     assert plan.next_request("two") == (digest(0), digest(1))
 
 
+def test_what_a_slow_peer_was_asked_for_is_asked_of_one_more_and_the_first_answer_counts() -> None:
+    plan = plan_for(4, "slow", "idle")
+    asked = plan.next_request("slow")
+    deliver(plan, "idle", plan.next_request("idle"))
+    assert plan.share("slow")
+    assert plan.next_request("slow") == ()
+    assert plan.next_request("idle") == asked
+    assert not plan.share("slow")  # two have been asked
+    assert not plan.share("gone")
+    deliver(plan, "idle", asked[:1])
+    plan.lost("idle")
+    assert not plan.done
+    deliver(plan, "slow", asked)
+    assert plan.done
+    assert plan.bytes_from == {"idle": 1 + 3 + 4, "slow": 2}
+
+
+def test_a_slow_peer_may_lack_what_another_has_sent_in_the_meantime() -> None:
+    plan = plan_for(4, "slow", "idle")
+    asked = plan.next_request("slow")
+    deliver(plan, "idle", plan.next_request("idle"))
+    plan.share("slow")
+    deliver(plan, "idle", plan.next_request("idle"))
+    assert plan.done
+    plan.missing("slow", asked)
+    assert plan.done
+
+
+def test_what_both_lack_waits_for_somebody_else() -> None:
+    plan = plan_for(2, "slow", "idle")
+    asked = plan.next_request("slow")
+    deliver(plan, "idle", plan.next_request("idle"))
+    plan.share("slow")
+    plan.missing("slow", asked)
+    assert not plan.stuck
+    plan.missing("idle", plan.next_request("idle"))
+    assert plan.stuck
+
+
 def test_bytes_are_counted_by_peer() -> None:
     plan = plan_for(4, "one", "two")
     deliver(plan, "one", plan.next_request("one"))

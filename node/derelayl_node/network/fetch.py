@@ -40,6 +40,10 @@ RETRY_SECONDS = 2.0
 REFUSALS = 2
 """How often a peer may refuse the chunks before it is not asked again: its view of the ledger may be a little old."""
 
+SLOW_SECONDS = 2.0
+"""Before idle peers are asked, too, for what another has not sent; twice as long after each time, so that a slow line
+is not filled with copies."""
+
 STALL_SECONDS = 90.0
 """A fetch that gets nothing for this long has failed; longer than one peer may stall within its own deadlines."""
 
@@ -56,7 +60,14 @@ in_thread = trio.to_thread.run_sync
 
 
 class FetchFailed(Failure):
-    """The checkpoint is not complete; the message says what is missing and who was asked. What came is kept."""
+    """The checkpoint is not complete; the message says what is missing and who was asked. What came is kept.
+
+    `answered` says whether any peer said a word: if none did, this node may be the one that is cut off.
+    """
+
+    def __init__(self, message: str, *, answered: bool = True) -> None:
+        super().__init__(message)
+        self.answered = answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +128,11 @@ def _explained(fetch: _Fetch, deadline_seconds: float) -> Iterator[None]:
         with ungrouped(), trio.fail_after(deadline_seconds):
             yield
     except trio.TooSlowError:
-        raise FetchFailed(fetch.describe(f"it took longer than {deadline_seconds:g} s")) from None
+        raise fetch.failed(f"it took longer than {deadline_seconds:g} s") from None
     except _AllRefuse:
-        raise FetchFailed(fetch.describe("every peer refuses it")) from None
+        raise fetch.failed("every peer refuses it") from None
     except _Stalled:
-        raise FetchFailed(fetch.describe(f"nothing arrived for {STALL_SECONDS:g} s")) from None
+        raise fetch.failed(f"nothing arrived for {STALL_SECONDS:g} s") from None
 
 
 class _Stalled(Exception):
@@ -153,6 +164,10 @@ class _Fetch:
         self._bad: dict[PeerId, None] = {}
         self._refusals: Counter[PeerId] = Counter()
         self._asking: set[PeerId] = set()
+        self._idle: set[PeerId] = set()
+        self._requests: dict[PeerId, tuple[float, trio.CancelScope]] = {}
+        self._patience = SLOW_SECONDS
+        self._answered = False
         self._ask_again: dict[PeerId, float] = {}
         self._changed = trio.Event()
         self._last_progress = trio.current_time()
@@ -169,8 +184,8 @@ class _Fetch:
         fetched = len({chunk.digest for chunk in manifest.chunks} - present)
         return FetchResult(manifest, plan.bytes_fetched, fetched, tuple(peers), tuple(self._bad))
 
-    def describe(self, why: str) -> str:
-        """One sentence on what is missing and who was asked."""
+    def failed(self, why: str) -> FetchFailed:
+        """What to raise: one sentence on what is missing and who was asked."""
         missing = "its manifest" if self._plan is None else f"{self._plan.bytes_missing} bytes of its chunks"
         asked = [f"{peer} ({reason})" for peer, reason in sorted(self._failures.items())]
         named = "; ".join(asked[:MAX_NAMED]) + (
@@ -178,7 +193,8 @@ class _Fetch:
         )
         tried = f"asked: {named}" if asked else "no peer was connected" if not self._candidates() else "nobody refused"
         hint = f"; buy access with `derelayl model buy {to_hex(self._root)}`" if self._refusals else ""
-        return f"checkpoint {self._root.hex()} is not complete, {missing} is missing: {why}; {tried}{hint}"
+        message = f"checkpoint {self._root.hex()} is not complete, {missing} is missing: {why}; {tried}{hint}"
+        return FetchFailed(message, answered=self._answered)
 
     async def manifest(self) -> tuple[bytes, Manifest]:
         return await self._local_manifest() or await self._ask_for_manifest()
@@ -198,6 +214,7 @@ class _Fetch:
 
         async def ask(peer: PeerId) -> None:
             wire = await self._network.request_manifest(peer, self._root)
+            self._answered = True
             if wire is None:
                 self._failures[peer] = "it has not the manifest"
                 return
@@ -249,19 +266,41 @@ class _Fetch:
             try:
                 while not plan.done:
                     if asked := plan.next_request(peer):
-                        await self._take(plan, peer, asked, await self._network.request_chunks(peer, asked))
+                        with trio.CancelScope() as request:
+                            self._requests[peer] = trio.current_time(), request
+                            chunks = await self._network.request_chunks(peer, asked)
+                        del self._requests[peer]
+                        if request.cancelled_caught:
+                            return
+                        self._answered = True
+                        await self._take(plan, peer, asked, chunks)
                     elif plan.stuck:
                         self._failures[peer] = "it has not the chunks"
                         return
                     else:
+                        self._idle.add(peer)
                         await self._changed.wait()
+                        self._idle.discard(peer)
             finally:
+                self._idle.discard(peer)
+                self._requests.pop(peer, None)
                 plan.lost(peer)
 
         async with trio.open_nursery() as nursery:
             while not plan.done:
                 self._start_asking(nursery, ask)
+                self._share(plan)
                 await self._wait_for_change()
+            for _, request in self._requests.values():  # others have sent what these were asked for
+                request.cancel()
+
+    def _share(self, plan: FetchPlan) -> None:
+        """Let idle peers be asked for what a peer is slow to send; whoever sends it first counts."""
+        late = trio.current_time() - self._patience
+        slow = [peer for peer, (since, _) in self._requests.items() if since <= late]
+        if self._idle and sum(map(plan.share, slow)):
+            self._patience *= 2
+            self._progress(advanced=False)
 
     async def _take(
         self, plan: FetchPlan, peer: PeerId, asked: Sequence[Digest], chunks: Mapping[Digest, HashedChunk]
@@ -294,6 +333,7 @@ class _Fetch:
         except PeerUnreachable as error:
             self._failures[peer] = str(error)
         except NotForYou:
+            self._answered = True
             self._failures[peer] = "it gives the chunks to accounts with access only"
             self._refusals[peer] += 1
         except PeerFault as error:

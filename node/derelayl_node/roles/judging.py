@@ -61,8 +61,8 @@ class Judging:
                 children = await self._measure_and_obtain(children)
             await self._measure(children, self._left)
         for number, failure in self._missing.items():
-            if self._kit.handoff.alone:
-                raise NoVerdict(f"leg {number} could not be fetched, and no peer is connected") from failure
+            if not failure.answered:
+                raise NoVerdict(f"leg {number} could not be fetched, and no peer answered") from failure
             log.warning("round %d leg %d: unavailable: %s", self._view.number, number, failure)
             self._scores[number] = UNAVAILABLE
         late = [number for number in range(len(self._view.legs)) if number not in self._scores]

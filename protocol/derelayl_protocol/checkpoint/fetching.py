@@ -29,16 +29,20 @@ MAX_IN_FLIGHT_PER_PEER = limits.MAX_DIGESTS_PER_REQUEST
 
 @dataclass(slots=True)
 class _Source:
-    """What the plan knows of one peer: chunks asked of it, in order, and chunks that it said it lacks."""
+    """What the plan knows of one peer: chunks asked of it, in order, and chunks that it said it lacks.
+
+    `covered` are chunks asked of it that another has sent in the meantime.
+    """
 
     in_flight: dict[Digest, None] = field(default_factory=dict)
     lacks: set[Digest] = field(default_factory=set)
+    covered: set[Digest] = field(default_factory=set)
 
 
 class FetchPlan:
     """Which chunks are missing, who was asked for them and who may be asked next.
 
-    A digest is in exactly one place: it is here, waits, or is in flight at one peer.
+    A digest is here, waits, or is in flight at one peer; only what a slow peer was asked for may be asked of a second.
     """
 
     def __init__(
@@ -101,8 +105,8 @@ class FetchPlan:
     def next_request(self, peer: Peer) -> tuple[Digest, ...]:
         """Return what to ask of this peer now, and count it as asked; empty if there is nothing for it now.
 
-        Never more than MAX_DIGESTS_PER_REQUEST, nor what another peer was asked for. What is left is shared fairly, so
-        that the first peer to come does not take it all.
+        Never more than MAX_DIGESTS_PER_REQUEST, nor what another peer was asked for and did not have to share. What is
+        left is shared fairly, so that the first peer to come does not take it all.
         """
         source = self._sources.get(peer)
         if source is None:
@@ -110,7 +114,7 @@ class FetchPlan:
         fair = -(-(len(self._waiting) + self._in_flight) // len(self._sources))
         room = min(self._most_per_peer, fair, max(1, self._most // len(self._sources))) - len(source.in_flight)
         room = min(room, self._most - self._in_flight, limits.MAX_DIGESTS_PER_REQUEST)
-        asked = _first(room, self._waiting, source.lacks)
+        asked = _first(room, self._waiting, source.lacks | source.in_flight.keys())
         for digest in asked:
             del self._waiting[digest]
         source.in_flight.update(dict.fromkeys(asked))
@@ -123,12 +127,19 @@ class FetchPlan:
         Raises PeerFault if it is not what was asked for, and drops the peer; Ignored if it is no source any more.
         """
         source, digest, size = self._source(peer), chunk.digest, len(chunk.data)
+        if digest in source.covered:
+            return
         if digest not in source.in_flight:
             raise self._refuse(peer, f"chunk {digest.hex()}, which it was not asked for")
         if size != self._lengths[digest]:
             raise self._refuse(peer, f"chunk {digest.hex()} of {size} bytes, expected are {self._lengths[digest]}")
-        del source.in_flight[digest]
-        self._in_flight -= 1
+        self._waiting.pop(digest, None)
+        for name, other in self._sources.items():
+            if digest in other.in_flight:
+                del other.in_flight[digest]
+                self._in_flight -= 1
+                if name != peer:
+                    other.covered.add(digest)
         self._bytes_from[peer] = self._bytes_from.get(peer, 0) + size
         self._bytes_missing -= size
 
@@ -139,6 +150,8 @@ class FetchPlan:
         """
         source = self._source(peer)
         for digest in digests:
+            if digest in source.covered:
+                continue
             if digest not in source.in_flight:
                 raise self._refuse(peer, f"word of chunk {digest.hex()}, which it was not asked for")
             source.lacks.add(digest)
@@ -149,6 +162,13 @@ class FetchPlan:
         source = self._sources.pop(peer, _Source())
         for digest in tuple(source.in_flight):
             self._return(source, digest)
+
+    def share(self, slow: Peer) -> bool:
+        """Let others be asked, too, for what a slow peer was asked for; returns whether there is anything new."""
+        source = self._sources.get(slow, _Source())
+        alone = [digest for digest in source.in_flight if digest not in self._waiting and self._askers(digest) == 1]
+        self._waiting.update(dict.fromkeys(alone))
+        return bool(alone)
 
     def _source(self, peer: Peer) -> _Source:
         if peer not in self._sources:
@@ -164,7 +184,11 @@ class FetchPlan:
     def _return(self, source: _Source, digest: Digest) -> None:
         del source.in_flight[digest]
         self._in_flight -= 1
-        self._waiting[digest] = None
+        if not self._askers(digest):
+            self._waiting[digest] = None
+
+    def _askers(self, digest: Digest) -> int:
+        return sum(digest in source.in_flight for source in self._sources.values())
 
 
 def _first(most: int, waiting: Mapping[Digest, None], lacks: AbstractSet[Digest]) -> tuple[Digest, ...]:

@@ -1,6 +1,5 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -171,10 +170,7 @@ async def test_a_peer_that_does_not_answer_delays_the_manifest_by_its_head_start
     network = Network(2, chunks=1)
     network.hub.stalled.add("seeder0")
     seen_at: list[float] = []
-    with suppress(FetchFailed):  # the only chunk may be asked of the peer that stalls
-        await network.fetch(
-            hints=["seeder0"], deadline_seconds=60, verify=lambda manifest: seen_at.append(clock.current_time())
-        )
+    await network.fetch(hints=["seeder0"], verify=lambda manifest: seen_at.append(clock.current_time()))
     assert seen_at == [fetch.HEAD_START_SECONDS]
 
 
@@ -199,13 +195,41 @@ async def test_a_flipped_byte_is_that_peers_fault_and_the_fetch_completes_from_a
     assert complete(network.store, network.root, network.manifest)
 
 
-async def test_a_peer_that_stalls_holds_up_only_its_own_chunks(clock: MockClock) -> None:
+async def test_what_a_peer_that_stalls_was_asked_for_is_asked_of_idle_ones(clock: MockClock) -> None:
+    network = Network(4)
+    network.hub.stalled |= {"seeder0", "seeder1"}
+    await network.fetch()
+    assert complete(network.store, network.root, network.manifest)
+    assert clock.current_time() <= 2 * fetch.SLOW_SECONDS
+
+
+async def test_what_a_slow_peer_alone_has_is_waited_for(clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(2, chunks=4)
+    for chunk in network.manifest.chunks:
+        network.stores[1].damage(chunk.digest)
+    asked = network.me.request_chunks
+    of_slow: list[Digest] = []
+
+    async def request_chunks(peer: str, digests: Sequence[Digest]) -> Mapping[Digest, HashedChunk]:
+        if peer == "seeder0":
+            of_slow.extend(digests)
+            await trio.sleep(10 * fetch.SLOW_SECONDS)
+        return await asked(peer, digests)
+
+    monkeypatch.setattr(network.me, "request_chunks", request_chunks)
+    await network.fetch()
+    assert complete(network.store, network.root, network.manifest)
+    assert sorted(of_slow) == sorted(chunk.digest for chunk in network.manifest.chunks)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_fetch_that_failed_tells_whether_anybody_answered(silent: bool, clock: MockClock) -> None:
     network = Network(2)
-    network.hub.stalled.add("seeder0")
-    with pytest.raises(FetchFailed):  # the in-memory network has no deadline of its own for a request
-        await network.fetch(deadline_seconds=60)
-    missing = [chunk for chunk in network.manifest.chunks if network.store.chunk(chunk.digest) is None]
-    assert len(missing) <= CHUNKS_PER_REQUEST
+    network.hub.unreachable |= {"seeder0", "seeder1"} if silent else {"seeder0"}
+    network.root = Root(b"\x09" * 32)
+    with pytest.raises(FetchFailed) as failed:
+        await network.fetch(deadline_seconds=5)
+    assert failed.value.answered is not silent
 
 
 async def test_a_full_store_ends_the_fetch_with_its_own_error(clock: MockClock) -> None:

@@ -161,6 +161,7 @@ class NobodyHasIt(Handoff):
     running = 0
     most = 0
     fetches = 0
+    answered = True
 
     async def _fetch(self, *_: object) -> Manifest:
         self.running += 1
@@ -168,7 +169,7 @@ class NobodyHasIt(Handoff):
         self.most = max(self.most, self.running)
         await trio.testing.wait_all_tasks_blocked()
         self.running -= 1
-        raise FetchFailed("nobody has it")
+        raise FetchFailed("nobody has it", answered=self.answered)
 
 
 async def test_a_checkpoint_is_never_fetched_twice_at_once_however_many_want_it(relay: Relay, tmp_path: Path) -> None:
@@ -206,15 +207,14 @@ class OneLost(Scrub):
         self.failures.append(root)
 
 
-async def test_a_checkpoint_that_no_peer_has_is_put_off_but_not_for_want_of_peers(
-    relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_checkpoint_that_no_peer_has_is_put_off_but_not_for_want_of_an_answer(
+    relay: Relay, tmp_path: Path
 ) -> None:
     store = MemoryStore()
-    network = relay.hub.join("checks", store)
-    handoff = NobodyHasIt(network, store, relay.keys["vera"], LEDGER, tmp_path / "weights")
+    handoff = NobodyHasIt(relay.hub.join("checks", store), store, relay.keys["vera"], LEDGER, tmp_path / "weights")
     handoff._scrub = scrub = OneLost(relay.genesis)
     await handoff.repair(5)
     assert scrub.failures == [relay.genesis]
-    monkeypatch.setattr(network, "peers", lambda: ())
+    handoff.answered = False
     await handoff.repair(5)
     assert scrub.failures == [relay.genesis]
