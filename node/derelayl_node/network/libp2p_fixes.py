@@ -11,7 +11,7 @@ import importlib.metadata
 import logging
 from collections import Counter
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import libp2p.network.connection.swarm_connection as swarm_connection
 import libp2p.network.swarm as swarm
@@ -23,6 +23,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
+from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr  # type: ignore[import-untyped]
 
 from derelayl_protocol.errors import LocalFault
@@ -49,6 +50,10 @@ _SILENT = logging.NullHandler()
 _held: WeakKeyDictionary[swarm.Swarm, Counter[str]] = WeakKeyDictionary()
 """Inbound connections of each origin, from the first byte on."""
 
+_dialled: WeakKeyDictionary[TCP, WeakSet[trio.SocketStream]] = WeakKeyDictionary()
+"""What each transport has dialled and something still refers to."""
+
+_original_dial = TCP._dial_resolved
 _original_inbound = swarm.Swarm._do_handle_inbound_connection
 _original_stream_handler = BasicHost._swarm_stream_handler
 _original_push = pubsub.Pubsub.push_msg
@@ -71,9 +76,26 @@ def apply() -> None:
     swarm_connection.logging = logging.getLogger("libp2p.network.connection")  # type: ignore[attr-defined,assignment]
     # without a handler, Python prints every refused dial to stderr; LIBP2P_DEBUG still shows them
     logging.getLogger("libp2p").addHandler(_SILENT)
+    TCP._dial_resolved = _dial  # type: ignore[method-assign,assignment]
     swarm.Swarm._do_handle_inbound_connection = _handle_inbound  # type: ignore[method-assign,assignment]
     BasicHost._swarm_stream_handler = _handle_stream  # type: ignore[method-assign,assignment]
     pubsub.Pubsub.push_msg = _push_message  # type: ignore[method-assign,assignment]
+
+
+async def close_rest(ended: swarm.Swarm) -> None:
+    """Close the sockets that a swarm has left open: where closing was cut short, it does."""
+    for listener in ended.listeners.values():
+        await _quietly(listener.close)
+    for transport in ended.transport_manager.get_transports():
+        for stream in tuple(_dialled.pop(cast(TCP, transport), ())):
+            stream.socket.close()
+
+
+async def _dial(self: TCP, address: Multiaddr, source: tuple[str, int] | None = None) -> Any:
+    """Dial, and remember the socket for `close_rest`."""
+    connection: Any = await _original_dial(self, address, source)
+    _dialled.setdefault(self, WeakSet()).add(connection.stream.stream)
+    return connection
 
 
 async def _handle_inbound(self: swarm.Swarm, closer: Any, listener: Multiaddr, failure: Any) -> None:

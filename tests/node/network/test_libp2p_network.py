@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import trio
 from eth_account import Account
@@ -454,6 +455,16 @@ async def test_cancelling_closes_every_socket() -> None:
                 await trio.sleep_forever()
         await eventually(lambda: node.peers() == (), "gone")
     gc.collect()
+
+
+async def test_what_is_not_closed_in_time_has_its_sockets_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would stay open until the garbage collector comes across them, in whatever test then runs."""
+    monkeypatch.setattr("derelayl_node.network.host.CLOSE_SECONDS", 0.0)
+    async with open_network(secret(0), store=MemoryStore()) as first:
+        before = len(psutil.Process().net_connections("tcp"))
+        async with open_network(secret(1), store=MemoryStore(), bootstrap=first.addresses) as second:
+            await eventually(lambda: all_connected([first, second]), "connected")
+        await eventually(lambda: len(psutil.Process().net_connections("tcp")) == before, "all closed")
 
 
 async def test_cancelling_while_opening_ends_too() -> None:
