@@ -258,9 +258,7 @@ async def _run(
                 # the peers that hang up now are no news
                 _log.debug("libp2p complained while closing: %r", error)
             finally:
-                with trio.move_on_after(libp2p_fixes.CLOSE_SECONDS) as rest:
-                    rest.shield = True  # the deadline of the first try may have passed
-                    await libp2p_fixes.close_rest(_swarm_of(host))
+                await libp2p_fixes.close_rest(_swarm_of(host))
         nursery.cancel_scope.cancel()
 
 

@@ -85,7 +85,7 @@ def apply() -> None:
 async def close_rest(ended: swarm.Swarm) -> None:
     """Close the sockets that a swarm has left open: where closing was cut short, it does."""
     for listener in ended.listeners.values():
-        await _quietly(listener.close)
+        await _shielded(listener.close)
     for transport in ended.transport_manager.get_transports():
         for stream in tuple(_dialled.pop(cast(TCP, transport), ())):
             stream.socket.close()
@@ -129,9 +129,7 @@ async def _handle_inbound(self: swarm.Swarm, closer: Any, listener: Multiaddr, f
         held[origin] -= 1
         if not held[origin]:
             del held[origin]
-        with trio.move_on_after(CLOSE_SECONDS) as scope:
-            scope.shield = True
-            await _quietly(raw.close)
+        await _shielded(raw.close)
 
 
 async def _handle_stream(self: BasicHost, stream: INetStream) -> None:
@@ -158,6 +156,13 @@ async def _push_message(self: pubsub.Pubsub, forwarder: ID, message: Any) -> Non
         if forwarder == self.my_id:
             raise
         _log.warning("gossip message from %s dropped: %r", forwarder, error)
+
+
+async def _shielded(close: Any) -> None:
+    """Close one socket although this task is cancelled, but not for long."""
+    with trio.move_on_after(CLOSE_SECONDS) as scope:
+        scope.shield = True
+        await _quietly(close)
 
 
 async def _quietly(close: Any) -> None:
