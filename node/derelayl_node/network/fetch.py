@@ -164,7 +164,7 @@ class _Fetch:
         self._bad: dict[PeerId, None] = {}
         self._refusals: Counter[PeerId] = Counter()
         self._asking: set[PeerId] = set()
-        self._idle: set[PeerId] = set()
+        self._idle = 0  # peers that wait for something to ask them for
         self._requests: dict[PeerId, tuple[float, trio.CancelScope]] = {}
         self._patience = SLOW_SECONDS
         self._answered = False
@@ -266,24 +266,17 @@ class _Fetch:
             try:
                 while not plan.done:
                     if asked := plan.next_request(peer):
-                        with trio.CancelScope() as request:
-                            self._requests[peer] = trio.current_time(), request
-                            chunks = await self._network.request_chunks(peer, asked)
-                        del self._requests[peer]
-                        if request.cancelled_caught:
-                            return
-                        self._answered = True
-                        await self._take(plan, peer, asked, chunks)
+                        await self._request(plan, peer, asked)
                     elif plan.stuck:
                         self._failures[peer] = "it has not the chunks"
                         return
                     else:
-                        self._idle.add(peer)
-                        await self._changed.wait()
-                        self._idle.discard(peer)
+                        self._idle += 1
+                        try:
+                            await self._changed.wait()
+                        finally:
+                            self._idle -= 1
             finally:
-                self._idle.discard(peer)
-                self._requests.pop(peer, None)
                 plan.lost(peer)
 
         async with trio.open_nursery() as nursery:
@@ -301,6 +294,18 @@ class _Fetch:
         if self._idle and sum(map(plan.share, slow)):
             self._patience *= 2
             self._progress(advanced=False)
+
+    async def _request(self, plan: FetchPlan, peer: PeerId, asked: Sequence[Digest]) -> None:
+        """Ask for chunks and store what comes; nothing comes of it once others have sent them all."""
+        with trio.CancelScope() as request:
+            self._requests[peer] = trio.current_time(), request
+            try:
+                chunks = await self._network.request_chunks(peer, asked)
+            finally:
+                del self._requests[peer]
+        if not request.cancelled_caught:
+            self._answered = True
+            await self._take(plan, peer, asked, chunks)
 
     async def _take(
         self, plan: FetchPlan, peer: PeerId, asked: Sequence[Digest], chunks: Mapping[Digest, HashedChunk]
@@ -337,6 +342,7 @@ class _Fetch:
             self._failures[peer] = "it gives the chunks to accounts with access only"
             self._refusals[peer] += 1
         except PeerFault as error:
+            self._answered = True
             _log.warning("peer %s sent something wrong: %s", peer, error)
             self._failures[peer] = f"it sent something wrong: {error}"
             self._bad[peer] = None

@@ -222,14 +222,18 @@ async def test_what_a_slow_peer_alone_has_is_waited_for(clock: MockClock, monkey
     assert sorted(of_slow) == sorted(chunk.digest for chunk in network.manifest.chunks)
 
 
-@pytest.mark.parametrize("silent", [True, False])
-async def test_a_fetch_that_failed_tells_whether_anybody_answered(silent: bool, clock: MockClock) -> None:
+@pytest.mark.parametrize(("answer", "answered"), [("none", False), ("not here", True), ("wrong", True)])
+async def test_a_fetch_that_failed_tells_whether_anybody_answered(
+    answer: str, answered: bool, clock: MockClock
+) -> None:
     network = Network(2)
-    network.hub.unreachable |= {"seeder0", "seeder1"} if silent else {"seeder0"}
+    network.hub.unreachable |= {"seeder0", "seeder1"} if answer == "none" else {"seeder0"}
+    if answer == "wrong":  # refused before a byte of it is read
+        network.hub.wrong_manifests["seeder1"] = bytes(MAX_MANIFEST_BYTES + 1)
     network.root = Root(b"\x09" * 32)
     with pytest.raises(FetchFailed) as failed:
         await network.fetch(deadline_seconds=5)
-    assert failed.value.answered is not silent
+    assert failed.value.answered is answered
 
 
 async def test_a_full_store_ends_the_fetch_with_its_own_error(clock: MockClock) -> None:
