@@ -51,6 +51,11 @@ def say(**reply):
 def load():
     assert "load" in sys.stdin.readline()
     say(done={"kind": "load"})
+def first(been):
+    if os.path.exists(been):
+        return False
+    open(been, "w").close()
+    return True
 def judge(number=1.0):
     loss = {"mean": float(number), "error": None, "samples": 16}
     say(done={"kind": "losses", "losses": [loss]})
@@ -136,8 +141,7 @@ async def test_a_worker_that_is_stopped_at_work_is_replaced_long_before_the_dead
     been = tmp_path / "been"
     script = f"""
     load(); sys.stdin.readline()
-    if not os.path.exists({str(been)!r}):
-        open({str(been)!r}, "w").close()
+    if first({str(been)!r}):
         os.kill(os.getpid(), 19)
     judge(); sys.stdin.read()
     """
@@ -225,8 +229,7 @@ async def test_a_worker_that_holds_on_to_a_withdrawn_job_is_killed_and_another_i
     been = tmp_path / "been"
     script = f"""
     load(); sys.stdin.readline()
-    if not os.path.exists({str(been)!r}):
-        open({str(been)!r}, "w").close()
+    if first({str(been)!r}):
         time.sleep(1000)
     judge()
     sys.stdin.read()
