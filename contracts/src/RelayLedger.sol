@@ -60,7 +60,7 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
     /* CONSTRUCTOR */
 
     /// @param token_ The ERC-20 token that everything is paid in.
-    constructor(address token_) EIP712("derelayl", "1") {
+    constructor(address token_) EIP712("derelayl", "2") {
         // A ledger without a token refuses every deposit, so nothing can be lost in it.
         // slither-disable-next-line missing-zero-check
         token = token_;
@@ -347,14 +347,14 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IRelayLedger
-    function reveal(bytes32 id, uint64 number, int64[] calldata scores, bytes32 salt) external {
+    function reveal(bytes32 id, uint64 number, int64[] calldata scores, bytes32 originals, bytes32 salt) external {
         (StoredModel storage model, StoredRound storage round) = _running(id, number, Phase.REVEAL);
         _checkBefore(round.deadline);
         uint256 seat = round.seatNumberOf(msg.sender);
         if (!uint256(round.committed).has(seat)) revert ErrorsLib.NotCommitted();
         if (uint256(round.revealed).has(seat)) revert ErrorsLib.AlreadyRevealed();
 
-        ActionLib.reveal(id, model, seat, scores, salt);
+        ActionLib.reveal(id, model, seat, scores, originals, salt);
     }
 
     /// @inheritdoc IRelayLedger
@@ -434,10 +434,10 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
             uint256 seat = round.seatNumberOf(signed.validator);
             if (!uint256(round.committed).has(seat)) revert ErrorsLib.NotCommitted();
             if (uint256(round.revealed).has(seat)) continue;
-            bytes32 structHash = SignedLib.hashReveal(id, number, signed.scores, signed.salt);
+            bytes32 structHash = SignedLib.hashReveal(id, number, signed.scores, signed.originals, signed.salt);
             _checkSigned(signed.validator, structHash, signed.r, signed.vs);
 
-            ActionLib.reveal(id, model, seat, signed.scores, signed.salt);
+            ActionLib.reveal(id, model, seat, signed.scores, signed.originals, signed.salt);
         }
     }
 
@@ -461,13 +461,14 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
         uint64 number,
         address validator,
         int64[][2] calldata scores,
+        bytes32[2] calldata originals,
         bytes32[2] calldata salts,
         bytes32[2] calldata r,
         bytes32[2] calldata vs
     ) external {
         bytes32[2] memory hashes = [
-            _hashTypedDataV4(SignedLib.hashReveal(id, number, scores[0], salts[0])),
-            _hashTypedDataV4(SignedLib.hashReveal(id, number, scores[1], salts[1]))
+            _hashTypedDataV4(SignedLib.hashReveal(id, number, scores[0], originals[0], salts[0])),
+            _hashTypedDataV4(SignedLib.hashReveal(id, number, scores[1], originals[1], salts[1]))
         ];
         EquivocationLib.reportReveals(id, _existing(id), freeOf, number, validator, hashes, r, vs);
     }

@@ -32,6 +32,7 @@ struct Rules {
     uint8 quorum; // fewer answers than this void the round
     int64 marginPpm; // a leg below this gain is never selected
     int64 agreementPpm; // from this distance on, a score is of no worth to the committee
+    uint16 duplicateBps; // correlation from which on a leg duplicates another; 0: none ever does
     uint16 gammaBps; // share of a royalty that climbs one step to the parent
     uint16 trainerBps; // shares of the pot; the three add up to 10,000
     uint16 royaltyBps;
@@ -55,16 +56,19 @@ struct Bid {
     uint128 amount;
 }
 
-/// @notice A checkpoint that legs may continue from; `score` is cumulative from genesis.
+/// @notice A checkpoint that legs may continue from; `score` is cumulative from genesis. It is stalled when fewer than half of
+/// the legs that last continued it, in a round in which any did, were submitted.
 struct Tip {
     bytes32 root;
     address owner;
     int64 score;
     bool offered;
+    bool stalled;
 }
 
-/// @notice A lease and what became of it; `child` is zero until submitted, `deposit` zero if the tip was not offered,
-/// `bid` zero once the trainer was caught signing two children: such a leg is never selected.
+/// @notice A lease and what became of it; `child` is zero until submitted, `deposit` zero if the tip was not offered.
+/// `bid` is the bond, the smallest bid that got a leg; zero once the trainer was caught signing two children: such a leg is
+/// never selected.
 struct Leg {
     address trainer;
     bytes32 parent;
@@ -75,13 +79,15 @@ struct Leg {
     bytes32 child;
 }
 
-/// @notice A committee seat; `weight` is the stake when the committee was seated, `commitment` is zero until committed.
+/// @notice A committee seat; `weight` is the stake when the committee was seated, `commitment` is zero until committed. Byte i of
+/// `originals`, from the left, is the leg that leg i duplicates in the seat's eyes, i if none.
 struct Seat {
     address validator;
     uint128 weight;
     bytes32 commitment;
     bool revealed;
     int64[] scores;
+    bytes32 originals;
 }
 
 /// @notice A bid that its trainer has signed for anyone to send before `expiry`.
@@ -106,10 +112,11 @@ struct SignedCommit {
 }
 
 /// @notice A seat's opened seal that it has signed for anyone to send.
-/// @dev EIP-712: Reveal(bytes32 model,uint64 round,int64[] scores,bytes32 salt).
+/// @dev EIP-712: Reveal(bytes32 model,uint64 round,int64[] scores,bytes32 originals,bytes32 salt).
 struct SignedReveal {
     address validator;
     int64[] scores;
+    bytes32 originals;
     bytes32 salt;
     bytes32 r;
     bytes32 vs;
@@ -201,7 +208,8 @@ interface IRelayLedger {
     /// @notice A tip's owner offered it and locked `deposit`, the rule `offerDeposit` times `legsPerTip`.
     event TipOffered(bytes32 indexed model, uint64 indexed round, bytes32 tip, address indexed owner, uint256 deposit);
 
-    /// @notice A bid that found no tip, or whose round was voided at matching, returned.
+    /// @notice What a leg's bid had above the bond returned, or all of a bid that found no tip or whose round was voided at
+    /// matching.
     event BidReturned(bytes32 indexed model, uint64 indexed round, address indexed trainer, uint256 amount);
 
     /// @notice `amount` of an offer's deposit returned: legs not matched, not submitted, selected, or voided.
@@ -228,9 +236,15 @@ interface IRelayLedger {
     /// @notice A seat sealed its scores.
     event ScoresCommitted(bytes32 indexed model, uint64 indexed round, address indexed validator, bytes32 commitment);
 
-    /// @notice A seat opened its scores, one for each leg in leg order; UNAVAILABLE is the least int64.
+    /// @notice A seat opened its scores, one for each leg in leg order; UNAVAILABLE is the least int64. Byte i of `originals`, from
+    /// the left, is the leg that leg i duplicates, i if none.
     event ScoresRevealed(
-        bytes32 indexed model, uint64 indexed round, address indexed validator, int64[] scores, bytes32 salt
+        bytes32 indexed model,
+        uint64 indexed round,
+        address indexed validator,
+        int64[] scores,
+        bytes32 originals,
+        bytes32 salt
     );
 
     /// @notice Outcome of a leg.
@@ -399,18 +413,21 @@ interface IRelayLedger {
 
     /// @notice Closes the bidding, leases the legs and seats the committee; voids the round if that is too small.
     /// @param bidOrder Indices of all bids: amount descending, then SHA-256(seed ‖ trainer) ascending.
-    /// @param tipOrder Indices of all tips: offered first, then score descending, then SHA-256(seed ‖ root) ascending.
+    /// @param tipOrder Indices of all tips: stalled last, then offered first, then score descending, then
+    /// SHA-256(seed ‖ root) ascending.
     function matchRound(bytes32 model, uint64 round, uint8[] calldata bidOrder, uint8[] calldata tipOrder) external;
 
     /// @notice Hands over the child of the caller's lease.
     function submit(bytes32 model, uint64 round, uint8 leg, bytes32 child) external;
 
     /// @notice Seals the scores of the caller's seat.
-    /// @param commitment SHA-256(model ‖ round word ‖ validator word ‖ salt ‖ score words).
+    /// @param commitment SHA-256(model ‖ round word ‖ validator word ‖ salt ‖ score words ‖ originals).
     function commit(bytes32 model, uint64 round, bytes32 commitment) external;
 
     /// @notice Opens the seal: one score for each leg in leg order, UNAVAILABLE for those not submitted.
-    function reveal(bytes32 model, uint64 round, int64[] calldata scores, bytes32 salt) external;
+    /// @param originals Byte i from the left: the lowest-numbered leg that leg i duplicates, both submitted; else i itself. Zero
+    /// behind the last leg.
+    function reveal(bytes32 model, uint64 round, int64[] calldata scores, bytes32 originals, bytes32 salt) external;
 
     /// @notice Enforces the deadline of the running phase; anyone may.
     function advance(bytes32 model, uint64 round) external;
@@ -456,6 +473,7 @@ interface IRelayLedger {
         uint64 round,
         address validator,
         int64[][2] calldata scores,
+        bytes32[2] calldata originals,
         bytes32[2] calldata salts,
         bytes32[2] calldata r,
         bytes32[2] calldata vs

@@ -57,23 +57,28 @@ library ActionLib {
     }
 
     /// @dev Opens a seal, after checking it, and stirs its salt into the next seed; the last one ends the phase.
-    function reveal(bytes32 id, StoredModel storage model, uint256 seat, int64[] calldata scores, bytes32 salt)
-        internal
-    {
+    function reveal(
+        bytes32 id,
+        StoredModel storage model,
+        uint256 seat,
+        int64[] calldata scores,
+        bytes32 originals,
+        bytes32 salt
+    ) internal {
         StoredRound storage round = model.round;
         StoredSeat storage stored = round.seats[seat];
         uint64 number = round.number;
         address validator = stored.validator;
-        ScoringLib.check(scores, round.legCount, round.submitted);
-        bytes32 commitment = ScoringLib.commitment(id, number, validator, salt, scores);
+        ScoringLib.check(scores, originals, round.legCount, round.submitted);
+        bytes32 commitment = ScoringLib.commitment(id, number, validator, salt, scores, originals);
         if (commitment != stored.commitment) revert ErrorsLib.CommitMismatch();
 
         uint256 revealed = uint256(round.revealed) | (1 << seat);
-        ScoringLib.pack(stored.scores, scores);
+        ScoringLib.pack(stored.scores, scores, originals);
         model.nextSeed = sha256(abi.encode(model.nextSeed, salt));
         round.revealed = uint16(revealed);
 
-        emit IRelayLedger.ScoresRevealed(id, number, validator, scores, salt);
+        emit IRelayLedger.ScoresRevealed(id, number, validator, scores, originals, salt);
         if (revealed == round.committed) round.enter(id, Phase.SETTLE, 0);
     }
 }

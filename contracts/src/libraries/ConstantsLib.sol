@@ -7,9 +7,6 @@ uint256 constant MAX_SEGMENTS = 64;
 /// @dev Bids, and so legs, of one round: bounds the gas of matching and settling.
 uint256 constant MAX_BIDS = 32;
 
-/// @dev Upper bound for the rule `legsPerTip`.
-uint256 constant MAX_LEGS_PER_TIP = 16;
-
 /// @dev Seats of one round: bounds the gas of settling.
 uint256 constant MAX_COMMITTEE = 15;
 

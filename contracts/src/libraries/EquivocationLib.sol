@@ -14,7 +14,7 @@ library EquivocationLib {
     using PaymentLib for StoredModel;
     using RoundLib for StoredModel;
 
-    /// @dev Takes the bid of a leg whose trainer has signed two children under its lease.
+    /// @dev Takes the bond of a leg whose trainer has signed two children under its lease.
     function reportManifests(
         bytes32 id,
         StoredModel storage model,

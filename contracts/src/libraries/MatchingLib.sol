@@ -18,7 +18,8 @@ library MatchingLib {
     using RoundLib for StoredModel;
     using RoundLib for StoredRound;
 
-    /// @dev Closes the bidding of a round whose deadline has passed; voids it if the committee is too small.
+    /// @dev Closes the bidding of a round whose deadline has passed; voids it if the committee is too small. Every leg's bond is
+    /// the smallest bid that gets one.
     function matchRound(
         bytes32 id,
         StoredModel storage model,
@@ -39,8 +40,11 @@ library MatchingLib {
         }
         uint256 legsPerTip = model.rules.legsPerTip;
         uint256 legs = Math.min(bids.length, tips.length * legsPerTip);
-        for (uint256 i = legs; i < bids.length; ++i) {
-            _returnBid(freeOf, id, round.number, bids[bidOrder[i]]);
+        uint96 bond = uint96(bids[bidOrder[legs - 1]].amount);
+        round.bond = bond;
+        for (uint256 i; i < bids.length; ++i) {
+            Bid memory bid = bids[bidOrder[i]];
+            _returnBid(freeOf, id, round.number, bid.trainer, i < legs ? bid.amount - bond : bid.amount);
         }
         _returnUnused(id, model, freeOf, tips, tipOrder, legs);
         _lease(id, round, bids, tips, bidOrder, tipOrder, legs, legsPerTip);
@@ -59,8 +63,8 @@ library MatchingLib {
         }
     }
 
-    /// @dev Reverts with WrongOrder unless `order` names every tip once: offered first, then score descending, then
-    /// hash ascending.
+    /// @dev Reverts with WrongOrder unless `order` names every tip once: stalled last, then offered first, then score
+    /// descending, then hash ascending.
     function _checkTipOrder(Tip[] memory tips, bytes32 seed, uint8[] calldata order) private pure {
         if (order.length != tips.length) revert ErrorsLib.WrongOrder();
         for (uint256 i; i < order.length; ++i) {
@@ -75,6 +79,7 @@ library MatchingLib {
     }
 
     function _ranksBefore(Tip memory a, Tip memory b, bytes32 seed) private pure returns (bool) {
+        if (a.stalled != b.stalled) return b.stalled;
         if (a.offered != b.offered) return a.offered;
         if (a.score != b.score) return a.score > b.score;
         return sha256(abi.encodePacked(seed, a.root)) < sha256(abi.encodePacked(seed, b.root));
@@ -187,7 +192,7 @@ library MatchingLib {
     ) private {
         uint64 number = model.round.number;
         for (uint256 i; i < bids.length; ++i) {
-            _returnBid(freeOf, id, number, bids[i]);
+            _returnBid(freeOf, id, number, bids[i].trainer, bids[i].amount);
         }
         uint256 whole = uint256(model.rules.offerDeposit) * model.rules.legsPerTip;
         for (uint256 i; i < tips.length; ++i) {
@@ -218,10 +223,15 @@ library MatchingLib {
         }
     }
 
-    function _returnBid(mapping(address account => uint256) storage freeOf, bytes32 id, uint64 number, Bid memory bid)
-        private
-    {
-        freeOf[bid.trainer] += bid.amount;
-        emit IRelayLedger.BidReturned(id, number, bid.trainer, bid.amount);
+    function _returnBid(
+        mapping(address account => uint256) storage freeOf,
+        bytes32 id,
+        uint64 number,
+        address trainer,
+        uint256 amount
+    ) private {
+        if (amount == 0) return;
+        freeOf[trainer] += amount;
+        emit IRelayLedger.BidReturned(id, number, trainer, amount);
     }
 }

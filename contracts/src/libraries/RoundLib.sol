@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {Bid, IRelayLedger, Leg, Phase, RoundView, Seat, Tip} from "../interfaces/IRelayLedger.sol";
@@ -43,6 +44,21 @@ library RoundLib {
         enter(round, id, Phase.BID, 0);
     }
 
+    /// @dev Decides anew of each tip that had legs whether it is stalled: fewer than half of them were submitted. Where every
+    /// tip is, none is marked.
+    function markStalled(StoredModel storage model) internal {
+        StoredRound storage round = model.round;
+        (uint256 legs, uint256 submitted, uint256 stalled) = (round.legCount, round.submitted, round.stalled);
+        uint256 legsPerTip = model.rules.legsPerTip;
+        for (uint256 first; first < legs; first += legsPerTip) {
+            uint256 count = Math.min(legs - first, legsPerTip);
+            (, uint256 tipIndex) = lease(round, first);
+            bool few = 2 * ((submitted >> first) & PackedLib.full(count)).size() < count;
+            stalled = few ? stalled | (1 << tipIndex) : stalled & ~(1 << tipIndex);
+        }
+        round.stalled = stalled == PackedLib.full(round.tipCount) ? 0 : uint32(stalled);
+    }
+
     /* READING */
 
     function read(StoredModel storage model) internal view returns (RoundView memory result) {
@@ -76,8 +92,13 @@ library RoundLib {
     function readTip(StoredModel storage model, uint256 index) internal view returns (Tip memory) {
         bytes32 root = model.round.tips[index];
         StoredCheckpoint storage checkpoint = model.checkpoints[root];
-        bool offered = uint256(model.round.offered).has(index);
-        return Tip({root: root, owner: checkpoint.owner, score: checkpoint.score, offered: offered});
+        return Tip({
+            root: root,
+            owner: checkpoint.owner,
+            score: checkpoint.score,
+            offered: uint256(model.round.offered).has(index),
+            stalled: uint256(model.round.stalled).has(index)
+        });
     }
 
     function readLegs(StoredModel storage model) internal view returns (Leg[] memory result) {
@@ -96,7 +117,7 @@ library RoundLib {
         result.parent = parent;
         result.owner = model.checkpoints[parent].owner;
         result.segment = round.segments.get(bidIndex);
-        result.bid = uint256(round.equivocated).has(index) ? 0 : bid.amount;
+        result.bid = uint256(round.equivocated).has(index) ? 0 : round.bond;
         result.deposit = uint256(round.offered).has(tipIndex) ? model.rules.offerDeposit : 0;
         result.child = uint256(round.submitted).has(index) ? round.children[index] : bytes32(0);
     }
@@ -111,7 +132,7 @@ library RoundLib {
             if (committed.has(i)) result[i].commitment = seat.commitment;
             if (!revealed.has(i)) continue;
             result[i].revealed = true;
-            result[i].scores = ScoringLib.unpack(seat.scores, legs);
+            (result[i].scores, result[i].originals) = ScoringLib.unpack(seat.scores, legs);
         }
     }
 

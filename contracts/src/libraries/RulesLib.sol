@@ -5,8 +5,8 @@ import {Rules} from "../interfaces/IRelayLedger.sol";
 import {
     BPS,
     MAX_AMOUNT_WEI,
+    MAX_BIDS,
     MAX_COMMITTEE,
-    MAX_LEGS_PER_TIP,
     MAX_PHASE_SECONDS,
     MAX_REPORTER_BPS,
     MAX_SCORE_PPM,
@@ -18,7 +18,7 @@ import {ErrorsLib} from "./ErrorsLib.sol";
 library RulesLib {
     /// @dev Reverts with BadRules if a field is outside its bounds or the fields contradict each other.
     function check(Rules memory rules) internal pure {
-        _checkRange(rules.legsPerTip, 1, MAX_LEGS_PER_TIP);
+        _checkRange(rules.legsPerTip, 1, MAX_BIDS);
         _checkRange(rules.selectionBps, 1, BPS);
         _checkRange(rules.segments, 1, MAX_SEGMENTS);
         _checkRange(rules.bidSeconds, 1, MAX_PHASE_SECONDS);
@@ -29,6 +29,7 @@ library RulesLib {
         _checkRange(rules.quorum, 1, rules.committeeSize);
         _checkScore(rules.marginPpm, 1);
         _checkScore(rules.agreementPpm, 1);
+        _checkRange(rules.duplicateBps, 0, BPS);
         _checkRange(rules.gammaBps, 0, BPS);
         _checkRange(rules.slashBps, 0, BPS);
         // Each share is at most the sum, so that its own bound needs no check.

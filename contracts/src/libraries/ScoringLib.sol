@@ -4,13 +4,15 @@ pragma solidity ^0.8.28;
 import {Leg, Seat} from "../interfaces/IRelayLedger.sol";
 import {MAX_BIDS, MAX_SCORE_PPM, UNAVAILABLE} from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
-import {PackedLib} from "./PackedLib.sol";
+import {Packed, PackedLib} from "./PackedLib.sol";
 
 /// @dev What the committee said, worked out from the orders that the settler gave.
 /// `medians` has the score of each leg by leg number, UNAVAILABLE for those without a child. `own` has for each seat
 /// that revealed its scores of the submitted legs in settlement order, `others` beside them the medians of the *other*
-/// seats.
+/// seats. `classes` has for each leg the lowest number of those that duplicate one another, in effect the leg's own where
+/// it duplicates none.
 struct Verdict {
+    Packed classes;
     int64[] medians;
     int64[][] own;
     int64[][] others;
@@ -27,22 +29,31 @@ struct Row {
 library ScoringLib {
     using PackedLib for uint256;
 
+    /// @dev Bits of a stored score; they hold ± MAX_SCORE_PPM.
+    uint256 private constant SCORE_BITS = 27;
+    uint256 private constant SCORE_MASK = (1 << SCORE_BITS) - 1;
+    /// @dev The stored score that stands for UNAVAILABLE: the least.
+    uint256 private constant NOT_SCORED = 1 << (SCORE_BITS - 1);
+
     /* SEALS */
 
     /// @dev What a seat commits to; bound to model, round, validator and salt, so that a copy cannot be revealed.
-    function commitment(bytes32 model, uint64 round, address validator, bytes32 salt, int64[] calldata scores)
+    function commitment(bytes32 model, uint64 round, address validator, bytes32 salt, int64[] calldata scores, bytes32 originals)
         internal
         pure
         returns (bytes32)
     {
-        return sha256(abi.encodePacked(model, uint256(round), uint256(uint160(validator)), salt, scores));
+        return sha256(abi.encodePacked(model, uint256(round), uint256(uint160(validator)), salt, scores, originals));
     }
 
-    /// @dev Reverts with BadScores unless there is one score for each leg, and UNAVAILABLE for each that is not in the
-    /// set `submitted`.
-    function check(int64[] calldata scores, uint256 legs, uint256 submitted) internal pure {
-        if (scores.length != legs) revert ErrorsLib.BadScores();
+    /// @dev Reverts with BadScores unless there is one score for each leg, UNAVAILABLE for each that is not in the set
+    /// `submitted`, and one original: the leg itself or, both being submitted, one before it.
+    function check(int64[] calldata scores, bytes32 originals, uint256 legs, uint256 submitted) internal pure {
+        if (scores.length != legs || uint256(originals) << (8 * legs) != 0) revert ErrorsLib.BadScores();
         for (uint256 i; i < legs; ++i) {
+            uint256 original = uint8(originals[i]);
+            bool fits = original == i || (original < i && submitted.has(original) && submitted.has(i));
+            if (!fits) revert ErrorsLib.BadScores();
             if (scores[i] == UNAVAILABLE) continue;
             bool inBounds = -MAX_SCORE_PPM <= scores[i] && scores[i] <= MAX_SCORE_PPM;
             if (!inBounds || !submitted.has(i)) revert ErrorsLib.BadScores();
@@ -51,12 +62,14 @@ library ScoringLib {
 
     /* STORAGE */
 
-    /// @dev Stores valid scores; the least number of 32 bits stands for UNAVAILABLE.
-    function pack(uint256[MAX_BIDS / 8] storage words, int64[] calldata scores) internal {
+    /// @dev Stores valid scores, each in 27 bits, the least number of which stands for UNAVAILABLE, below the leg's original in
+    /// five.
+    function pack(uint256[MAX_BIDS / 8] storage words, int64[] calldata scores, bytes32 originals) internal {
         uint256 word;
         for (uint256 i; i < scores.length; ++i) {
-            int32 score = scores[i] == UNAVAILABLE ? type(int32).min : int32(scores[i]);
-            word |= uint256(uint32(score)) << (32 * (i % 8));
+            uint256 score = scores[i] == UNAVAILABLE ? NOT_SCORED : uint64(scores[i]) & SCORE_MASK;
+            uint256 entry = score | (uint256(uint8(originals[i])) << SCORE_BITS);
+            word |= entry << (32 * (i % 8));
             if (i % 8 == 7 || i + 1 == scores.length) {
                 words[i / 8] = word;
                 word = 0;
@@ -64,14 +77,22 @@ library ScoringLib {
         }
     }
 
-    /// @dev The scores of the first `count` legs.
-    function unpack(uint256[MAX_BIDS / 8] storage words, uint256 count) internal view returns (int64[] memory scores) {
+    /// @dev Scores and originals of the first `count` legs.
+    function unpack(uint256[MAX_BIDS / 8] storage words, uint256 count)
+        internal
+        view
+        returns (int64[] memory scores, bytes32 originals)
+    {
         scores = new int64[](count);
         uint256 word;
         for (uint256 i; i < count; ++i) {
             if (i % 8 == 0) word = words[i / 8];
-            int32 score = int32(uint32(word >> (32 * (i % 8))));
-            scores[i] = score == type(int32).min ? UNAVAILABLE : int64(score);
+            uint256 entry = uint32(word >> (32 * (i % 8)));
+            uint256 score = entry & SCORE_MASK;
+            // Extends the sign of a number of 27 bits to the left.
+            int256 signed = int256(score << (256 - SCORE_BITS)) >> (256 - SCORE_BITS);
+            scores[i] = score == NOT_SCORED ? UNAVAILABLE : int64(signed);
+            originals |= bytes32((entry >> SCORE_BITS) << (8 * (31 - i)));
         }
     }
 
@@ -124,6 +145,37 @@ library ScoringLib {
                 if (off < wide) sum += int256(count) * (wide - off);
             }
         }
+    }
+
+    /// @dev For each leg the lowest number of its class, `duplicates` telling whether legs can duplicate others at all. A leg's
+    /// original is the one that more than half of the revealed weight names, else itself; its class is that of its original.
+    function classify(Seat[] memory seats, uint256 legs, bool duplicates) internal pure returns (Packed classes) {
+        for (uint256 i; i < legs; ++i) {
+            uint256 original = duplicates ? _original(seats, i) : i;
+            classes = classes.with(i, original == i ? uint8(i) : classes.get(original));
+        }
+    }
+
+    /// @dev What more than half of the revealed weight names, if there is such a leg, is what is left over when seats that name
+    /// different legs cancel each other out.
+    function _original(Seat[] memory seats, uint256 leg) private pure returns (uint256 candidate) {
+        uint256 left;
+        for (uint256 i; i < seats.length; ++i) {
+            if (!seats[i].revealed) continue;
+            (uint256 named, uint256 weight) = (uint8(seats[i].originals[leg]), seats[i].weight);
+            if (left == 0) candidate = named;
+            if (named == candidate) left += weight;
+            else if (left >= weight) left -= weight;
+            else (candidate, left) = (named, weight - left);
+        }
+        uint256 total;
+        uint256 naming;
+        for (uint256 i; i < seats.length; ++i) {
+            if (!seats[i].revealed) continue;
+            total += seats[i].weight;
+            if (uint8(seats[i].originals[leg]) == candidate) naming += seats[i].weight;
+        }
+        if (2 * naming <= total) candidate = leg;
     }
 
     function _emptyVerdict(uint256 legs, Seat[] memory seats, uint256 submitted)

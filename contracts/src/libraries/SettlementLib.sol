@@ -65,6 +65,9 @@ library SettlementLib {
         Draft memory draft = _read(id, model);
         draft.verdict = ScoringLib.judge(draft.legs, draft.seats, draft.submitted, draft.revealed, legOrder, seatOrder);
 
+        draft.verdict.classes =
+            ScoringLib.classify(draft.seats, draft.legs.length, draft.rules.duplicateBps > 0);
+
         _select(model, draft, legOrder);
         _fillPot(model, draft);
         _payLegs(model, freeOf, draft);
@@ -87,15 +90,18 @@ library SettlementLib {
         draft.revealed = uint256(model.round.revealed).size();
     }
 
-    /// @dev Selects legs down the order and makes their children checkpoints and, instead of the old ones, tips.
+    /// @dev Selects legs down the order, of each class one at most, and makes their children checkpoints and, instead of the old
+    /// ones, tips.
     function _select(StoredModel storage model, Draft memory draft, uint8[] calldata order) private {
-        uint256 most = Math.max(1, order.length * draft.rules.selectionBps / BPS);
+        uint256 taken; // classes that have a selected leg
+        uint256 most = Math.max(1, _classes(draft, order) * draft.rules.selectionBps / BPS);
         for (uint256 i; i < order.length && draft.count < most; ++i) {
             uint256 index = order[i];
             int64 score = draft.verdict.medians[index];
             if (score < draft.rules.marginPpm) break;
             Leg memory leg = draft.legs[index];
-            if (leg.bid == 0 || model.checkpoints[leg.child].owner != address(0)) continue;
+            uint256 class = draft.verdict.classes.get(index);
+            if (leg.bid == 0 || taken.has(class) || model.checkpoints[leg.child].owner != address(0)) continue;
             model.checkpoints[leg.child] = StoredCheckpoint({
                 owner: leg.trainer,
                 score: model.checkpoints[leg.parent].score + score,
@@ -105,9 +111,18 @@ library SettlementLib {
             });
             model.round.tips[draft.count++] = leg.child;
             draft.selected |= 1 << index;
+            taken |= 1 << class;
             draft.scoreSum += uint64(score);
         }
-        if (draft.count > 0) model.round.tipCount = uint8(draft.count);
+        if (draft.count > 0) (model.round.tipCount, model.round.stalled) = (uint8(draft.count), 0);
+        else model.markStalled();
+    }
+
+    /// @dev The number of classes of the submitted legs.
+    function _classes(Draft memory draft, uint8[] calldata order) private pure returns (uint256 count) {
+        for (uint256 i; i < order.length; ++i) {
+            if (draft.verdict.classes.get(order[i]) == order[i]) ++count;
+        }
     }
 
     /// @dev pot = carry + forfeits + slashes + emission. Silent seats are slashed when they are paid; here their loss
@@ -244,6 +259,7 @@ library SettlementLib {
         }
         losses += _slashSilent(id, model, reason);
         model.carry += losses.toUint128();
+        model.markStalled();
 
         emit IRelayLedger.RoundVoided(id, number, reason);
         model.begin(id);

@@ -13,7 +13,8 @@ library SignedLib {
     bytes32 private constant BID =
         keccak256("Bid(bytes32 model,uint64 round,uint8 segment,uint256 amount,uint64 expiry)");
     bytes32 private constant COMMIT = keccak256("Commit(bytes32 model,uint64 round,bytes32 commitment)");
-    bytes32 private constant REVEAL = keccak256("Reveal(bytes32 model,uint64 round,int64[] scores,bytes32 salt)");
+    bytes32 private constant REVEAL =
+        keccak256("Reveal(bytes32 model,uint64 round,int64[] scores,bytes32 originals,bytes32 salt)");
 
     function hashBid(bytes32 model, uint64 round, SignedBid calldata bid) internal pure returns (bytes32) {
         return keccak256(abi.encode(BID, model, round, bid.segment, bid.amount, bid.expiry));
@@ -23,12 +24,12 @@ library SignedLib {
         return keccak256(abi.encode(COMMIT, model, round, commitment));
     }
 
-    function hashReveal(bytes32 model, uint64 round, int64[] calldata scores, bytes32 salt)
+    function hashReveal(bytes32 model, uint64 round, int64[] calldata scores, bytes32 originals, bytes32 salt)
         internal
         pure
         returns (bytes32)
     {
-        return keccak256(abi.encode(REVEAL, model, round, keccak256(abi.encodePacked(scores)), salt));
+        return keccak256(abi.encode(REVEAL, model, round, keccak256(abi.encodePacked(scores)), originals, salt));
     }
 
     /// @dev What the trainer of a lease signs when it hands over a child: the signature of the child's manifest.
