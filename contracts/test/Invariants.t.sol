@@ -137,6 +137,7 @@ contract ConductInvariantsTest is RelayInvariants {
         vm.assertEq(round.deadline == 0, waiting, "a phase has a deadline unless nobody is late in it");
         vm.assertGe(round.tips.length, 1, "there is always a tip to continue");
         vm.assertEq(round.legs.length > 0, round.phase != Phase.BID, "legs are leased when the bidding is over");
+        vm.assertFalse(_allStalled(round), "there is a tip to continue that is not stalled");
         vm.assertLe(round.legs.length, round.tips.length * rules.legsPerTip);
         vm.assertLe(round.seats.length, rules.committeeSize);
         if (round.phase != Phase.BID) vm.assertGe(round.seats.length, rules.quorum);
@@ -145,6 +146,13 @@ contract ConductInvariantsTest is RelayInvariants {
             if (round.seats[i].revealed) ++revealed;
         }
         if (round.phase == Phase.SETTLE) vm.assertGe(revealed, rules.quorum);
+    }
+
+    function _allStalled(RoundView memory round) private pure returns (bool) {
+        for (uint256 i; i < round.tips.length; ++i) {
+            if (!round.tips[i].stalled) return false;
+        }
+        return true;
     }
 
     function invariant_a_stranger_can_end_every_phase_and_robs_nobody() public view {

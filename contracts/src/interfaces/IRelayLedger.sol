@@ -56,8 +56,8 @@ struct Bid {
     uint128 amount;
 }
 
-/// @notice A checkpoint that legs may continue from; `score` is cumulative from genesis. It is stalled when fewer than half of
-/// the legs that last continued it, in a round in which any did, were submitted.
+/// @notice A checkpoint that legs may continue from; `score` is cumulative from genesis. It is stalled when fewer than
+/// half of the legs that last continued it, in a round in which any did, were submitted.
 struct Tip {
     bytes32 root;
     address owner;
@@ -67,8 +67,8 @@ struct Tip {
 }
 
 /// @notice A lease and what became of it; `child` is zero until submitted, `deposit` zero if the tip was not offered.
-/// `bid` is the bond, the smallest bid that got a leg; zero once the trainer was caught signing two children: such a leg is
-/// never selected.
+/// `bid` is the bond, the smallest bid that got a leg; zero once the trainer was caught signing two children: such a
+/// leg is never selected.
 struct Leg {
     address trainer;
     bytes32 parent;
@@ -79,8 +79,8 @@ struct Leg {
     bytes32 child;
 }
 
-/// @notice A committee seat; `weight` is the stake when the committee was seated, `commitment` is zero until committed. Byte i of
-/// `originals`, from the left, is the leg that leg i duplicates in the seat's eyes, i if none.
+/// @notice A committee seat; `weight` is the stake when the committee was seated, `commitment` is zero until committed.
+/// Byte i of `originals`, from the left, is the leg that leg i duplicates in the seat's eyes, i if none.
 struct Seat {
     address validator;
     uint128 weight;
@@ -208,8 +208,8 @@ interface IRelayLedger {
     /// @notice A tip's owner offered it and locked `deposit`, the rule `offerDeposit` times `legsPerTip`.
     event TipOffered(bytes32 indexed model, uint64 indexed round, bytes32 tip, address indexed owner, uint256 deposit);
 
-    /// @notice What a leg's bid had above the bond returned, or all of a bid that found no tip or whose round was voided at
-    /// matching.
+    /// @notice What a leg's bid had above the bond returned, or all of a bid that found no tip or whose round was
+    /// voided at matching.
     event BidReturned(bytes32 indexed model, uint64 indexed round, address indexed trainer, uint256 amount);
 
     /// @notice `amount` of an offer's deposit returned: legs not matched, not submitted, selected, or voided.
@@ -236,8 +236,8 @@ interface IRelayLedger {
     /// @notice A seat sealed its scores.
     event ScoresCommitted(bytes32 indexed model, uint64 indexed round, address indexed validator, bytes32 commitment);
 
-    /// @notice A seat opened its scores, one for each leg in leg order; UNAVAILABLE is the least int64. Byte i of `originals`, from
-    /// the left, is the leg that leg i duplicates, i if none.
+    /// @notice A seat opened its scores, one for each leg in leg order; UNAVAILABLE is the least int64. Byte i of
+    /// `originals`, from the left, is the leg that leg i duplicates, i if none.
     event ScoresRevealed(
         bytes32 indexed model,
         uint64 indexed round,
@@ -404,8 +404,8 @@ interface IRelayLedger {
 
     /* ROUNDS */
 
-    /// @notice Bids `amount` for a lease of `segment`; the first bid of a round starts its clock. Where all MAX_BIDS places
-    /// are taken, it displaces the smallest bid (of equals the one with the highest place), if it is greater.
+    /// @notice Bids `amount` for a lease of `segment`; the first bid of a round starts its clock. Where all MAX_BIDS
+    /// places are taken, it displaces the smallest bid (of equals the one with the highest place), if it is greater.
     function bid(bytes32 model, uint64 round, uint8 segment, uint256 amount) external;
 
     /// @notice Locks the deposit for each leg that may continue the caller's tip; offered tips rank first.
@@ -425,8 +425,8 @@ interface IRelayLedger {
     function commit(bytes32 model, uint64 round, bytes32 commitment) external;
 
     /// @notice Opens the seal: one score for each leg in leg order, UNAVAILABLE for those not submitted.
-    /// @param originals Byte i from the left: the lowest-numbered leg that leg i duplicates, both submitted; else i itself. Zero
-    /// behind the last leg.
+    /// @param originals Byte i from the left: the lowest-numbered leg that leg i duplicates, both submitted; else i
+    /// itself. Zero behind the last leg.
     function reveal(bytes32 model, uint64 round, int64[] calldata scores, bytes32 originals, bytes32 salt) external;
 
     /// @notice Enforces the deadline of the running phase; anyone may.
@@ -441,7 +441,8 @@ interface IRelayLedger {
     /* SIGNED CALLS */
 
     /// @notice Places the bids of others from their free balances. Passed over: a bid that has expired, finds
-    /// every place taken by bids as high or one of its trainer, or is not covered. Anything else wrong with one refuses all.
+    /// every place taken by bids as high or one of its trainer, or is not covered. Anything else wrong with one refuses
+    /// all.
     function bidBySig(bytes32 model, uint64 round, SignedBid[] calldata bids) external;
 
     /// @notice Commits for others. A seat that has committed is passed over; anything else wrong with one refuses

@@ -18,8 +18,8 @@ library ActionLib {
     using RoundLib for StoredRound;
     using SafeCast for uint256;
 
-    /// @dev Enters a bid that is paid for. The first one starts the round's clock; in a full round the lowest one, which
-    /// must be lower, returns.
+    /// @dev Enters a bid that is paid for. The first one starts the round's clock; in a full round the lowest one,
+    /// which must be lower, returns.
     function placeBid(
         bytes32 id,
         StoredModel storage model,

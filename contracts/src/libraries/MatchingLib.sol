@@ -18,8 +18,8 @@ library MatchingLib {
     using RoundLib for StoredModel;
     using RoundLib for StoredRound;
 
-    /// @dev Closes the bidding of a round whose deadline has passed; voids it if the committee is too small. Every leg's bond is
-    /// the smallest bid that gets one.
+    /// @dev Closes the bidding of a round whose deadline has passed; voids it if the committee is too small. Every
+    /// leg's bond is the smallest bid that gets one.
     function matchRound(
         bytes32 id,
         StoredModel storage model,

@@ -44,8 +44,8 @@ library RoundLib {
         enter(round, id, Phase.BID, 0);
     }
 
-    /// @dev Decides anew of each tip that had legs whether it is stalled: fewer than half of them were submitted. Where every
-    /// tip is, none is marked.
+    /// @dev Decides anew of each tip that had legs whether it is stalled: fewer than half of them were submitted. Where
+    /// every tip is, none is marked.
     function markStalled(StoredModel storage model) internal {
         StoredRound storage round = model.round;
         (uint256 legs, uint256 submitted, uint256 stalled) = (round.legCount, round.submitted, round.stalled);

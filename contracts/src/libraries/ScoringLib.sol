@@ -9,8 +9,8 @@ import {Packed, PackedLib} from "./PackedLib.sol";
 /// @dev What the committee said, worked out from the orders that the settler gave.
 /// `medians` has the score of each leg by leg number, UNAVAILABLE for those without a child. `own` has for each seat
 /// that revealed its scores of the submitted legs in settlement order, `others` beside them the medians of the *other*
-/// seats. `classes` has for each leg the lowest number of those that duplicate one another, in effect the leg's own where
-/// it duplicates none.
+/// seats. `classes` has for each leg the lowest number of those that duplicate one another, in effect the leg's own
+/// where it duplicates none.
 struct Verdict {
     Packed classes;
     int64[] medians;
@@ -38,11 +38,14 @@ library ScoringLib {
     /* SEALS */
 
     /// @dev What a seat commits to; bound to model, round, validator and salt, so that a copy cannot be revealed.
-    function commitment(bytes32 model, uint64 round, address validator, bytes32 salt, int64[] calldata scores, bytes32 originals)
-        internal
-        pure
-        returns (bytes32)
-    {
+    function commitment(
+        bytes32 model,
+        uint64 round,
+        address validator,
+        bytes32 salt,
+        int64[] calldata scores,
+        bytes32 originals
+    ) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(model, uint256(round), uint256(uint160(validator)), salt, scores, originals));
     }
 
@@ -62,8 +65,8 @@ library ScoringLib {
 
     /* STORAGE */
 
-    /// @dev Stores valid scores, each in 27 bits, the least number of which stands for UNAVAILABLE, below the leg's original in
-    /// five.
+    /// @dev Stores valid scores, each in 27 bits, the least number of which stands for UNAVAILABLE, below the leg's
+    /// original in five.
     function pack(uint256[MAX_BIDS / 8] storage words, int64[] calldata scores, bytes32 originals) internal {
         uint256 word;
         for (uint256 i; i < scores.length; ++i) {
@@ -147,8 +150,9 @@ library ScoringLib {
         }
     }
 
-    /// @dev For each leg the lowest number of its class, `duplicates` telling whether legs can duplicate others at all. A leg's
-    /// original is the one that more than half of the revealed weight names, else itself; its class is that of its original.
+    /// @dev For each leg the lowest number of its class, `duplicates` telling whether legs can duplicate others at all.
+    /// A leg's original is the one that more than half of the revealed weight names, else itself; its class is that of
+    /// its original.
     function classify(Seat[] memory seats, uint256 legs, bool duplicates) internal pure returns (Packed classes) {
         for (uint256 i; i < legs; ++i) {
             uint256 original = duplicates ? _original(seats, i) : i;
@@ -156,8 +160,8 @@ library ScoringLib {
         }
     }
 
-    /// @dev What more than half of the revealed weight names, if there is such a leg, is what is left over when seats that name
-    /// different legs cancel each other out.
+    /// @dev What more than half of the revealed weight names, if there is such a leg, is what is left over when seats
+    /// that name different legs cancel each other out.
     function _original(Seat[] memory seats, uint256 leg) private pure returns (uint256 candidate) {
         uint256 left;
         for (uint256 i; i < seats.length; ++i) {

@@ -90,8 +90,8 @@ library SettlementLib {
         draft.revealed = uint256(model.round.revealed).size();
     }
 
-    /// @dev Selects legs down the order, of each class one at most, and makes their children checkpoints and, instead of the old
-    /// ones, tips.
+    /// @dev Selects legs down the order, of each class one at most, and makes their children checkpoints and, instead
+    /// of the old ones, tips.
     function _select(StoredModel storage model, Draft memory draft, uint8[] calldata order) private {
         uint256 taken; // classes that have a selected leg
         uint256 most = Math.max(1, _classes(draft, order) * draft.rules.selectionBps / BPS);

@@ -42,9 +42,9 @@ struct StoredCheckpoint {
 /// @dev The running round. What tells how far it is lies in the first slot, which every call about the round reads.
 /// The lists keep what earlier rounds left in them, because writing over it costs a quarter of writing afresh: entries
 /// count only up to the list's `…Count`, children, commitments and scores only where the bit is set in `submitted` (by
-/// leg), `committed` or `revealed` (by seat). Bit i of `offered` and of `stalled` belongs to tip i, bit j of `equivocated`
-/// to leg j, whose bond is lost. Every leg's bond is `bond`. Bid i is for segment `segments[i]`. The lease of leg j is two
-/// bytes of `leases[j / 16]`: the index of its bid, then that of its tip.
+/// leg), `committed` or `revealed` (by seat). Bit i of `offered` and of `stalled` belongs to tip i, bit j of
+/// `equivocated` to leg j, whose bond is lost. Every leg's bond is `bond`. Bid i is for segment `segments[i]`. The
+/// lease of leg j is two bytes of `leases[j / 16]`: the index of its bid, then that of its tip.
 struct StoredRound {
     uint32 number;
     uint40 deadline;

@@ -17,7 +17,8 @@ library Orders {
         }
     }
 
-    /// @notice Indices of all tips: offered first, then score descending, then SHA-256(seed ‖ root) ascending.
+    /// @notice Indices of all tips: stalled last, then offered first, then score descending, then SHA-256(seed ‖ root)
+    /// ascending.
     function tips(RoundView memory round) internal pure returns (uint8[] memory order) {
         order = new uint8[](round.tips.length);
         for (uint256 i; i < order.length; ++i) {
@@ -101,6 +102,7 @@ library Orders {
     }
 
     function _before(RoundView memory round, Tip memory a, Tip memory b) private pure returns (bool) {
+        if (a.stalled != b.stalled) return b.stalled;
         if (a.offered != b.offered) return a.offered;
         if (a.score != b.score) return a.score > b.score;
         return sha256(abi.encodePacked(round.seed, a.root)) < sha256(abi.encodePacked(round.seed, b.root));

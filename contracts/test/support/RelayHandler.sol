@@ -138,7 +138,7 @@ contract RelayHandler {
     /* VIEWS */
 
     function rules() public pure returns (Rules memory r) {
-        r.legsPerTip = 2;
+        r.legsPerTip = 4;
         r.selectionBps = 5000;
         r.segments = 3;
         r.bidSeconds = 60;
@@ -149,6 +149,7 @@ contract RelayHandler {
         r.quorum = 2;
         r.marginPpm = 1000;
         r.agreementPpm = 5000;
+        r.duplicateBps = 9500;
         r.gammaBps = 5000;
         r.trainerBps = 6000;
         r.royaltyBps = 2500;
@@ -249,14 +250,15 @@ contract RelayHandler {
             seat = round.seats[index];
         }
         int64[] memory scores = _scores(round, seat.validator);
+        bytes32 originals = _originals(round, seat.validator);
         bytes32 salt = _salt(round.number, seat.validator);
         if (seed % 2 == 0) {
             SignedReveal[] memory reveals = new SignedReveal[](1);
-            reveals[0] = _signedReveal(round.number, seat.validator, scores, salt);
+            reveals[0] = _signedReveal(round.number, seat.validator, scores, originals, salt);
             return ledger.revealBySig(model, round.number, reveals);
         }
         _act(seat.validator);
-        ledger.reveal(model, round.number, scores, salt);
+        ledger.reveal(model, round.number, scores, originals, salt);
         vm.stopPrank();
     }
 
@@ -333,14 +335,15 @@ contract RelayHandler {
 
     function _reportReveals(uint64 number, address validator) private {
         int64[][2] memory scores = [new int64[](1), new int64[](1)];
+        bytes32[2] memory originals;
         bytes32[2] memory salts = [keccak256("one salt"), keccak256("another salt")];
         bytes32[2] memory r;
         bytes32[2] memory vs;
         for (uint256 i; i < 2; ++i) {
-            bytes32 digest = Messages.reveal(address(ledger), model, number, scores[i], salts[i]);
+            bytes32 digest = Messages.reveal(address(ledger), model, number, scores[i], originals[i], salts[i]);
             (r[i], vs[i]) = vm.signCompact(_keys[validator], digest);
         }
-        ledger.reportReveals(model, number, validator, scores, salts, r, vs);
+        ledger.reportReveals(model, number, validator, scores, originals, salts, r, vs);
     }
 
     /* INTERNAL: WHAT THEY SAY */
@@ -365,19 +368,25 @@ contract RelayHandler {
         return SignedCommit({validator: validator, commitment: commitment, r: r, vs: vs});
     }
 
-    function _signedReveal(uint64 number, address validator, int64[] memory scores, bytes32 salt)
-        private
-        returns (SignedReveal memory)
-    {
-        bytes32 digest = Messages.reveal(address(ledger), model, number, scores, salt);
+    function _signedReveal(
+        uint64 number,
+        address validator,
+        int64[] memory scores,
+        bytes32 originals,
+        bytes32 salt
+    ) private returns (SignedReveal memory) {
+        bytes32 digest = Messages.reveal(address(ledger), model, number, scores, originals, salt);
         (bytes32 r, bytes32 vs) = vm.signCompact(_keys[validator], digest);
         _acted[validator] = true;
-        return SignedReveal({validator: validator, scores: scores, salt: salt, r: r, vs: vs});
+        return SignedReveal({
+            validator: validator, scores: scores, originals: originals, salt: salt, r: r, vs: vs
+        });
     }
 
     function _commitment(RoundView memory round, address validator) private view returns (bytes32) {
         bytes32 salt = _salt(round.number, validator);
-        return Messages.sealOf(model, round.number, validator, _scores(round, validator), salt);
+        bytes32 originals = _originals(round, validator);
+        return Messages.sealOf(model, round.number, validator, _scores(round, validator), originals, salt);
     }
 
     /// @dev Judges see about the same; now and then one cannot fetch a child.
@@ -388,6 +397,16 @@ contract RelayHandler {
             uint256 noise = uint256(keccak256(abi.encode(round.number, i, validator))) % 4096;
             bool unseen = round.legs[i].child == 0 || noise % 16 == 0;
             scores[i] = unseen ? UNAVAILABLE : int64(int256(truth)) + int64(int256(noise)) - 4000;
+        }
+    }
+
+    /// @dev Judges mostly agree on which legs are copies of the one before them.
+    function _originals(RoundView memory round, address validator) private pure returns (bytes32 originals) {
+        for (uint256 i; i < round.legs.length; ++i) {
+            bool copied = uint256(keccak256(abi.encode("copy", round.number, i))) % 4 == 0;
+            if (uint256(keccak256(abi.encode("copy", round.number, i, validator))) % 8 == 0) copied = !copied;
+            bool found = copied && i > 0 && round.legs[i].child != 0 && round.legs[i - 1].child != 0;
+            originals |= bytes32((found ? i - 1 : i) << (8 * (31 - i)));
         }
     }
 

@@ -12,7 +12,7 @@ import {vm} from "../support/Test.sol";
 
 /// @title What halmos proves for all amounts
 /// @notice The committee's verdict is fixed, the money is not: a round of two legs (selected, not selected) and three
-/// seats (two that agree, one that is silent) whose bids, deposits, carry and slashed stake are symbols.
+/// seats (two that agree, one that is silent) whose bond, deposits, carry and slashed stake are symbols.
 contract HalmosTest {
     bytes32 private constant MODEL = bytes32(uint256(2));
     bytes32 private constant PARENT = bytes32(uint256(1));
@@ -25,7 +25,7 @@ contract HalmosTest {
     struct Money {
         uint96 carry;
         uint96 deposit;
-        uint96[2] bids;
+        uint96 bond;
         uint96 silentStake;
     }
 
@@ -76,7 +76,7 @@ contract HalmosTest {
     function check_a_settlement_conserves_every_wei(Money memory money) public {
         vm.assume(money.deposit > 0);
         _prepare(money);
-        uint256 locked = uint256(money.bids[0]) + money.bids[1] + LEGS * uint256(money.deposit);
+        uint256 locked = LEGS * (uint256(money.bond) + money.deposit);
         uint256 before = _held() + locked;
 
         (uint8[] memory legOrder, uint8[] memory seatOrder) = _orders();
@@ -89,7 +89,7 @@ contract HalmosTest {
     function check_a_void_conserves_every_wei(Money memory money) public {
         vm.assume(money.deposit > 0);
         _prepare(money);
-        uint256 locked = uint256(money.bids[0]) + money.bids[1] + LEGS * uint256(money.deposit);
+        uint256 locked = LEGS * (uint256(money.bond) + money.deposit);
         uint256 before = _held() + locked;
 
         SettlementLib.void(MODEL, _model, _freeOf, VoidReason.TOO_FEW_REVEALS);
@@ -128,15 +128,16 @@ contract HalmosTest {
         round.phase = Phase.SETTLE;
         (round.bidCount, round.tipCount, round.legCount, round.seatCount) = (2, 1, 2, 3);
         (round.offered, round.submitted, round.committed, round.revealed) = (1, 3, 3, 3);
+        round.bond = money.bond;
         round.tips[0] = PARENT;
         round.leases[0] = Packed.wrap(0x00010000);
         for (uint160 i; i < LEGS; ++i) {
             round.bids[i].trainer = address(uint160(FIRST_TRAINER) + i);
-            round.bids[i].amount = money.bids[i];
             round.children[i] = bytes32(uint256(100) + i);
         }
-        // Scores of the legs 0 and 1, 32 bits each: (4000, 2000), then (9000, 3000).
-        uint256[2] memory scores = [uint256(4000) | (uint256(2000) << 32), uint256(9000) | (uint256(3000) << 32)];
+        // Scores of the legs 0 and 1, 32 bits each with the leg's number on top: (4000, 2000), then (9000, 3000).
+        uint256 second = 1 << 59;
+        uint256[2] memory scores = [4000 | (2000 << 32) | second, 9000 | (3000 << 32) | second];
         for (uint160 i; i < SEATS; ++i) {
             round.seats[i].validator = address(uint160(FIRST_SEAT) + i);
             round.seats[i].weight = 10;
