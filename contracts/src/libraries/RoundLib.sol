@@ -8,7 +8,7 @@ import {Bid, IRelayLedger, Leg, Phase, RoundView, Seat, Tip} from "../interfaces
 import {MAX_BIDS} from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
 import {Packed, PackedLib} from "./PackedLib.sol";
-import {ScoringLib} from "./ScoringLib.sol";
+import {Committee, ScoringLib} from "./ScoringLib.sol";
 import {StoredBid, StoredCheckpoint, StoredModel, StoredRound, StoredSeat} from "./StoredTypes.sol";
 
 /// @title The running round
@@ -133,6 +133,21 @@ library RoundLib {
             if (!revealed.has(i)) continue;
             result[i].revealed = true;
             (result[i].scores, result[i].originals) = ScoringLib.unpack(seat.scores, legs);
+        }
+    }
+
+    /// @dev What settling needs to know of the seats.
+    function readCommittee(StoredRound storage round) internal view returns (Committee memory result) {
+        (uint256 count, uint256 revealed, uint256 legs) = (round.seatCount, round.revealed, round.legCount);
+        result.validators = new address[](count);
+        result.weights = new uint256[](count);
+        result.scores = new int64[][](count);
+        result.originals = new bytes32[](count);
+        for (uint256 i; i < count; ++i) {
+            StoredSeat storage seat = round.seats[i];
+            result.validators[i] = seat.validator;
+            result.weights[i] = seat.weight;
+            if (revealed.has(i)) (result.scores[i], result.originals[i]) = ScoringLib.unpack(seat.scores, legs);
         }
     }
 

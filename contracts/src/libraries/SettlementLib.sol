@@ -4,12 +4,12 @@ pragma solidity ^0.8.28;
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {IRelayLedger, Leg, Rules, Seat, VoidReason} from "../interfaces/IRelayLedger.sol";
+import {IRelayLedger, VoidReason} from "../interfaces/IRelayLedger.sol";
 import {BPS, PPM, UNAVAILABLE} from "./ConstantsLib.sol";
-import {PackedLib} from "./PackedLib.sol";
+import {Packed, PackedLib} from "./PackedLib.sol";
 import {PaymentLib} from "./PaymentLib.sol";
 import {RoundLib} from "./RoundLib.sol";
-import {ScoringLib, Verdict} from "./ScoringLib.sol";
+import {Committee, ScoringLib, Verdict} from "./ScoringLib.sol";
 import {StoredCheckpoint, StoredModel, StoredRound} from "./StoredTypes.sol";
 
 /// @title Settlement
@@ -22,15 +22,18 @@ library SettlementLib {
     using RoundLib for StoredRound;
     using SafeCast for uint256;
 
-    /// @dev A settlement on its way. `selected` is a set of legs, the others are amounts; `charged` does not come from
-    /// the pot.
+    /// @dev Every leg in a class of its own: byte i is i.
+    uint256 private constant OWN_CLASSES = 0x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100;
+
+    /// @dev A settlement on its way. `submitted`, `revealed` and `selected` are sets, `classes` has each leg's, the
+    /// last five are amounts; `charged` does not come from the pot.
     struct Draft {
         bytes32 id;
         uint64 number;
-        Rules rules;
-        Leg[] legs;
-        Seat[] seats;
+        Lease[] legs;
+        Committee committee;
         Verdict verdict;
+        Packed classes;
         uint256 submitted;
         uint256 revealed;
         uint256 selected;
@@ -40,6 +43,15 @@ library SettlementLib {
         uint256 pot;
         uint256 paid;
         uint256 charged;
+    }
+
+    /// @dev What settling needs to know of a leg: the index of its bid, and what the interface says of a Leg.
+    struct Lease {
+        uint256 bidIndex;
+        bytes32 parent;
+        bytes32 child;
+        uint256 bid;
+        uint256 deposit;
     }
 
     /// @dev What becomes of one leg; the amounts of the event LegSettled.
@@ -63,10 +75,10 @@ library SettlementLib {
         uint8[] calldata seatOrder
     ) external {
         Draft memory draft = _read(id, model);
-        draft.verdict = ScoringLib.judge(draft.legs, draft.seats, draft.submitted, draft.revealed, legOrder, seatOrder);
-
-        draft.verdict.classes =
-            ScoringLib.classify(draft.seats, draft.legs.length, draft.rules.duplicateBps > 0);
+        draft.verdict = ScoringLib.judge(
+            draft.committee, draft.legs.length, draft.submitted, draft.revealed, legOrder, seatOrder
+        );
+        draft.classes = _classify(model, draft);
 
         _select(model, draft, legOrder);
         _fillPot(model, draft);
@@ -83,45 +95,70 @@ library SettlementLib {
     function _read(bytes32 id, StoredModel storage model) private view returns (Draft memory draft) {
         draft.id = id;
         draft.number = model.round.number;
-        draft.rules = model.rules;
-        draft.legs = model.readLegs();
-        draft.seats = model.round.readSeats();
-        draft.submitted = uint256(model.round.submitted).size();
-        draft.revealed = uint256(model.round.revealed).size();
+        draft.legs = _leases(model);
+        draft.committee = model.round.readCommittee();
+        draft.submitted = model.round.submitted;
+        draft.revealed = model.round.revealed;
+    }
+
+    function _leases(StoredModel storage model) private view returns (Lease[] memory legs) {
+        StoredRound storage round = model.round;
+        (uint256 submitted, uint256 equivocated, uint256 offered) = (round.submitted, round.equivocated, round.offered);
+        uint256 bond = round.bond;
+        uint256 deposit = offered == 0 ? 0 : model.rules.offerDeposit;
+        legs = new Lease[](round.legCount);
+        Packed leases;
+        for (uint256 i; i < legs.length; ++i) {
+            if (i % 16 == 0) leases = round.leases[i / 16];
+            uint256 tipIndex = leases.get(2 * (i % 16) + 1);
+            Lease memory leg = legs[i];
+            leg.bidIndex = leases.get(2 * (i % 16));
+            leg.parent = round.tips[tipIndex];
+            if (submitted.has(i)) leg.child = round.children[i];
+            if (!equivocated.has(i)) leg.bid = bond;
+            if (offered.has(tipIndex)) leg.deposit = deposit;
+        }
+    }
+
+    /// @dev The class of each leg: its own, unless the model's rules know duplicates.
+    function _classify(StoredModel storage model, Draft memory draft) private view returns (Packed) {
+        if (model.rules.duplicateBps == 0) return Packed.wrap(OWN_CLASSES);
+        return ScoringLib.classify(draft.committee, draft.legs.length);
     }
 
     /// @dev Selects legs down the order, of each class one at most, and makes their children checkpoints and, instead
     /// of the old ones, tips.
     function _select(StoredModel storage model, Draft memory draft, uint8[] calldata order) private {
+        StoredRound storage round = model.round;
         uint256 taken; // classes that have a selected leg
-        uint256 most = Math.max(1, _classes(draft, order) * draft.rules.selectionBps / BPS);
+        uint256 most = Math.max(1, _classes(draft, order) * model.rules.selectionBps / BPS);
+        int64 margin = model.rules.marginPpm;
         for (uint256 i; i < order.length && draft.count < most; ++i) {
             uint256 index = order[i];
             int64 score = draft.verdict.medians[index];
-            if (score < draft.rules.marginPpm) break;
-            Leg memory leg = draft.legs[index];
-            uint256 class = draft.verdict.classes.get(index);
-            if (leg.bid == 0 || taken.has(class) || model.checkpoints[leg.child].owner != address(0)) continue;
-            model.checkpoints[leg.child] = StoredCheckpoint({
-                owner: leg.trainer,
-                score: model.checkpoints[leg.parent].score + score,
-                round: model.round.number,
-                parent: leg.parent,
-                pending: 0
-            });
-            model.round.tips[draft.count++] = leg.child;
+            if (score < margin) break;
+            Lease memory leg = draft.legs[index];
+            uint256 class = draft.classes.get(index);
+            if (leg.bid == 0 || taken.has(class)) continue;
+            StoredCheckpoint storage checkpoint = model.checkpoints[leg.child];
+            if (checkpoint.owner != address(0)) continue;
+            checkpoint.owner = round.bids[leg.bidIndex].trainer;
+            checkpoint.score = model.checkpoints[leg.parent].score + score;
+            checkpoint.round = round.number;
+            checkpoint.parent = leg.parent;
+            round.tips[draft.count++] = leg.child;
             draft.selected |= 1 << index;
             taken |= 1 << class;
             draft.scoreSum += uint64(score);
         }
-        if (draft.count > 0) (model.round.tipCount, model.round.stalled) = (uint8(draft.count), 0);
+        if (draft.count > 0) (round.tipCount, round.stalled) = (uint8(draft.count), 0);
         else model.markStalled();
     }
 
     /// @dev The number of classes of the submitted legs.
     function _classes(Draft memory draft, uint8[] calldata order) private pure returns (uint256 count) {
         for (uint256 i; i < order.length; ++i) {
-            if (draft.verdict.classes.get(order[i]) == order[i]) ++count;
+            if (draft.classes.get(order[i]) == order[i]) ++count;
         }
     }
 
@@ -132,48 +169,53 @@ library SettlementLib {
         for (uint256 i; i < draft.legs.length; ++i) {
             pot += _forfeit(draft.legs[i], draft.selected.has(i));
         }
-        for (uint256 i; i < draft.seats.length; ++i) {
-            if (draft.seats[i].revealed) continue;
-            pot += PaymentLib.portion(model.validatorOf[draft.seats[i].validator].stake, draft.rules.slashBps);
+        address[] memory validators = draft.committee.validators;
+        for (uint256 i; i < validators.length; ++i) {
+            if (draft.revealed.has(i)) continue;
+            pot += PaymentLib.portion(model.validatorOf[validators[i]].stake, model.rules.slashBps);
         }
         if (draft.count > 0) {
-            uint256 halvings = model.settledRounds / draft.rules.halvingRounds;
-            draft.emission = Math.min(model.budget, uint256(draft.rules.emission) >> halvings);
+            uint256 halvings = model.settledRounds / model.rules.halvingRounds;
+            draft.emission = Math.min(model.budget, uint256(model.rules.emission) >> halvings);
             model.budget -= draft.emission.toUint128();
         }
         draft.pot = pot + draft.emission;
     }
 
     /// @dev What the pot gets of a leg. A bid of zero is that of an equivocator, whose parent's owner is not to blame.
-    function _forfeit(Leg memory leg, bool selected) private pure returns (uint256) {
+    function _forfeit(Lease memory leg, bool selected) private pure returns (uint256) {
         if (selected) return 0;
         bool depositToo = leg.child != 0 && leg.bid != 0;
-        return depositToo ? uint256(leg.bid) + leg.deposit : leg.bid;
+        return depositToo ? leg.bid + leg.deposit : leg.bid;
     }
 
-    /// @dev Pays trainers and the royalties of their parents, and returns bids and deposits, in leg order.
+    /// @dev Pays trainers and the royalties of their parents, and returns bonds and deposits, in leg order.
     function _payLegs(StoredModel storage model, mapping(address account => uint256) storage freeOf, Draft memory draft)
         private
     {
-        uint256 trainerShare = PaymentLib.portion(draft.pot, draft.rules.trainerBps);
-        uint256 royaltyShare = PaymentLib.portion(draft.pot, draft.rules.royaltyBps);
+        uint256 trainerShare = PaymentLib.portion(draft.pot, model.rules.trainerBps);
+        uint256 royaltyShare = PaymentLib.portion(draft.pot, model.rules.royaltyBps);
+        Outcome memory outcome;
         for (uint256 i; i < draft.legs.length; ++i) {
-            Leg memory leg = draft.legs[i];
-            Outcome memory outcome;
-            outcome.score = draft.verdict.medians[i];
-            outcome.selected = draft.selected.has(i);
-            outcome.forfeited = _forfeit(leg, outcome.selected);
-            if (outcome.selected) {
-                outcome.reward = trainerShare * uint64(outcome.score) / draft.scoreSum;
-                outcome.royalty = royaltyShare * uint64(outcome.score) / draft.scoreSum;
+            Lease memory leg = draft.legs[i];
+            bool selected = draft.selected.has(i);
+            int64 score = draft.verdict.medians[i];
+            outcome.score = score;
+            outcome.selected = selected;
+            outcome.forfeited = _forfeit(leg, selected);
+            if (selected) {
+                outcome.reward = trainerShare * uint64(score) / draft.scoreSum;
+                outcome.royalty = royaltyShare * uint64(score) / draft.scoreSum;
                 outcome.bidReturned = leg.bid;
-                freeOf[leg.trainer] += outcome.bidReturned + outcome.reward;
+                freeOf[model.round.bids[leg.bidIndex].trainer] += leg.bid + outcome.reward;
                 model.checkpoints[leg.parent].pending += outcome.royalty.toUint128();
                 draft.paid += outcome.reward + outcome.royalty;
+            } else {
+                (outcome.reward, outcome.royalty, outcome.bidReturned) = (0, 0, 0);
             }
             _emitLegSettled(draft.id, draft.number, i, leg.child, outcome);
-            if (outcome.selected || leg.child == 0 || leg.bid == 0) {
-                PaymentLib.returnDeposit(freeOf, draft.id, draft.number, leg.parent, leg.owner, leg.deposit);
+            if (selected || leg.child == 0 || leg.bid == 0) {
+                _returnDeposit(model, freeOf, draft.id, draft.number, leg);
             }
         }
     }
@@ -185,18 +227,20 @@ library SettlementLib {
         mapping(address account => uint256) storage freeOf,
         Draft memory draft
     ) private {
-        uint256 seatShare =
-            PaymentLib.portion(draft.pot, draft.rules.validatorBps) / draft.seats.length;
-        uint256 most = draft.submitted * (draft.submitted - 1) * uint64(draft.rules.agreementPpm);
-        for (uint256 i; i < draft.seats.length; ++i) {
-            address validator = draft.seats[i].validator;
-            if (!draft.seats[i].revealed) {
+        address[] memory validators = draft.committee.validators;
+        uint256 seatShare = PaymentLib.portion(draft.pot, model.rules.validatorBps) / validators.length;
+        int64 tolerance = model.rules.agreementPpm;
+        uint256 submitted = draft.submitted.size();
+        uint256 most = submitted * (submitted - 1) * uint64(tolerance);
+        bool compared = most > 0 && draft.revealed.size() > 1;
+        for (uint256 i; i < validators.length; ++i) {
+            address validator = validators[i];
+            if (!draft.revealed.has(i)) {
                 // What it loses is in the pot already.
                 // slither-disable-next-line unused-return
                 model.slash(draft.id, validator);
-            } else if (most > 0 && draft.revealed > 1) {
-                int256 agreement =
-                    ScoringLib.agreement(draft.verdict.own[i], draft.verdict.others[i], draft.rules.agreementPpm);
+            } else if (compared) {
+                int256 agreement = ScoringLib.agreement(draft.verdict.own[i], draft.verdict.others[i], tolerance);
                 if (agreement > 0) _pay(freeOf, draft, validator, seatShare, uint256(agreement), most);
                 if (agreement < 0) _charge(model, draft, validator, seatShare, uint256(-agreement), most);
             }
@@ -244,18 +288,19 @@ library SettlementLib {
         VoidReason reason
     ) external {
         uint64 number = model.round.number;
-        Leg[] memory legs = model.readLegs();
+        Lease[] memory legs = _leases(model);
         uint256 losses;
+        Outcome memory outcome;
+        outcome.score = UNAVAILABLE;
         for (uint256 i; i < legs.length; ++i) {
-            Leg memory leg = legs[i];
-            Outcome memory outcome;
-            outcome.score = UNAVAILABLE;
-            if (leg.child == 0) outcome.forfeited = leg.bid;
-            else outcome.bidReturned = leg.bid;
+            Lease memory leg = legs[i];
+            bool submitted = leg.child != 0;
+            outcome.forfeited = submitted ? 0 : leg.bid;
+            outcome.bidReturned = submitted ? leg.bid : 0;
             losses += outcome.forfeited;
-            if (outcome.bidReturned > 0) freeOf[leg.trainer] += outcome.bidReturned;
+            if (outcome.bidReturned > 0) freeOf[model.round.bids[leg.bidIndex].trainer] += outcome.bidReturned;
             _emitLegSettled(id, number, i, leg.child, outcome);
-            PaymentLib.returnDeposit(freeOf, id, number, leg.parent, leg.owner, leg.deposit);
+            _returnDeposit(model, freeOf, id, number, leg);
         }
         losses += _slashSilent(id, model, reason);
         model.carry += losses.toUint128();
@@ -273,6 +318,18 @@ library SettlementLib {
         for (uint256 i; i < seats; ++i) {
             if (!answered.has(i)) sum += model.slash(id, model.round.seats[i].validator);
         }
+    }
+
+    /// @dev Returns the leg's part of the offer, if its parent was offered, to the owner of that.
+    function _returnDeposit(
+        StoredModel storage model,
+        mapping(address account => uint256) storage freeOf,
+        bytes32 id,
+        uint64 number,
+        Lease memory leg
+    ) private {
+        if (leg.deposit == 0) return;
+        PaymentLib.returnDeposit(freeOf, id, number, leg.parent, model.checkpoints[leg.parent].owner, leg.deposit);
     }
 
     /* EVENTS */
