@@ -41,9 +41,6 @@ MAX_BIDS = 32
 MAX_TIPS = MAX_BIDS
 """Tips that live at once: the selected legs of one round, and a leg needs a bid."""
 
-MAX_LEGS_PER_TIP = 16
-"""Upper bound for the rule `legs_per_tip`."""
-
 MAX_COMMITTEE = 15
 """Validators of one round: bounds the gas of settling (legs times seats)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -92,6 +93,11 @@ def recover(message: SignedMessage, signature: bytes) -> Address | None:
     return next((account for account in ACCOUNTS if sign(account, message) == signature), None)
 
 
+def each_its_own(scores: Sequence[object]) -> tuple[int, ...]:
+    """The originals of a round without duplicates."""
+    return tuple(range(len(scores)))
+
+
 class Relay:
     """A ledger with one model, created by OWNER, and staked JUDGES; every command checks conservation."""
 
@@ -160,14 +166,24 @@ class Relay:
         name = f"round {self.number} leg {leg}" if child is None else child
         return self.do(self.round.legs[leg].trainer, SubmitLeg(self.model, self.number, leg, root(name)))
 
-    def commit(self, judge: Address, scores: tuple[int, ...]) -> tuple[Event, ...]:
-        return self.do(judge, CommitScores(self.model, self.number, self.seal(judge, scores)))
+    def commit(
+        self, judge: Address, scores: tuple[int, ...], originals: tuple[int, ...] | None = None
+    ) -> tuple[Event, ...]:
+        return self.do(judge, CommitScores(self.model, self.number, self.seal(judge, scores, originals)))
 
-    def reveal(self, judge: Address, scores: tuple[int, ...]) -> tuple[Event, ...]:
-        return self.do(judge, RevealScores(self.model, self.number, tuple(map(Ppm, scores)), SALT))
+    def reveal(
+        self, judge: Address, scores: tuple[int, ...], originals: tuple[int, ...] | None = None
+    ) -> tuple[Event, ...]:
+        return self.do(judge, self.opening(scores, originals))
 
-    def seal(self, judge: Address, scores: tuple[int, ...]) -> bytes:
-        return commitment(self.model, self.number, judge, SALT, tuple(map(Ppm, scores)))
+    def opening(self, scores: tuple[int, ...], originals: tuple[int, ...] | None = None) -> RevealScores:
+        """The reveal of these scores; without originals each leg is its own."""
+        named = each_its_own(scores) if originals is None else originals
+        return RevealScores(self.model, self.number, tuple(map(Ppm, scores)), named, SALT)
+
+    def seal(self, judge: Address, scores: tuple[int, ...], originals: tuple[int, ...] | None = None) -> bytes:
+        named = each_its_own(scores) if originals is None else originals
+        return commitment(self.model, self.number, judge, SALT, tuple(map(Ppm, scores)), named)
 
     def signed_bid(
         self, trainer: Address, amount: int = 100, segment: int = WHOLE_MODEL, expiry: int = 2**40
@@ -178,9 +194,16 @@ class Relay:
     def signed_commit(self, judge: Address, sealed: bytes) -> SignedCommit:
         return SignedCommit(judge, sealed, sign(judge, CommitMessage(self.model, self.number, sealed)))
 
-    def signed_reveal(self, judge: Address, scores: tuple[int, ...], salt: bytes = SALT) -> SignedReveal:
-        own = tuple(map(Ppm, scores))
-        return SignedReveal(judge, own, salt, sign(judge, RevealMessage(self.model, self.number, own, salt)))
+    def signed_reveal(
+        self,
+        judge: Address,
+        scores: tuple[int, ...],
+        salt: bytes = SALT,
+        originals: tuple[int, ...] | None = None,
+    ) -> SignedReveal:
+        own, named = tuple(map(Ppm, scores)), each_its_own(scores) if originals is None else originals
+        message = RevealMessage(self.model, self.number, own, named, salt)
+        return SignedReveal(judge, own, named, salt, sign(judge, message))
 
     def bid_by_sig(self, *bids: SignedBid) -> BidBySig:
         return BidBySig(self.model, self.number, bids)
@@ -204,8 +227,9 @@ class Relay:
     def two_reveals(self, judge: Address, number: int = 1) -> ReportReveals:
         """The proof that a validator has signed two reveals for that round."""
         first, second = (Ppm(1),), (Ppm(2),)
-        signatures = [sign(judge, RevealMessage(self.model, number, scores, SALT)) for scores in (first, second)]
-        return ReportReveals(self.model, number, judge, (first, second), (SALT, SALT), (signatures[0], signatures[1]))
+        signatures = [sign(judge, RevealMessage(self.model, number, scores, (0,), SALT)) for scores in (first, second)]
+        proof = (signatures[0], signatures[1])
+        return ReportReveals(self.model, number, judge, (first, second), ((0,), (0,)), (SALT, SALT), proof)
 
     def advance(self) -> tuple[Event, ...]:
         self.pass_deadline()
@@ -237,14 +261,17 @@ class Relay:
         if missing:
             self.advance()
 
-    def judge(self, *scores: tuple[int, ...] | None) -> None:
-        """Let each seat in seat order commit and reveal its scores; a seat with None commits and stays silent."""
+    def judge(self, *scores: tuple[int, ...] | None, originals: tuple[int, ...] | None = None) -> None:
+        """Let each seat in seat order commit and reveal its scores; a seat with None commits and stays silent.
+
+        All seats name the same originals; without them each leg is its own.
+        """
         seats = self.seated()
         for seat, sealed in zip(seats, scores, strict=True):
-            self.commit(seat, sealed if sealed is not None else (0,))
+            self.commit(seat, sealed if sealed is not None else (0,), None if sealed is None else originals)
         for seat, sealed in zip(seats, scores, strict=True):
             if sealed is not None:
-                self.reveal(seat, sealed)
+                self.reveal(seat, sealed, originals)
         if None in scores:
             self.advance()
 

@@ -1,5 +1,7 @@
 """Signed entries on the wire: what a stranger may not send, and that both ends agree."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,19 +27,29 @@ BIDS = st.builds(
     signature=SIGNATURES,
 )
 COMMITS = st.builds(SignedCommit, validator=ADDRESSES, commitment=HASHES, signature=SIGNATURES)
+
+
+def with_originals(reveal: SignedReveal) -> st.SearchStrategy[SignedReveal]:
+    """The reveal with an original for each of its scores."""
+    size = len(reveal.scores)
+    named = st.lists(st.integers(0, limits.MAX_BIDS - 1), min_size=size, max_size=size).map(tuple)
+    return named.map(lambda originals: replace(reveal, originals=originals))
+
+
 REVEALS = st.builds(
     SignedReveal,
     validator=ADDRESSES,
     scores=st.lists(SCORES, max_size=limits.MAX_BIDS).map(tuple),
+    originals=st.just(()),
     salt=HASHES,
     signature=SIGNATURES,
-)
+).flatmap(with_originals)
 ENTRIES = st.builds(SignedEntry, model=HASHES, round=st.integers(1, MAX_INTEGER), content=BIDS | COMMITS | REVEALS)
 
 PLACE: dict[str, Value] = {"model": "01" * 32, "round": 3, "account": "0x" + "04" * 20, "signature": "05" * 64}
 BID = PLACE | {"kind": "bid", "segment": 255, "amount": "7", "expiry": 9}
 COMMIT = PLACE | {"kind": "commit", "commitment": "06" * 32}
-REVEAL = PLACE | {"kind": "reveal", "scores": [None, 5], "salt": "07" * 32}
+REVEAL = PLACE | {"kind": "reveal", "scores": [None, 5], "originals": [0, 0], "salt": "07" * 32}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +74,9 @@ REVEAL = PLACE | {"kind": "reveal", "scores": [None, 5], "salt": "07" * 32}
         (encode(BID | {"expiry": -1}), "expiry is -1"),
         (encode(REVEAL | {"scores": [1] * (limits.MAX_BIDS + 1)}), "scores has 33 entries"),
         (encode(REVEAL | {"scores": [limits.MAX_SCORE_PPM + 1]}), "score is 20000001"),
+        (encode(REVEAL | {"originals": [0]}), "originals has 1 entries for 2 scores"),
+        (encode(REVEAL | {"originals": [0, limits.MAX_BIDS]}), "original is 32"),
+        (encode(REVEAL | {"originals": None}), "originals is"),
         (encode(REVEAL | {"salt": "07" * 31}), "salt is"),
     ],
 )
@@ -80,13 +95,13 @@ def test_an_entry_stands_for_the_message_that_its_account_signed() -> None:
     model = ModelId(bytes.fromhex("01" * 32))
     assert bid.message == BidMessage(model, 3, 255, Wei(7), Timestamp(9))
     assert commit.message == CommitMessage(model, 3, bytes.fromhex("06" * 32))
-    assert reveal.message == RevealMessage(model, 3, (UNAVAILABLE, Ppm(5)), bytes.fromhex("07" * 32))
+    assert reveal.message == RevealMessage(model, 3, (UNAVAILABLE, Ppm(5)), (0, 0), bytes.fromhex("07" * 32))
     assert {entry.account for entry in (bid, commit, reveal)} == {"0x" + "04" * 20}
 
 
 def test_the_largest_entry_fits_the_limit_of_gossip() -> None:
     scores = (Ppm(-limits.MAX_SCORE_PPM),) * limits.MAX_BIDS
-    entry = SignedEntry(
-        ModelId(b"\xff" * 32), MAX_INTEGER, SignedReveal(Address("0x" + "ff" * 20), scores, b"\xff" * 32, b"\xff" * 64)
-    )
+    originals = (limits.MAX_BIDS - 1,) * limits.MAX_BIDS
+    reveal = SignedReveal(Address("0x" + "ff" * 20), scores, originals, b"\xff" * 32, b"\xff" * 64)
+    entry = SignedEntry(ModelId(b"\xff" * 32), MAX_INTEGER, reveal)
     assert len(encode_entry(entry)) < limits.MAX_ANNOUNCEMENT_BYTES

@@ -104,7 +104,7 @@ def test_a_malformed_entry_of_a_list_is_our_own_fault() -> None:
         Release(NOWHERE),
         CollectRoyalty(NOWHERE, GENESIS, 1),
         BuyAccess(NOWHERE, GENESIS),
-        ReportReveals(NOWHERE, 1, OWNER, ((), ()), (SALT, SALT), (bytes(64), bytes(64))),
+        ReportReveals(NOWHERE, 1, OWNER, ((), ()), ((), ()), (SALT, SALT), (bytes(64), bytes(64))),
     ],
     ids=lambda command: type(command).__name__,
 )
@@ -383,7 +383,7 @@ def test_an_empty_ledger_holds_nothing() -> None:
 
 def test_every_place_is_counted() -> None:
     relay = in_phase(Phase.TRAIN)
-    assert total_wei(relay.state)["bids"] == 300
+    assert total_wei(relay.state)["bids"] == 200
     assert total_wei(relay.state)["offers"] == 2 * RULES.offer_deposit
     assert sum(total_wei(relay.state).values()) == SUPPLY
     unstaked = next(judge for judge in JUDGES if judge not in relay.seated())

@@ -188,6 +188,7 @@ def test_matching_returns_what_found_no_place_then_leases_and_seats() -> None:
     balances = {trainer: relay.free(trainer) for trainer in TRAINERS}
     events = relay.match()
     assert events == (
+        BidReturned(relay.model, 1, TRAINERS[1], Wei(10)),
         BidReturned(relay.model, 1, TRAINERS[0], Wei(50)),
         BidReturned(relay.model, 1, TRAINERS[3], Wei(40)),
         LegLeased(relay.model, 1, 0, TRAINERS[1], GENESIS, WHOLE_MODEL),
@@ -195,7 +196,8 @@ def test_matching_returns_what_found_no_place_then_leases_and_seats() -> None:
         CommitteeSeated(relay.model, 1, relay.seated()),
         PhaseChanged(relay.model, 1, Phase.TRAIN, Timestamp(relay.now + RULES.train_seconds)),
     )
-    assert relay.free(TRAINERS[0]) == balances[TRAINERS[0]] + 50
+    assert [relay.free(trainer) - balances[trainer] for trainer in TRAINERS[:4]] == [50, 10, 0, 40]
+    assert [leg.bid for leg in relay.round.legs] == [60, 60]
     assert [leg.deposit for leg in relay.round.legs] == [5, 5]
     assert len(relay.seated()) == RULES.committee_size
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason
-from derelayl_protocol.ledger.commands import Stake
+from derelayl_protocol.ledger.commands import Stake, Unstake
 from derelayl_protocol.ledger.events import (
     DepositReturned,
     LegSettled,
@@ -21,7 +21,7 @@ from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import CheckpointRecord, TipEntry
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Ppm, Timestamp, Wei
 
-from .relay import GENESIS, NO_SCORE, OWNER, STRANGER, TRAINERS, Relay, in_phase, of, root, with_rules
+from .relay import GENESIS, JUDGES, NO_SCORE, OWNER, STRANGER, TRAINERS, Relay, in_phase, of, root, with_rules
 
 
 def test_a_settlement_in_a_wrong_order_is_refused() -> None:
@@ -55,7 +55,7 @@ def test_a_settlement_pays_in_the_order_of_the_protocol() -> None:
     full = Ppm(10**6)
     assert events == (
         LegSettled(
-            relay.model, 1, 0, won, Ppm(4_000), True, Wei(reward), Wei(royalty), bid_returned=Wei(300), forfeited=Wei(0)
+            relay.model, 1, 0, won, Ppm(4_000), True, Wei(reward), Wei(royalty), bid_returned=Wei(200), forfeited=Wei(0)
         ),
         DepositReturned(relay.model, 1, GENESIS, OWNER, Wei(5)),
         LegSettled(relay.model, 1, 1, lost, Ppm(2_000), False, Wei(0), Wei(0), Wei(0), forfeited=Wei(205)),
@@ -68,7 +68,7 @@ def test_a_settlement_pays_in_the_order_of_the_protocol() -> None:
         PhaseChanged(relay.model, 2, Phase.BID, Timestamp(0)),
     )
     assert relay.free(OWNER) == balances[OWNER] + 5
-    assert relay.free(TRAINERS[0]) == balances[TRAINERS[0]] + 300 + reward
+    assert relay.free(TRAINERS[0]) == balances[TRAINERS[0]] + 200 + reward
     assert relay.free(TRAINERS[1]) == balances[TRAINERS[1]]
     assert relay.free(first) == balances[first] + share
     assert relay.held.stakes == {**stakes, silent: stakes[silent] - slash, straying: stakes[straying] - share}
@@ -104,7 +104,7 @@ def test_legs_not_submitted_are_settled_too() -> None:
     relay.judge(*[(UNAVAILABLE, 5_000)] * 3)
     events = relay.settle()
     assert of(LegSettled, events)[0] == LegSettled(
-        relay.model, 1, 0, NO_ROOT, NO_SCORE, False, Wei(0), Wei(0), Wei(0), Wei(100)
+        relay.model, 1, 0, NO_ROOT, NO_SCORE, False, Wei(0), Wei(0), Wei(0), Wei(90)
     )
     assert [event.amount for event in of(DepositReturned, events)] == [5, 5]
 
@@ -117,6 +117,67 @@ def test_two_legs_of_one_child_make_one_checkpoint() -> None:
     relay.judge(*[(5_000, 5_000)] * 3)
     assert [event.selected for event in of(LegSettled, relay.settle())] == [True, False]
     assert relay.held.checkpoints[root("twin")].owner == TRAINERS[0]
+
+
+def test_two_legs_that_most_of_the_committee_calls_one_make_one_checkpoint() -> None:
+    relay = Relay(with_rules(selection_bps=10_000))
+    relay.lease(100, 90)
+    relay.train()
+    relay.judge(*[(5_000, 5_000)] * 3, originals=(0, 0))
+    lost = of(LegSettled, relay.settle())[1]
+    assert (lost.selected, lost.forfeited) == (False, 95)
+    assert [tip.root for tip in relay.round.tips] == [root("round 1 leg 0")]
+
+
+def forked() -> Relay:
+    """A relay with two tips in its second round, the first of them the better one."""
+    relay = Relay(with_rules(selection_bps=10_000))
+    relay.whole_round((100, 90), (3_000, 2_000))
+    return relay
+
+
+def test_a_tip_whose_legs_mostly_stay_out_goes_behind_the_others() -> None:
+    relay = forked()
+    better, worse = relay.round.tips
+    relay.lease(100, 90)
+    assert {leg.parent for leg in relay.round.legs} == {better.root}
+    relay.advance()
+    assert [tip.stalled for tip in relay.round.tips] == [True, False]
+    relay.lease(100, 90)
+    assert {leg.parent for leg in relay.round.legs} == {worse.root}
+    relay.train()
+    relay.judge(*[(0, 0)] * 3)
+    relay.settle()
+    assert [tip.stalled for tip in relay.round.tips] == [True, False], "nobody continued it: its mark stays"
+    relay.whole_round((100, 90), (3_000, 2_000))
+    assert [tip.stalled for tip in relay.round.tips] == [False, False], "these are new"
+
+
+def test_when_the_last_tip_stalls_all_begin_again() -> None:
+    relay = forked()
+    for stalled in ([True, False], [False, False]):
+        relay.lease(100)
+        relay.advance()
+        assert [tip.stalled for tip in relay.round.tips] == stalled
+
+
+def test_a_committee_that_fails_stalls_no_tip_that_was_continued() -> None:
+    relay = forked()
+    relay.lease(100, 90)
+    relay.train(1)
+    relay.advance()
+    assert [tip.stalled for tip in relay.round.tips] == [False, False]
+
+
+def test_a_round_without_a_committee_leaves_the_marks() -> None:
+    relay = forked()
+    relay.lease(100)
+    relay.advance()
+    for judge in JUDGES[:3]:
+        relay.do(judge, Unstake(relay.model))
+    relay.lease(100)
+    assert (relay.number, relay.round.phase) == (4, Phase.BID)
+    assert [tip.stalled for tip in relay.round.tips] == [True, False]
 
 
 def test_the_next_round_begins_empty_with_a_seed_of_its_own() -> None:

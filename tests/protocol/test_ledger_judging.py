@@ -27,6 +27,7 @@ from .relay import GENESIS, JUDGES, OWNER, RULES, SALT, STRANGER, TRAINERS, Rela
 
 CHILD = root("child")
 SCORES = (Ppm(3_000), Ppm(2_000))
+EACH_ITS_OWN = (0, 1)
 
 
 def unseated(relay: Relay) -> Address:
@@ -100,7 +101,9 @@ def test_the_last_commitment_ends_the_phase() -> None:
     *others, last = relay.seated()
     for judge in others:
         (committed,) = relay.commit(judge, SCORES)
-        assert committed == ScoresCommitted(relay.model, 1, judge, commitment(relay.model, 1, judge, SALT, SCORES))
+        assert committed == ScoresCommitted(
+            relay.model, 1, judge, commitment(relay.model, 1, judge, SALT, SCORES, EACH_ITS_OWN)
+        )
     changed = relay.commit(last, SCORES)[1]
     assert changed == PhaseChanged(relay.model, 1, Phase.REVEAL, Timestamp(relay.now + RULES.reveal_seconds))
 
@@ -111,9 +114,10 @@ def test_the_last_commitment_ends_the_phase() -> None:
 def test_a_reveal_must_match_its_commitment() -> None:
     relay = in_phase(Phase.REVEAL)
     judge = relay.seated()[0]
-    other_scores = RevealScores(relay.model, 1, (Ppm(3_001), Ppm(2_000)), SALT)
-    other_salt = RevealScores(relay.model, 1, SCORES, salt("other"))
-    for command in (other_scores, other_salt):
+    other_scores = RevealScores(relay.model, 1, (Ppm(3_001), Ppm(2_000)), EACH_ITS_OWN, SALT)
+    other_originals = RevealScores(relay.model, 1, SCORES, (0, 0), SALT)
+    other_salt = RevealScores(relay.model, 1, SCORES, EACH_ITS_OWN, salt("other"))
+    for command in (other_scores, other_originals, other_salt):
         relay.refuse(Reason.COMMIT_MISMATCH, judge, command)
 
 
@@ -126,7 +130,7 @@ def test_a_copied_commitment_cannot_be_revealed_by_another_validator() -> None:
     relay.do(copycat, CommitScores(relay.model, 1, copied))
     relay.commit(third, SCORES)
     relay.reveal(honest, SCORES)
-    relay.refuse(Reason.COMMIT_MISMATCH, copycat, RevealScores(relay.model, 1, SCORES, SALT))
+    relay.refuse(Reason.COMMIT_MISMATCH, copycat, RevealScores(relay.model, 1, SCORES, EACH_ITS_OWN, SALT))
 
 
 def test_only_a_committed_seat_reveals_once() -> None:
@@ -135,7 +139,7 @@ def test_only_a_committed_seat_reveals_once() -> None:
     for judge in (first, second):
         relay.commit(judge, SCORES)
     relay.advance()
-    reveal = RevealScores(relay.model, 1, SCORES, SALT)
+    reveal = RevealScores(relay.model, 1, SCORES, EACH_ITS_OWN, SALT)
     relay.refuse(Reason.NOT_SEATED, unseated(relay), reveal)
     relay.refuse(Reason.NOT_COMMITTED, silent, reveal)
     relay.reveal(first, SCORES)
@@ -147,13 +151,13 @@ def test_bad_scores_are_refused_whatever_was_sealed() -> None:
     relay.train(1)
     for judge in relay.seated():
         relay.commit(judge, SCORES)
-    relay.refuse(Reason.BAD_SCORES, relay.seated()[0], RevealScores(relay.model, 1, SCORES, SALT))
+    relay.refuse(Reason.BAD_SCORES, relay.seated()[0], RevealScores(relay.model, 1, SCORES, EACH_ITS_OWN, SALT))
 
 
 def test_a_reveal_at_the_deadline_is_late() -> None:
     relay = in_phase(Phase.REVEAL)
     relay.pass_deadline()
-    relay.refuse(Reason.TOO_LATE, relay.seated()[0], RevealScores(relay.model, 1, SCORES, SALT))
+    relay.refuse(Reason.TOO_LATE, relay.seated()[0], RevealScores(relay.model, 1, SCORES, EACH_ITS_OWN, SALT))
 
 
 def test_each_reveal_stirs_the_next_seed_and_the_last_ends_the_phase() -> None:
@@ -161,7 +165,7 @@ def test_each_reveal_stirs_the_next_seed_and_the_last_ends_the_phase() -> None:
     *others, last = relay.seated()
     seed = relay.held.next_seed
     for judge in others:
-        assert relay.reveal(judge, SCORES) == (ScoresRevealed(relay.model, 1, judge, SCORES, SALT),)
+        assert relay.reveal(judge, SCORES) == (ScoresRevealed(relay.model, 1, judge, SCORES, EACH_ITS_OWN, SALT),)
         seed = hashlib.sha256(seed + SALT).digest()
         assert relay.held.next_seed == seed
     assert relay.reveal(last, SCORES)[1] == PhaseChanged(relay.model, 1, Phase.SETTLE, Timestamp(0))
@@ -215,7 +219,7 @@ def test_without_a_submission_the_bids_are_carried() -> None:
     owner = relay.free(OWNER)
     outcome = [
         event
-        for leg, bid in ((0, 200), (1, 100))
+        for leg, bid in ((0, 100), (1, 100))
         for event in (
             LegSettled(relay.model, 1, leg, NO_ROOT, UNAVAILABLE, False, Wei(0), Wei(0), Wei(0), Wei(bid)),
             DepositReturned(relay.model, 1, GENESIS, OWNER, Wei(5)),
@@ -226,7 +230,7 @@ def test_without_a_submission_the_bids_are_carried() -> None:
         RoundVoided(relay.model, 1, VoidReason.NOTHING_SUBMITTED),
         PhaseChanged(relay.model, 2, Phase.BID, Timestamp(0)),
     )
-    assert (relay.held.carry, relay.held.settled_rounds) == (300, 0)
+    assert (relay.held.carry, relay.held.settled_rounds) == (200, 0)
     assert relay.free(OWNER) == owner + 10
     assert [tip.root for tip in relay.round.tips] == [tip.root for tip in tips]
 
@@ -239,12 +243,12 @@ def test_without_a_quorum_of_commitments_the_submitted_bids_return_and_the_silen
     trainer, stakes = relay.free(TRAINERS[0]), dict(relay.held.stakes)
     events = relay.advance()
     slashed = {judge: stakes[judge] // 10 for judge in silent}
-    assert [(one.bid_returned, one.forfeited) for one in of(LegSettled, events)] == [(200, 0), (0, 100)]
+    assert [(one.bid_returned, one.forfeited) for one in of(LegSettled, events)] == [(100, 0), (0, 100)]
     assert of(ValidatorSlashed, events) == [
         ValidatorSlashed(relay.model, 1, judge, Wei(amount)) for judge, amount in slashed.items()
     ]
     assert of(RoundVoided, events) == [RoundVoided(relay.model, 1, VoidReason.TOO_FEW_COMMITS)]
-    assert relay.free(TRAINERS[0]) == trainer + 200
+    assert relay.free(TRAINERS[0]) == trainer + 100
     assert relay.held.carry == 100 + sum(slashed.values())
     assert relay.held.stakes[diligent] == stakes[diligent]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -43,7 +45,7 @@ from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
-from derelayl_protocol.ledger.state import RoundView
+from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.limits import MAX_SCORE_PPM
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
@@ -98,7 +100,7 @@ NOISE = st.one_of(
     st.tuples(st.just(MatchRound), st.tuples(orders, orders)),
     st.tuples(st.just(SubmitLeg), st.tuples(small, roots)),
     st.tuples(st.just(CommitScores), st.tuples(roots)),
-    st.tuples(st.just(RevealScores), st.tuples(orders, st.just(SALT))),
+    st.tuples(st.just(RevealScores), st.tuples(orders, orders, st.just(SALT))),
     st.tuples(st.just(SettleRound), st.tuples(orders, orders)),
     st.tuples(st.just(Advance), st.just(())),
     st.tuples(
@@ -108,12 +110,13 @@ NOISE = st.one_of(
     st.tuples(st.just(CommitBySig), st.tuples(st.tuples(st.builds(SignedCommit, accounts, roots, st.just(bytes(64)))))),
     st.tuples(
         st.just(RevealBySig),
-        st.tuples(st.tuples(st.builds(SignedReveal, accounts, orders, st.just(SALT), st.just(bytes(64))))),
+        st.tuples(st.tuples(st.builds(SignedReveal, accounts, orders, orders, st.just(SALT), st.just(bytes(64))))),
     ),
 )
 """Commands and the arguments that follow the model's id and the round's number."""
 
 Arguments = tuple[Any, ...]
+Sealed = tuple[tuple[Ppm, ...], tuple[int, ...]]  # scores and originals
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -128,7 +131,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self, rules: Rules, budget: int, seed: int, phases: int) -> None:
         """Create the relay; give it a history, since Hypothesis by itself seldom gets through a whole round."""
         self.relay = Relay(rules, budget)
-        self.sealed: dict[tuple[int, Address], tuple[Ppm, ...]] = {}
+        self.sealed: dict[tuple[int, Address], Sealed] = {}
         self.proceed(seed, STRANGER, phases)
 
     # --- what participants do ---------------------------------------------------------------------------------------
@@ -142,6 +145,7 @@ class LedgerMachine(RuleBasedStateMachine):
         except RuleViolation:
             assert self.relay.state is state
         assert repr(state) == before, "the input state is never changed"
+        check_marks(state.models[self.relay.model].current, self.relay.round)
         return self.relay.state is not state
 
     @rule(seed=st.integers(0, 2**32 - 1), sender=accounts, phases=st.sampled_from([5, 1]))
@@ -204,6 +208,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def commit(self, chance: Random) -> None:
         common = [chance.choice(SCORES) for _ in self.relay.round.legs]
+        originals = some_originals(chance, self.relay.round.legs)
         commits: list[SignedCommit] = []
         for judge in self.relay.seated():
             stray = chance.choice([0, 0, 0, 0, 400, 600, None])
@@ -215,8 +220,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 Ppm(min(score + stray, MAX_SCORE_PPM) if leg.submitted and score != UNAVAILABLE else UNAVAILABLE)
                 for leg, score in zip(self.relay.round.legs, common, strict=True)
             )
-            self.sealed[self.relay.number, judge] = own
-            seal = self.relay.seal(judge, own)
+            named = originals if chance.random() < 0.8 else some_originals(chance, self.relay.round.legs)
+            self.sealed[self.relay.number, judge] = own, named
+            seal = self.relay.seal(judge, own, named)
             if chance.random() < 0.4:
                 commits.append(self.relay.signed_commit(judge, seal))
             else:
@@ -226,11 +232,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def reveal(self, chance: Random) -> None:
         reveals: list[SignedReveal] = []
         for judge in self.relay.seated():
-            own = self.sealed.get((self.relay.number, judge), ())
+            own, named = self.sealed.get((self.relay.number, judge), ((), ()))
             if own and chance.random() < 0.4:
-                reveals.append(self.relay.signed_reveal(judge, own))
+                reveals.append(self.relay.signed_reveal(judge, own, originals=named))
             elif chance.random() < 0.75:
-                self.attempt(judge, RevealScores(self.relay.model, self.relay.number, own, SALT))
+                self.attempt(judge, self.relay.opening(own, named))
         self.relay_for_others(self.relay.reveal_by_sig(*reveals, *reveals[:1]))
 
     @rule(sender=accounts, money=MONEY)
@@ -297,6 +303,13 @@ class LedgerMachine(RuleBasedStateMachine):
         assert conserved(self.relay.state, SUPPLY)
 
     @invariant()
+    def all_legs_have_one_bond_and_the_lowest_of_their_bids(self) -> None:
+        round = self.relay.round
+        amounts = {bid.trainer: bid.amount for bid in round.bids}
+        bonds = {leg.bid for leg in round.legs if not leg.disqualified}
+        assert bonds <= {min((amounts[leg.trainer] for leg in round.legs), default=0)}
+
+    @invariant()
     def every_validator_has_a_stake_entry(self) -> None:
         held = self.relay.held
         assert len(set(held.validators)) == len(held.validators)
@@ -329,6 +342,27 @@ class LedgerMachine(RuleBasedStateMachine):
             state, _ = apply(state, enforcing(self.relay, round), STRANGER, Timestamp(now))
         assert state.models[self.relay.model].current.number == number + 1
         assert conserved(state, SUPPLY)
+
+
+def check_marks(before: RoundView, after: RoundView) -> None:
+    """Check which tips are stalled: where the round has ended, by what its legs did, else as before."""
+    assert not all(tip.stalled for tip in after.tips)
+    marks = {tip.root: tip.stalled for tip in before.tips}
+    if before.number != after.number and set(marks) == {tip.root for tip in after.tips}:
+        submitted = Counter(leg.parent for leg in before.legs if leg.submitted)
+        for parent, count in Counter(leg.parent for leg in before.legs).items():
+            marks[parent] = submitted[parent] < count / 2
+    if not all(marks.values()):
+        assert all(tip.stalled == marks.get(tip.root, False) for tip in after.tips)
+
+
+def some_originals(chance: Random, legs: Sequence[LegEntry]) -> tuple[int, ...]:
+    """What a seat may name: itself for each leg, or an earlier one that was submitted as it was."""
+    submitted = [number for number, leg in enumerate(legs) if leg.submitted]
+    return tuple(
+        chance.choice([number, *submitted[: submitted.index(number)]]) if leg.submitted else number
+        for number, leg in enumerate(legs)
+    )
 
 
 def enforcing(relay: Relay, round: RoundView) -> Command:

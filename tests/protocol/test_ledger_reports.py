@@ -63,9 +63,9 @@ def test_two_manifests_cost_the_bid_in_every_phase_of_a_lease(phase: Phase) -> N
     free, carry, deadline = relay.free(STRANGER), relay.held.carry, relay.round.deadline
     relay.now = max(relay.now, deadline)  # a deadline does not matter
     assert relay.do(STRANGER, relay.two_manifests(0)) == (
-        TrainerEquivocated(relay.model, 1, 0, TRAINERS[0], STRANGER, Wei(200), Wei(80)),
+        TrainerEquivocated(relay.model, 1, 0, TRAINERS[0], STRANGER, Wei(100), Wei(40)),
     )
-    assert (relay.free(STRANGER) - free, relay.held.carry - carry) == (80, 120)
+    assert (relay.free(STRANGER) - free, relay.held.carry - carry) == (40, 60)
     assert (relay.round.phase, relay.round.deadline) == (phase, deadline)
     assert relay.round.legs[0].disqualified
 
@@ -80,7 +80,7 @@ def test_an_equivocators_leg_is_judged_but_never_selected_and_its_deposit_return
     assert (first.score, first.selected, first.bid_returned, first.forfeited) == (9_000, False, 0, 0)
     assert second.selected
     assert of(DepositReturned, events) == [DepositReturned(relay.model, 1, GENESIS, OWNER, Wei(5))] * 2
-    assert of(RoundSettled, events)[0].pot == 120 + RULES.emission
+    assert of(RoundSettled, events)[0].pot == 60 + RULES.emission
 
 
 def test_an_equivocator_that_never_submits_loses_nothing_more() -> None:
@@ -89,14 +89,14 @@ def test_an_equivocator_that_never_submits_loses_nothing_more() -> None:
     relay.do(STRANGER, relay.two_manifests(1))
     events = relay.advance()
     assert [(event.bid_returned, event.forfeited) for event in of(LegSettled, events)] == [(0, 0), (0, 0)]
-    assert relay.held.carry == 120 + 60
+    assert relay.held.carry == 60 + 60
 
 
 def test_a_report_by_the_equivocator_itself_costs_it_the_rest_of_the_bid() -> None:
     relay = in_phase(Phase.TRAIN)
     free = relay.free(TRAINERS[0])
     relay.do(TRAINERS[0], relay.two_manifests(0))
-    assert relay.free(TRAINERS[0]) - free == 80
+    assert relay.free(TRAINERS[0]) - free == 40
 
 
 def test_a_model_may_pay_reporters_nothing() -> None:

@@ -231,8 +231,8 @@ def test_signed_reveals_end_the_phase_and_those_already_there_are_passed_over() 
     reveals = [relay.signed_reveal(judge, SCORES) for judge in (first, second, third, first)]
     scores = tuple(map(Ppm, SCORES))
     assert relay.do(STRANGER, relay.reveal_by_sig(*reveals[:3], replace(reveals[3], signature=bytes(64)))) == (
-        ScoresRevealed(relay.model, 1, first, scores, SALT),
-        ScoresRevealed(relay.model, 1, third, scores, SALT),
+        ScoresRevealed(relay.model, 1, first, scores, (0, 1), SALT),
+        ScoresRevealed(relay.model, 1, third, scores, (0, 1), SALT),
         PhaseChanged(relay.model, 1, Phase.SETTLE, Timestamp(0)),
     )
 

@@ -63,7 +63,7 @@ def one_of_each(model: ModelId, number: int) -> list[RoundCommand]:
         SubmitLeg(model, number, 0, root("child")),
         CommitScores(model, number, root("seal")),
         CommitBySig(model, number, ()),
-        RevealScores(model, number, (), SALT),
+        RevealScores(model, number, (), (), SALT),
         RevealBySig(model, number, ()),
         SettleRound(model, number, (), ()),
         Advance(model, number),

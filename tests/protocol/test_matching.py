@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,10 +18,11 @@ from derelayl_protocol.ledger.matching import (
     lease_legs,
     seat_committee,
     tip_order,
+    with_stalled,
 )
-from derelayl_protocol.ledger.state import BidEntry, SeatEntry, TipEntry
+from derelayl_protocol.ledger.state import BidEntry, LegEntry, SeatEntry, TipEntry
 from derelayl_protocol.limits import MAX_COMMITTEE_DRAWS
-from derelayl_protocol.types import Ppm, Wei
+from derelayl_protocol.types import NO_ROOT, Ppm, Wei
 
 from .relay import OWNER, RULES, address, root, with_rules
 
@@ -101,11 +103,55 @@ def test_bids_share_the_tips_in_order_and_those_beyond_get_no_leg() -> None:
     entries, ends = bids(1, 2, 3, 4, 5), tips(10, 20, offered=(0,))
     legs = lease_legs(RULES, entries, ends, bid_order(SEED, entries), tip_order(SEED, ends))
     assert [(leg.bid, leg.parent, leg.deposit) for leg in legs] == [
-        (5, ends[0].root, RULES.offer_deposit),
-        (4, ends[0].root, RULES.offer_deposit),
-        (3, ends[1].root, 0),
+        (2, ends[0].root, RULES.offer_deposit),
+        (2, ends[0].root, RULES.offer_deposit),
+        (2, ends[1].root, 0),
         (2, ends[1].root, 0),
     ]
+    assert [leg.trainer for leg in legs] == [entries[place].trainer for place in (4, 3, 2, 1)]
+
+
+def test_with_as_many_legs_on_a_tip_as_there_are_bids_all_continue_the_first() -> None:
+    entries, ends = bids(1, 2, 3), tips(10, 20)
+    legs = lease_legs(with_rules(legs_per_tip=32), entries, ends, (2, 1, 0), tip_order(SEED, ends))
+    assert [(leg.parent, leg.bid) for leg in legs] == [(ends[1].root, 1)] * 3
+
+
+def lease(tip: TipEntry, *, submitted: bool) -> LegEntry:
+    child = root("child") if submitted else NO_ROOT
+    return LegEntry(OWNER, tip.root, OWNER, 0, Wei(10), Wei(0), child)
+
+
+@pytest.mark.parametrize(
+    ("submitted", "legs", "stalled"), [(0, 1, True), (1, 1, False), (1, 2, False), (1, 3, True), (2, 3, False)]
+)
+def test_a_tip_is_stalled_where_fewer_than_half_of_its_legs_were_submitted(
+    submitted: int, legs: int, stalled: bool
+) -> None:
+    continued, other = tips(10, 20)
+    leases = [lease(continued, submitted=number < submitted) for number in range(legs)]
+    assert [tip.stalled for tip in with_stalled([continued, other], leases)] == [stalled, False]
+    before = [replace(continued, stalled=True), other]
+    assert [tip.stalled for tip in with_stalled(before, leases)] == [stalled, False]
+
+
+def test_a_tip_that_no_leg_continued_keeps_its_mark() -> None:
+    first, second, third = tips(1, 2, 3)
+    first = replace(first, stalled=True)
+    marked = with_stalled([first, second, third], [lease(second, submitted=False)])
+    assert [tip.stalled for tip in marked] == [True, True, False]
+    assert with_stalled([first, second, third], []) == (first, second, third)
+
+
+def test_where_every_tip_would_be_stalled_none_is() -> None:
+    first, second = tips(1, 2)
+    marked = with_stalled([replace(first, stalled=True), second], [lease(second, submitted=False)])
+    assert [tip.stalled for tip in marked] == [False, False]
+
+
+def test_a_stalled_tip_goes_last_even_if_it_is_offered_and_the_best() -> None:
+    first, second, third = tips(99, 1, 2, offered=(0,))
+    assert tip_order(SEED, [replace(first, stalled=True), second, third]) == (2, 1, 0)
 
 
 def draw(size: int, *, stake: int = 1_000, excluded: frozenset[int] = frozenset(), seats: int = 3) -> list[SeatEntry]:

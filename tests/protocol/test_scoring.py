@@ -82,26 +82,28 @@ def test_every_pair_of_losses_has_a_score_within_bounds(parent: float, child: fl
 
 def test_a_commitment_needs_a_salt_of_32_bytes() -> None:
     with pytest.raises(LocalFault, match="31 bytes"):
-        commitment(MODEL, 1, address(1), bytes(31), ())
+        commitment(MODEL, 1, address(1), bytes(31), (), ())
 
 
 def test_a_commitment_hashes_words_as_the_contract_does() -> None:
     words = [MODEL, (3).to_bytes(32), bytes(12) + bytes.fromhex(OWNER[2:]), SALT, (5).to_bytes(32), b"\xff" * 32]
-    sealed = commitment(MODEL, 3, OWNER, SALT, (Ppm(5), Ppm(-1)))
+    words.append(bytes([0, 1]) + bytes(30))
+    sealed = commitment(MODEL, 3, OWNER, SALT, (Ppm(5), Ppm(-1)), (0, 1))
     assert sealed == hashlib.sha256(b"".join(words)).digest()
 
 
-def test_a_commitment_is_bound_to_model_round_validator_salt_and_scores() -> None:
+def test_a_commitment_is_bound_to_model_round_validator_salt_scores_and_originals() -> None:
     seals = {
-        commitment(MODEL, 1, address(1), SALT, (Ppm(1),)),
-        commitment(ModelId(bytes(32)), 1, address(1), SALT, (Ppm(1),)),
-        commitment(MODEL, 2, address(1), SALT, (Ppm(1),)),
-        commitment(MODEL, 1, address(2), SALT, (Ppm(1),)),
-        commitment(MODEL, 1, address(1), bytes(32), (Ppm(1),)),
-        commitment(MODEL, 1, address(1), SALT, (UNAVAILABLE,)),
-        commitment(MODEL, 1, address(1), SALT, ()),
+        commitment(MODEL, 1, address(1), SALT, (Ppm(1),), (0,)),
+        commitment(ModelId(bytes(32)), 1, address(1), SALT, (Ppm(1),), (0,)),
+        commitment(MODEL, 2, address(1), SALT, (Ppm(1),), (0,)),
+        commitment(MODEL, 1, address(2), SALT, (Ppm(1),), (0,)),
+        commitment(MODEL, 1, address(1), bytes(32), (Ppm(1),), (0,)),
+        commitment(MODEL, 1, address(1), SALT, (UNAVAILABLE,), (0,)),
+        commitment(MODEL, 1, address(1), SALT, (), ()),
+        commitment(MODEL, 1, address(1), SALT, (Ppm(1),), (1,)),
     }
-    assert len(seals) == 7
+    assert len(seals) == 8
 
 
 @pytest.mark.parametrize(

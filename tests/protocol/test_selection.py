@@ -18,9 +18,12 @@ def leg(child: str | None, bid: int = 100) -> LegEntry:
     return LegEntry(TRAINERS[0], GENESIS, OWNER, 0, Wei(bid), Wei(0), handed_over)
 
 
-def endings(*legs: tuple[LegEntry, int], known: tuple[Root, ...] = (GENESIS,)) -> dict[int, LegEnding]:
+def endings(
+    *legs: tuple[LegEntry, int], known: tuple[Root, ...] = (GENESIS,), classes: tuple[int, ...] | None = None
+) -> dict[int, LegEnding]:
     scores = {number: Ppm(score) for number, (_, score) in enumerate(legs)}
-    return judged(RULES, {number: one for number, (one, _) in enumerate(legs)}, scores, known)
+    alike = dict(enumerate(range(len(legs)) if classes is None else classes))
+    return judged(RULES, {number: one for number, (one, _) in enumerate(legs)}, scores, alike, known)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,26 @@ def test_a_leg_that_is_passed_over_takes_no_place() -> None:
         LegEnding.SELECTED,
         LegEnding.OUTRANKED,
     ]
+
+
+def test_a_leg_of_a_class_that_has_a_selected_one_is_passed_over() -> None:
+    legs = [(leg(str(number)), 9_000 - number) for number in range(6)]
+    assert list(endings(*legs, classes=(0, 0, 2, 3, 4, 0)).values()) == [
+        LegEnding.SELECTED,
+        LegEnding.DUPLICATE,
+        LegEnding.SELECTED,
+        LegEnding.OUTRANKED,  # half of four classes are selected, not half of six legs: copies make no room
+        LegEnding.OUTRANKED,
+        LegEnding.OUTRANKED,
+    ]
+
+
+def test_a_class_whose_first_leg_is_ruled_out_still_has_its_others() -> None:
+    legs = [(leg("a", bid=0), 9_000), (leg("b"), 8_000), (leg("c"), 7_000), (leg("d"), 6_000), (leg("e"), 5_000)]
+    found = endings(*legs, classes=(0, 0, 0, 3, 4))
+    assert [number for number, ending in found.items() if ending is LegEnding.SELECTED] == [1]
+    wider = endings(*legs, (leg("f"), 4_000), classes=(0, 0, 0, 3, 4, 5))
+    assert [number for number, ending in wider.items() if ending is LegEnding.SELECTED] == [1, 3]
 
 
 def test_the_endings_come_in_the_order_of_the_ranking_and_leave_out_what_was_not_submitted() -> None:

@@ -42,7 +42,7 @@ def leg(number: int, round: int = 1) -> str:
 
 
 def judged(*scores: int, rules: Rules = RULES, children: tuple[str, ...] = ()) -> AuditedRelay:
-    """A relay that has settled a round of legs with these scores; leg i bid 200 - i wei."""
+    """A relay that has settled a round of legs with these scores; leg i bid 200 - i wei, the last bid is the bond."""
     relay = AuditedRelay(rules)
     relay.lease(*(200 - number for number in range(len(scores))))
     for number in range(len(scores)):
@@ -52,13 +52,19 @@ def judged(*scores: int, rules: Rules = RULES, children: tuple[str, ...] = ()) -
     return relay
 
 
+def above(rest: int, *, bond: int) -> str:
+    """What a bid above the bond of its round is told."""
+    one = f"each leg of round 1 is held by one bond, the lowest bid that won a leg: {bond} wei"
+    return f"{one}; what your bid was above it, {rest} wei, was returned"
+
+
 # --- legs that were not selected --------------------------------------------------------------------------------------
 
 
 def test_below_the_cut_off_says_the_score_the_cut_off_and_what_was_lost() -> None:
     relay = judged(1_204, 2_310)
     assert relay.told(TRAINERS[0], Kind.BID_FORFEITED) == [
-        f"{leg(0)} was not selected (outranked): score 1,204 ppm, cut-off 2,310 ppm; your bid of 200 wei was forfeited"
+        f"{leg(0)} was not selected (outranked): score 1,204 ppm, cut-off 2,310 ppm; your bid of 199 wei was forfeited"
     ]
     assert relay.told(OWNER, Kind.OFFER_FORFEITED) == [
         f"{leg(0)} was not selected (outranked): score 1,204 ppm, cut-off 2,310 ppm; "
@@ -88,6 +94,40 @@ def test_a_child_that_another_leg_of_the_round_brought_too() -> None:
     assert "was not selected (duplicate): score 2,000 ppm, but leg 0 brought the same child and ranks higher" in text
 
 
+def test_a_leg_that_most_of_the_committee_calls_a_copy_of_another() -> None:
+    relay = AuditedRelay(with_rules(selection_bps=10_000, legs_per_tip=3))
+    relay.lease(200, 199, 198)
+    relay.train()
+    relay.judge(*[(3_000, 2_999, 2_000)] * 3, originals=(0, 0, 2))
+    relay.settle()
+    why = "score 2,999 ppm, but leg 0 ranks higher and changes the model in the same way"
+    assert relay.told(TRAINERS[1], Kind.BID_FORFEITED) == [
+        f"{leg(1)} was not selected (duplicate): {why}; your bid of 198 wei was forfeited"
+    ]
+
+
+def test_a_copy_that_only_one_seat_of_three_sees_is_none() -> None:
+    relay = AuditedRelay(OPEN)
+    relay.lease(200, 199)
+    relay.train()
+    scores, (first, *others) = (3_000, 2_000), relay.seated()
+    for act in (relay.commit, relay.reveal):
+        act(first, scores, (0, 0))
+        for judge in others:
+            act(judge, scores)
+    relay.settle()
+    assert len(relay.round.tips) == 2
+
+
+def test_originals_of_a_seat_that_names_too_few_are_of_no_weight() -> None:
+    """No ledger takes them: a log that contradicts itself, told by hand."""
+    story = Story(ModelId(root("model")), 1, OPEN, weights={JUDGES[0]: Wei(1)})
+    for number in range(2):
+        story.note(ev.LegLeased(story.model, 1, number, TRAINERS[number], GENESIS, 0))
+    story.note(ev.ScoresRevealed(story.model, 1, JUDGES[0], (), (0,), bytes(32)))
+    assert story.classes() == {0: 0, 1: 1}
+
+
 def test_a_child_that_became_a_checkpoint_while_the_leg_was_judged() -> None:
     """The ledger refuses a known child at submission, so no relay gets here: the story is told by hand."""
     story = Story(ModelId(root("model")), 4, OPEN)
@@ -112,14 +152,14 @@ def test_a_trainer_caught_signing_two_children_is_told_what_it_lost_and_its_repo
     relay.settle()
     crime = "two children under leg 0 of round 1"
     assert relay.told(TRAINERS[0], Kind.EQUIVOCATION) == [
-        f"{short(STRANGER)} proved that you had signed {crime}: your bid of 200 wei is lost"
+        f"{short(STRANGER)} proved that you had signed {crime}: your bid of 100 wei is lost"
     ]
     assert relay.told(TRAINERS[0], Kind.NOT_SELECTED) == [
         f"{leg(0)} was not selected (equivocated): its trainer had signed two children under the lease; "
         "your bid had already been lost for signing two children"
     ]
     assert relay.told(STRANGER, Kind.REPORTER_REWARD) == [
-        f"you proved that {short(TRAINERS[0])} had signed {crime}: 80 wei of the 200 wei it lost"
+        f"you proved that {short(TRAINERS[0])} had signed {crime}: 40 wei of the 100 wei it lost"
     ]
     (returned,) = (text for text in relay.told(OWNER, Kind.OFFER_RETURNED) if "two children" in text)
     assert returned.endswith("through no fault of yours; your deposit of 5 wei for it was returned")
@@ -133,7 +173,7 @@ def test_an_equivocator_in_a_voided_round_gets_nothing_back() -> None:
     relay.advance()
     (text,) = relay.told(TRAINERS[0], Kind.NOT_SELECTED)
     assert "signed two children" in text
-    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == []
+    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [above(100, bond=100)]
 
 
 def test_nothing_submitted_costs_the_bid_and_frees_the_deposit() -> None:
@@ -157,7 +197,7 @@ def test_a_bid_that_found_no_tip_returns() -> None:
         "no tip was left for you in round 1; your bid of 100 wei was returned"
     ]
     assert relay.told(TRAINERS[0], Kind.LEASE) == [
-        f"your bid of 300 wei won leg 0 of round 1: continue checkpoint {TIP} and train the whole model"
+        f"your bid won leg 0 of round 1, with a bond of 200 wei: continue checkpoint {TIP} and train the whole model"
     ]
 
 
@@ -209,7 +249,8 @@ def test_a_committee_that_fails_returns_what_was_submitted_and_is_slashed() -> N
     relay.advance()
     void = "round 1 was voided: fewer seats revealed than the quorum"
     lost = f"{leg(0)} was voided with round 1: fewer seats revealed than the quorum"
-    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [f"{lost}; your bid of 200 wei was returned"]
+    returned = f"{lost}; your bid of 100 wei was returned"
+    assert relay.told(TRAINERS[0], Kind.BID_RETURNED) == [above(100, bond=100), returned]
     assert f"{lost}, through no fault of yours; your deposit of 5 wei for it was returned" in (relay.told(OWNER))
     assert relay.told(first, Kind.NOT_PAID) == [f"{void}; nobody is paid"]
     (silent,), (absent,) = relay.told(second, Kind.SLASHED), relay.told(third, Kind.SLASHED)
@@ -229,7 +270,8 @@ def test_every_way_to_void_a_round_has_words() -> None:
 def test_a_selected_leg_is_paid_its_part_of_the_gain() -> None:
     relay = judged(3_000, 1_000, rules=OPEN)
     assert relay.told(TRAINERS[0], Kind.BID_RETURNED, Kind.TRAINER_REWARD) == [
-        f"{leg(0)} was selected: score 3,000 ppm; your bid of 200 wei was returned",
+        above(1, bond=199),
+        f"{leg(0)} was selected: score 3,000 ppm; your bid of 199 wei was returned",
         f"{leg(0)}: your gain of 3,000 ppm out of 4,000 ppm selected in the round earned 4,500 wei of "
         "the trainers' 6,000 wei (60 % of the pot of 10,000 wei)",
     ]
@@ -260,8 +302,8 @@ def test_a_pot_is_told_with_its_sources() -> None:
     relay.judge((3_000, 2_000), (3_000, 2_000), None)
     relay.settle()
     assert relay.told(None)[1] == (
-        "round 2 was settled: 1 of 2 submitted legs selected; the pot of 10,752 wei was 397 wei carried over, "
-        "255 wei forfeited, 100 wei slashed, 10,000 wei emitted from the budget; 539 wei are carried over "
+        "round 2 was settled: 1 of 2 submitted legs selected; the pot of 10,751 wei was 396 wei carried over, "
+        "255 wei forfeited, 100 wei slashed, 10,000 wei emitted from the budget; 540 wei are carried over "
         "to the next round"
     )
 
@@ -451,7 +493,7 @@ def test_what_is_held_back_is_told_when_the_log_ends_in_a_transaction() -> None:
         last = teller.tell(event, number)
     assert last == []
     (line,) = teller.finish()
-    assert (line.event, line.account, line.amount, line.kind) == (cut, TRAINERS[2], 100, Kind.BID_RETURNED)
+    assert (line.event, line.account, line.amount, line.kind) == (cut, TRAINERS[0], 100, Kind.BID_RETURNED)
     assert teller.finish() == []
 
 

@@ -81,7 +81,7 @@ def match_round(draft: Draft, command: MatchRound) -> None:
         _void_matching(draft, command)
         return
     legs = lease_legs(rules, round.bids, round.tips, command.bid_order, command.tip_order)
-    _return_bids(draft, command, [round.bids[entry] for entry in command.bid_order[len(legs) :]])
+    _return_bids(draft, command, _beyond(legs, [round.bids[entry] for entry in command.bid_order]))
     _return_deposits(draft, command, [round.tips[entry] for entry in command.tip_order], legs)
     _start(draft, command, legs, seats)
 
@@ -127,6 +127,13 @@ def _lock_bid(draft: Draft, model_id: ModelId, bid: BidEntry) -> None:
         draft.emit(BidDisplaced(model_id, round.number, displaced.trainer, bid.trainer, displaced.amount))
     if not round.bids:
         draft.enter(model_id, Phase.BID, model.rules.bid_seconds)
+
+
+def _beyond(legs: Sequence[LegEntry], ranked: Sequence[BidEntry]) -> list[BidEntry]:
+    """What the bids in order hold beyond the bonds of the legs, each only if it is something."""
+    bonds = [leg.bid for leg in legs] + [Wei(0)] * (len(ranked) - len(legs))
+    rests = [replace(bid, amount=Wei(bid.amount - bond)) for bid, bond in zip(ranked, bonds, strict=True)]
+    return [rest for rest in rests if rest.amount]
 
 
 def _start(draft: Draft, command: MatchRound, legs: tuple[LegEntry, ...], seats: tuple[SeatEntry, ...]) -> None:

@@ -111,11 +111,12 @@ class CommitScores:
 
 @dataclass(frozen=True, slots=True)
 class RevealScores:
-    """Open the seal: one score for each leg of the round, in leg order."""
+    """Open the seal: for each leg of the round, in leg order, its score and its original (see `duplicates`)."""
 
     model: ModelId
     round: int
     scores: tuple[Ppm, ...]
+    originals: tuple[int, ...]
     salt: bytes
 
 
@@ -184,6 +185,7 @@ class SignedReveal:
 
     validator: Address
     scores: tuple[Ppm, ...]
+    originals: tuple[int, ...]
     salt: bytes
     signature: bytes
 
@@ -234,6 +236,7 @@ class ReportReveals:
     round: int
     validator: Address
     scores: tuple[tuple[Ppm, ...], tuple[Ppm, ...]]
+    originals: tuple[tuple[int, ...], tuple[int, ...]]
     salts: tuple[bytes, bytes]
     signatures: tuple[bytes, bytes]
 

@@ -19,6 +19,7 @@ from .events import (
     ValidatorPaid,
     ValidatorSlashed,
 )
+from .matching import with_stalled
 from .phases import Phase, VoidReason
 from .settlement import LegOutcome, SeatOutcome, Settlement, check_ranking, settle, void
 from .state import CheckpointRecord, LegEntry, ModelState, SeatEntry, TipEntry
@@ -69,11 +70,14 @@ def void_round(draft: Draft, model_id: ModelId, reason: VoidReason) -> None:
 
 
 def begin_round(draft: Draft, model_id: ModelId) -> None:
-    """Forget the running round except for its tips, none of them offered, and begin the next with a seed of its own."""
+    """Forget the running round except for its tips, none of them offered, and begin the next with a seed of its own.
+
+    Its legs leave marks on tips that stay; one that is new was no leg's parent.
+    """
     model = draft.model(model_id)
     number = model.current.number + 1
     seed = hashlib.sha256(model.next_seed + word(number)).digest()
-    tips = tuple(replace(tip, offered=False) for tip in model.current.tips)
+    tips = with_stalled([replace(tip, offered=False) for tip in model.current.tips], model.current.legs)
     fresh = replace(model.current, number=number, seed=seed, bids=(), tips=tips, legs=(), seats=())
     draft.models[model_id] = replace(model, next_seed=seed, current=fresh)
     draft.enter(model_id, Phase.BID, seconds=0)

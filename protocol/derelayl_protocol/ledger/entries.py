@@ -33,7 +33,7 @@ _PLACE = ("kind", "model", "round", "account", "signature")
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "bid": ("segment", "amount", "expiry"),
     "commit": ("commitment",),
-    "reveal": ("scores", "salt"),
+    "reveal": ("scores", "originals", "salt"),
 }
 """The keys of each kind of entry besides _PLACE."""
 
@@ -59,7 +59,7 @@ class SignedEntry:
                 return BidMessage(self.model, self.round, segment, amount, expiry)
             case SignedCommit(commitment=commitment):
                 return CommitMessage(self.model, self.round, commitment)
-        return RevealMessage(self.model, self.round, self.content.scores, self.content.salt)
+        return RevealMessage(self.model, self.round, self.content.scores, self.content.originals, self.content.salt)
 
 
 def encode_entry(entry: SignedEntry) -> bytes:
@@ -101,7 +101,8 @@ def _content(content: SignedBid | SignedCommit | SignedReveal) -> tuple[str, dic
         case SignedCommit(commitment=commitment):
             return "commit", {"commitment": commitment.hex()}
     plain: list[Value] = [None if score == UNAVAILABLE else score for score in content.scores]
-    return "reveal", {"scores": plain, "salt": content.salt.hex()}
+    originals: list[Value] = [*content.originals]
+    return "reveal", {"scores": plain, "originals": originals, "salt": content.salt.hex()}
 
 
 def _read_content(
@@ -114,7 +115,11 @@ def _read_content(
     if kind == "commit":
         return SignedCommit(account, read_hex(found["commitment"], HASH_BYTES, "commitment"), signature)
     scores = tuple(_read_score(score) for score in read_list(found["scores"], limits.MAX_BIDS, "scores"))
-    return SignedReveal(account, scores, read_hex(found["salt"], HASH_BYTES, "salt"), signature)
+    listed = read_list(found["originals"], limits.MAX_BIDS, "originals")
+    if len(listed) != len(scores):
+        raise EncodingError(f"originals has {len(listed)} entries for {len(scores)} scores")
+    originals = tuple(read_integer(original, 0, limits.MAX_BIDS - 1, "original") for original in listed)
+    return SignedReveal(account, scores, originals, read_hex(found["salt"], HASH_BYTES, "salt"), signature)
 
 
 def _read_amount(value: Value) -> Wei:

@@ -93,7 +93,7 @@ class BidDisplaced:
 
 @dataclass(frozen=True, slots=True)
 class BidReturned:
-    """A bid that found no tip, or whose round was voided."""
+    """A bid that found no tip, or whose round was voided; what a bid that won a leg has above the leg's bond."""
 
     model: ModelId
     round: int
@@ -163,6 +163,7 @@ class ScoresRevealed:
     round: int
     validator: Address
     scores: tuple[Ppm, ...]
+    originals: tuple[int, ...]
     salt: bytes
 
 

@@ -10,6 +10,7 @@ from ..spelling import to_hex
 from ..types import NO_ROOT, Address, ModelId, Ppm
 from .commands import Advance, CommitBySig, CommitScores, RevealBySig, RevealScores, SubmitLeg
 from .draft import Draft
+from .duplicates import check_originals
 from .endings import void_round
 from .events import LegSubmitted, ScoresCommitted, ScoresRevealed
 from .phases import Phase, VoidReason
@@ -69,7 +70,7 @@ def reveal_scores(draft: Draft, command: RevealScores) -> None:
     number, seat = _committed_seat_of(draft.model(command.model).current, draft.sender)
     if seat.scores is not None:
         raise RuleViolation(Reason.ALREADY_REVEALED)
-    _reveal(draft, command.model, number, command.scores, command.salt)
+    _reveal(draft, command.model, number, command.scores, command.originals, command.salt)
 
 
 def reveal_by_sig(draft: Draft, command: RevealBySig) -> None:
@@ -78,9 +79,9 @@ def reveal_by_sig(draft: Draft, command: RevealBySig) -> None:
         number, seat = _committed_seat_of(draft.model(command.model).current, entry.validator)
         if seat.scores is not None:
             continue
-        message = RevealMessage(command.model, command.round, entry.scores, entry.salt)
+        message = RevealMessage(command.model, command.round, entry.scores, entry.originals, entry.salt)
         draft.check_signature(entry.validator, message, entry.signature)
-        _reveal(draft, command.model, number, entry.scores, entry.salt)
+        _reveal(draft, command.model, number, entry.scores, entry.originals, entry.salt)
 
 
 def advance(draft: Draft, command: Advance) -> None:
@@ -134,17 +135,20 @@ def _commit(draft: Draft, model_id: ModelId, number: int, sealed: bytes) -> None
         draft.enter(model_id, Phase.REVEAL, model.rules.reveal_seconds)
 
 
-def _reveal(draft: Draft, model_id: ModelId, number: int, scores: tuple[Ppm, ...], salt: bytes) -> None:
+def _reveal(
+    draft: Draft, model_id: ModelId, number: int, scores: tuple[Ppm, ...], originals: tuple[int, ...], salt: bytes
+) -> None:
     """Check and take what a seat opens, and stir its salt into the next seed."""
     model = draft.model(model_id)
     round, seat = model.current, model.current.seats[number]
     check_scores(scores, round.legs)
-    if commitment(model_id, round.number, seat.validator, salt, scores) != seat.commitment:
+    check_originals(originals, round.legs)
+    if commitment(model_id, round.number, seat.validator, salt, scores, originals) != seat.commitment:
         raise RuleViolation(Reason.COMMIT_MISMATCH)
-    seats = _with_seat(round, number, replace(seat, scores=scores))
+    seats = _with_seat(round, number, replace(seat, scores=scores, originals=originals))
     next_seed = hashlib.sha256(model.next_seed + salt).digest()
     draft.models[model_id] = replace(model, next_seed=next_seed, current=replace(round, seats=seats))
-    draft.emit(ScoresRevealed(model_id, round.number, seat.validator, scores, salt))
+    draft.emit(ScoresRevealed(model_id, round.number, seat.validator, scores, originals, salt))
     if all(entry.commitment is None or entry.scores is not None for entry in seats):
         draft.enter(model_id, Phase.SETTLE, seconds=0)
 

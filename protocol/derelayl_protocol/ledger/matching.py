@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from ..encoding import word
@@ -19,7 +20,7 @@ from .rules import Rules
 from .state import BidEntry, LegEntry, SeatEntry, TipEntry
 
 _BidKey = tuple[int, bytes]
-_TipKey = tuple[bool, int, bytes]
+_TipKey = tuple[bool, bool, int, bytes]
 
 
 def bid_order(seed: bytes, bids: Sequence[BidEntry]) -> tuple[int, ...]:
@@ -28,7 +29,7 @@ def bid_order(seed: bytes, bids: Sequence[BidEntry]) -> tuple[int, ...]:
 
 
 def tip_order(seed: bytes, tips: Sequence[TipEntry]) -> tuple[int, ...]:
-    """Rank the tips: offered first, then score descending, then SHA-256(seed ‖ root) ascending."""
+    """Rank the tips: stalled last, then offered first, then score descending, then SHA-256(seed ‖ root) ascending."""
     return _ascending([_tip_key(seed, tip) for tip in tips])
 
 
@@ -64,20 +65,32 @@ def lease_legs(
     ranked_bids: Sequence[int],
     ranked_tips: Sequence[int],
 ) -> tuple[LegEntry, ...]:
-    """Give the j-th bid in order tip j // legs_per_tip in order, while there is one; j is the leg's number."""
-    places = len(tips) * rules.legs_per_tip
-    pairs = [(bids[entry], tips[ranked_tips[j // rules.legs_per_tip]]) for j, entry in enumerate(ranked_bids[:places])]
+    """Give the j-th bid in order tip j // legs_per_tip in order, while there is one; j is the leg's number.
+
+    All legs have one bond, the last of these bids: a bid says how much a trainer would put up, not how sure it is.
+    """
+    matched = [bids[entry] for entry in ranked_bids[: len(tips) * rules.legs_per_tip]]
+    pairs = [(bid, tips[ranked_tips[j // rules.legs_per_tip]]) for j, bid in enumerate(matched)]
     return tuple(
         LegEntry(
             trainer=bid.trainer,
             parent=tip.root,
             owner=tip.owner,
             segment=bid.segment,
-            bid=bid.amount,
+            bid=matched[-1].amount,
             deposit=rules.offer_deposit if tip.offered else Wei(0),
         )
         for bid, tip in pairs
     )
+
+
+def with_stalled(tips: Sequence[TipEntry], legs: Sequence[LegEntry]) -> tuple[TipEntry, ...]:
+    """Mark the tips as a round with these legs leaves them: stalled where fewer than half of a tip's were submitted.
+
+    A tip that no leg continued keeps its mark. Where all would be stalled none is.
+    """
+    marked = tuple(replace(tip, stalled=_is_stalled(tip, legs)) for tip in tips)
+    return tuple(replace(tip, stalled=False) for tip in tips) if all(tip.stalled for tip in marked) else marked
 
 
 def seat_committee(
@@ -108,12 +121,17 @@ def seat_committee(
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
+def _is_stalled(tip: TipEntry, legs: Sequence[LegEntry]) -> bool:
+    submitted = [leg.submitted for leg in legs if leg.parent == tip.root]
+    return 2 * sum(submitted) < len(submitted) if submitted else tip.stalled
+
+
 def _bid_key(seed: bytes, bid: BidEntry) -> _BidKey:
     return (-bid.amount, hashlib.sha256(seed + from_hex(bid.trainer)).digest())
 
 
 def _tip_key(seed: bytes, tip: TipEntry) -> _TipKey:
-    return (not tip.offered, -tip.score, hashlib.sha256(seed + tip.root).digest())
+    return (tip.stalled, not tip.offered, -tip.score, hashlib.sha256(seed + tip.root).digest())
 
 
 def _ascending(keys: Sequence[_BidKey] | Sequence[_TipKey]) -> tuple[int, ...]:

@@ -8,25 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ..limits import MAX_BIDS
 from ..types import TOKEN, Ppm, Wei
 from .rules import Rules
 
 STANDARD = Rules(
-    legs_per_tip=3,
+    legs_per_tip=MAX_BIDS,  # all legs of a round continue one tip: a copy of a level is worth nothing on the next
     selection_bps=6_700,  # the best two thirds
     segments=2,
     bid_seconds=60,
     train_seconds=600,
     commit_seconds=120,
     reveal_seconds=120,
-    committee_size=5,
-    quorum=3,
+    committee_size=11,
+    quorum=6,
     margin_ppm=Ppm(1_000),
     agreement_ppm=Ppm(300_000),
+    duplicate_bps=9_500,
     gamma_bps=5_000,
-    trainer_bps=6_000,
-    royalty_bps=2_000,
-    validator_bps=2_000,
+    trainer_bps=5_000,
+    royalty_bps=1_500,
+    validator_bps=3_500,  # carries eleven seats; a fifth of the pot lost the validators
     slash_bps=500,
     min_bid=Wei(TOKEN // 10),
     offer_deposit=Wei(TOKEN // 100),
@@ -63,6 +65,7 @@ MINIMAL = replace(
     committee_size=3,  # the smallest from which one may be missing
     quorum=2,
     agreement_ppm=Ppm(500),  # below the margin: scores of a few hundred disagree already
+    trainer_bps=6_000,
     royalty_bps=2_500,  # shares are unequal, so that none passes for another
     validator_bps=1_500,
     slash_bps=1_000,  # a tenth of a small stake is a whole number

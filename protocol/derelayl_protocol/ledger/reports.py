@@ -39,8 +39,8 @@ def report_reveals(draft: Draft, command: ReportReveals) -> None:
     """Take the whole stake, bonded or not, of a validator that has signed two reveals for one round."""
     model, validator = draft.model(command.model), command.validator
     first, second = (
-        RevealMessage(command.model, command.round, scores, salt)
-        for scores, salt in zip(command.scores, command.salts, strict=True)
+        RevealMessage(command.model, command.round, scores, originals, salt)
+        for scores, originals, salt in zip(command.scores, command.originals, command.salts, strict=True)
     )
     if first == second:
         raise RuleViolation(Reason.SAME_MESSAGE)

@@ -16,8 +16,8 @@ from ..types import HASH_BYTES, Address, ModelId, Ppm, Root, Wei
 class Rules:
     """Rules of a model. The order of the fields is the order of the Solidity struct."""
 
-    legs_per_tip: int  # k: trainers that may continue one tip in one round
-    selection_bps: int  # s: share of a round's submitted legs that may be selected
+    legs_per_tip: int  # k: trainers that may continue one tip in one round; MAX_BIDS: all continue the first in order
+    selection_bps: int  # s: share of a round's classes of legs that may be selected
     segments: int  # segments a bid may name: 0 … segments-1, or WHOLE_MODEL
     bid_seconds: int  # from the first bid to the earliest matching
     train_seconds: int
@@ -27,6 +27,7 @@ class Rules:
     quorum: int  # fewer answers than this void the round
     margin_ppm: Ppm  # a leg below this gain is never selected
     agreement_ppm: Ppm  # from this distance on, a score is of no worth to the committee
+    duplicate_bps: int  # from this correlation of changes on, two legs are one in function; 0: nobody asks
     gamma_bps: int  # share of a royalty that climbs one step to the parent
     trainer_bps: int  # shares of the pot; the three add up to 10,000
     royalty_bps: int
@@ -55,7 +56,7 @@ class Rules:
 
 
 BOUNDS: dict[str, tuple[int, int]] = {
-    "legs_per_tip": (1, limits.MAX_LEGS_PER_TIP),
+    "legs_per_tip": (1, limits.MAX_BIDS),
     "selection_bps": (1, limits.BPS),
     "segments": (1, limits.MAX_SEGMENTS),
     "bid_seconds": (1, limits.MAX_PHASE_SECONDS),
@@ -66,6 +67,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "quorum": (1, limits.MAX_COMMITTEE),
     "margin_ppm": (1, limits.MAX_SCORE_PPM),
     "agreement_ppm": (1, limits.MAX_SCORE_PPM),
+    "duplicate_bps": (0, limits.BPS),
     "gamma_bps": (0, limits.BPS),
     "trainer_bps": (0, limits.BPS),
     "royalty_bps": (0, limits.BPS),

@@ -14,6 +14,7 @@ from ..encoding import word
 from ..errors import LocalFault, Reason, RuleViolation
 from ..limits import MAX_SCORE_PPM
 from ..types import HASH_BYTES, UNAVAILABLE, Address, ModelId, Ppm, Wei
+from .duplicates import encode_originals
 from .state import LegEntry, SeatEntry
 
 PPM = 1_000_000
@@ -49,8 +50,11 @@ def score_ppm(parent_loss: float | None, child_loss: float | None, error: float 
     return Ppm(round(max(-most, min(most, gain)) * PPM))
 
 
-def commitment(model: ModelId, round: int, validator: Address, salt: bytes, scores: Sequence[Ppm]) -> bytes:
-    """Seal one score per leg: SHA-256(model ‖ round word ‖ validator word ‖ salt ‖ score words), 32 bytes.
+def commitment(
+    model: ModelId, round: int, validator: Address, salt: bytes, scores: Sequence[Ppm], originals: Sequence[int]
+) -> bytes:
+    """Seal a score and an original per leg: SHA-256(model ‖ round word ‖ validator word ‖ salt ‖ score words ‖
+    originals), 32 bytes.
 
     Bound to the validator, so that a copied commitment cannot be revealed. Raises LocalFault for a salt of another
     length than HASH_BYTES.
@@ -58,6 +62,7 @@ def commitment(model: ModelId, round: int, validator: Address, salt: bytes, scor
     if len(salt) != HASH_BYTES:
         raise LocalFault(f"the salt has {len(salt)} bytes, a commitment takes {HASH_BYTES}")
     words = [model, word(round), word(int(validator, 16)), salt, *(word(score) for score in scores)]
+    words.append(encode_originals(originals))
     return hashlib.sha256(b"".join(words)).digest()
 
 

@@ -23,7 +23,7 @@ class LegEnding(StrEnum):
     UNAVAILABLE = "unavailable"  # the committee could not fetch or check the child
     INSUFFICIENT = "insufficient"  # its score is under the margin
     OUTRANKED = "outranked"  # as many legs as may be selected rank higher
-    DUPLICATE = "duplicate"  # its child was a checkpoint already, or a leg that ranks higher brought the same
+    DUPLICATE = "duplicate"  # its child was a checkpoint already, or a leg of its class or with its child is selected
     VOIDED = "voided"  # its round ended without a settlement
 
 
@@ -50,15 +50,20 @@ def ranked(legs: Mapping[int, Leg], scores: Mapping[int, Ppm]) -> tuple[int, ...
 
 
 def judged(
-    rules: Rules, legs: Mapping[int, Leg], scores: Mapping[int, Ppm], checkpoints: Container[Root]
+    rules: Rules,
+    legs: Mapping[int, Leg],
+    scores: Mapping[int, Ppm],
+    classes: Mapping[int, int],
+    checkpoints: Container[Root],
 ) -> dict[int, LegEnding]:
     """Go down the ranking of a round that is settled: the endings of submitted legs by number, in that order.
 
-    `checkpoints` are the roots that the model had before.
+    `classes` are those of `duplicates`, by leg; `checkpoints` are the roots that the model had before.
     """
     order = ranked(legs, scores)
-    most = max(1, len(order) * rules.selection_bps // BPS)
+    most = max(1, len({classes[number] for number in order}) * rules.selection_bps // BPS)
     chosen: set[Root] = set()
+    taken: set[int] = set()
     endings: dict[int, LegEnding] = {}
     for number in order:
         leg, score = legs[number], scores[number]
@@ -70,11 +75,12 @@ def judged(
             ending = LegEnding.INSUFFICIENT
         elif len(chosen) == most:
             ending = LegEnding.OUTRANKED
-        elif leg.child in checkpoints or leg.child in chosen:
+        elif leg.child in checkpoints or leg.child in chosen or classes[number] in taken:
             ending = LegEnding.DUPLICATE
         else:
             ending = LegEnding.SELECTED
             chosen.add(leg.child)
+            taken.add(classes[number])
         endings[number] = ending
     return endings
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..errors import Reason, RuleViolation
 from ..limits import BPS
 from ..types import UNAVAILABLE, Address, Ppm, Root, Wei
+from .duplicates import classes_of
 from .phases import VoidReason
 from .rules import Rules
 from .scoring import PPM, agreement, medians, most_agreement, revealed_score, seat_order
@@ -115,7 +116,8 @@ def settle(
     `settled_rounds` counts the rounds settled before this one.
     """
     scores = medians(legs, seats)
-    endings = judged(rules, dict(enumerate(legs)), dict(enumerate(scores)), checkpoints)
+    classes = dict(enumerate(classes_of(rules, legs, seats)))
+    endings = judged(rules, dict(enumerate(legs)), dict(enumerate(scores)), classes, checkpoints)
     selected = tuple(number for number, ending in endings.items() if ending is LegEnding.SELECTED)
     slashes = [Wei(0) if seat.scores is not None else _slash(rules, stakes[seat.validator]) for seat in seats]
     emission = _emission(rules, budget, settled_rounds) if selected else Wei(0)

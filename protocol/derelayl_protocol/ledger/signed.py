@@ -41,6 +41,7 @@ class RevealMessage:
     model: ModelId
     round: int
     scores: tuple[Ppm, ...]
+    originals: tuple[int, ...]
     salt: bytes
 
 

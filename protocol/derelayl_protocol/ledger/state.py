@@ -19,19 +19,24 @@ class BidEntry:
 
 @dataclass(frozen=True, slots=True)
 class TipEntry:
-    """A checkpoint that legs may continue from; `offered` in the running round; `score` is cumulative from genesis."""
+    """A checkpoint that legs may continue from; `offered` in the running round; `score` is cumulative from genesis.
+
+    `stalled` after a round in which fewer than half of the legs that continued it were submitted.
+    """
 
     root: Root
     owner: Address
     score: Ppm
     offered: bool
+    stalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LegEntry:
     """A lease and what became of it; `child` is NO_ROOT until submitted; `deposit` is 0 if not offered.
 
-    `bid` is 0 once the trainer has been caught signing two children: such a leg is never selected.
+    `bid` is the bond: the same for all legs of a round, the lowest bid that won one. It is 0 once the trainer has been
+    caught signing two children: such a leg is never selected.
     """
 
     trainer: Address
@@ -53,12 +58,13 @@ class LegEntry:
 
 @dataclass(frozen=True, slots=True)
 class SeatEntry:
-    """A committee seat; `weight` is the stake when the committee was seated; `scores` is None until revealed."""
+    """A committee seat; `weight` is the stake when it was seated; `scores` and `originals` are None until revealed."""
 
     validator: Address
     weight: Wei
     commitment: bytes | None = None
     scores: tuple[Ppm, ...] | None = None
+    originals: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

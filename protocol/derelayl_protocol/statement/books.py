@@ -50,6 +50,9 @@ class Books:
             self._begin(event)
         elif (about := round_of(event)) is not None:
             self.story(*about).note(event)
+        if isinstance(event, ev.CommitteeSeated):
+            weights = {account: self.amount(places.stake(event.model, account)) for account in event.validators}
+            self.story(event.model, event.round).weights = weights
         if isinstance(event, ev.LegSettled) and event.selected:
             leg = self.story(event.model, event.round).legs.get(event.leg)
             if leg is not None:

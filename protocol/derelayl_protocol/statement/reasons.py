@@ -81,7 +81,9 @@ def _judgement(story: Story, number: int, ending: LegEnding) -> str:
         cut_off = story.cut_off()
         tie = ", where of equal scores the lower leg number goes first" if story.legs[number].score == cut_off else ""
         return f"score {score}, cut-off {ppm(cut_off)}{tie}"
-    twin = story.twin(number)
-    return f"score {score}, but " + (
-        "its child was a checkpoint already" if twin is None else f"leg {twin} brought the same child and ranks higher"
-    )
+    twin, double = story.twin(number), story.double(number)
+    if twin is not None:
+        return f"score {score}, but leg {twin} brought the same child and ranks higher"
+    if double is not None:
+        return f"score {score}, but leg {double} ranks higher and changes the model in the same way"
+    return f"score {score}, but its child was a checkpoint already"

@@ -37,8 +37,8 @@ def remarks(event: ev.Event, story: Story | None, desk: Desk) -> Iterator[Remark
 
 def _leased(event: ev.LegLeased, story: Story, desk: Desk) -> Iterator[Remark]:
     task = f"continue checkpoint {short(event.parent)} and train {reasons.segment(event.segment)}"
-    bid = tokens(story.legs[event.leg].bid)
-    yield Remark(event.trainer, Kind.LEASE, f"your bid of {bid} won leg {event.leg} of round {story.number}: {task}")
+    won = f"your bid won leg {event.leg} of round {story.number}, with a bond of {tokens(story.legs[event.leg].bid)}"
+    yield Remark(event.trainer, Kind.LEASE, f"{won}: {task}")
 
 
 def _seated(event: ev.CommitteeSeated, story: Story, desk: Desk) -> Iterator[Remark]:

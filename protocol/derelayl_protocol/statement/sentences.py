@@ -95,6 +95,10 @@ def _bid_returned(event: ev.BidDisplaced | ev.BidReturned | ev.LegSettled, story
             f"{sum_} was returned"
         )
     if isinstance(event, ev.BidReturned):
+        bond = story.bids[event.trainer]
+        if bond:
+            one = f"each leg of round {story.number} is held by one bond, the lowest bid that won a leg: {tokens(bond)}"
+            return f"{one}; what your bid was above it, {sum_}, was returned"
         found = void_of(story) if story.voided is not None else f"no tip was left for you in round {story.number}"
         return f"{found}; your bid of {sum_} was returned"
     if event.selected:

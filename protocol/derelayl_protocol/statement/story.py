@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..ledger import events as ev
+from ..ledger.duplicates import classes
 from ..ledger.rules import Rules
 from ..ledger.selection import LegEnding, judged, unjudged
 from ..limits import BPS
@@ -17,7 +18,7 @@ NOTHING = Wei(0)
 
 @dataclass(slots=True)
 class LegStory:
-    """A lease and what became of it; `bid` is 0 once its trainer was caught signing two children."""
+    """A lease and what became of it; `bid` is its bond, 0 once its trainer was caught signing two children."""
 
     trainer: Address
     parent: Root
@@ -54,7 +55,8 @@ class Story:
     legs: dict[int, LegStory] = field(default_factory=dict)
     seats: tuple[Address, ...] = ()
     committed: set[Address] = field(default_factory=set)
-    revealed: set[Address] = field(default_factory=set)
+    weights: dict[Address, Wei] = field(default_factory=dict)  # of the seats: stakes when they were drawn
+    revealed: dict[Address, tuple[int, ...]] = field(default_factory=dict)  # the originals that each seat named
     treated: set[Address] = field(default_factory=set)  # seats that were paid, charged or slashed
     forfeited: Wei = NOTHING
     slashed: Wei = NOTHING
@@ -88,8 +90,14 @@ class Story:
         endings = {number: unjudged(leg) for number, leg in self.legs.items()}
         if self.voided is None:
             scores = {number: leg.score for number, leg in self.legs.items()}
-            endings |= judged(self.rules, self.legs, scores, self._known_before())
+            endings |= judged(self.rules, self.legs, scores, self.classes(), self._known_before())
         return endings
+
+    def classes(self) -> dict[int, int]:
+        """The class of each leg, by number: legs that the committee says are one in function have the same."""
+        count = len(self.legs)
+        named = [(own, self.weights.get(seat, NOTHING)) for seat, own in self.revealed.items() if len(own) == count]
+        return dict(enumerate(classes(self.rules, named, count)))
 
     def cut_off(self) -> Ppm:
         """The score of the last leg that was selected."""
@@ -98,6 +106,12 @@ class Story:
     def twin(self, number: int) -> int | None:
         """The selected leg of this round that has the same child, if there is one."""
         same = (other for other, leg in self.legs.items() if leg.selected and leg.child == self.legs[number].child)
+        return next(same, None)
+
+    def double(self, number: int) -> int | None:
+        """The selected leg of this round that is the same one in function, if there is one."""
+        classes = self.classes()
+        same = (other for other, leg in self.legs.items() if leg.selected and classes[other] == classes[number])
         return next(same, None)
 
     def _known_before(self) -> set[Root]:
@@ -129,6 +143,11 @@ def _bid_displaced(story: Story, event: ev.BidDisplaced) -> None:
     story.bids.pop(event.trainer, None)
 
 
+def _bid_returned(story: Story, event: ev.BidReturned) -> None:
+    """The whole bid, or what it has above the bond of the leg that it wins."""
+    story.bids[event.trainer] = Wei(story.bids.get(event.trainer, 0) - event.amount)
+
+
 def _leg_leased(story: Story, event: ev.LegLeased) -> None:
     bid = story.bids.get(event.trainer, Wei(0))
     story.legs[event.leg] = LegStory(event.trainer, event.parent, event.segment, bid)
@@ -147,7 +166,7 @@ def _committed(story: Story, event: ev.ScoresCommitted) -> None:
 
 
 def _revealed(story: Story, event: ev.ScoresRevealed) -> None:
-    story.revealed.add(event.validator)
+    story.revealed[event.validator] = event.originals
 
 
 def _leg_settled(story: Story, event: ev.LegSettled) -> None:
@@ -185,6 +204,7 @@ def _trainer_equivocated(story: Story, event: ev.TrainerEquivocated) -> None:
 _NOTES: Mapping[type[ev.Event], Callable[[Story, Any], None]] = {
     ev.BidPlaced: _bid_placed,
     ev.BidDisplaced: _bid_displaced,
+    ev.BidReturned: _bid_returned,
     ev.LegLeased: _leg_leased,
     ev.CommitteeSeated: _committee_seated,
     ev.LegSubmitted: _leg_submitted,
