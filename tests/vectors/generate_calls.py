@@ -30,7 +30,7 @@ from .signatures import CHAIN_ID, LEDGER, recover
 
 HERE = Path(__file__).parent
 
-_RULES = "uint8,uint16,uint8" + ",uint32" * 4 + ",uint8,uint8,int64,int64" + ",uint16" * 5
+_RULES = "uint8,uint16,uint8" + ",uint32" * 4 + ",uint8,uint8,int64,int64" + ",uint16" * 6
 _RULES = f"({_RULES}{',uint128' * 4},uint32,uint32,uint16,uint128,uint16)"
 _ABOUT = "bytes32,uint64"
 _TWO = "bytes32[2]"
@@ -49,24 +49,24 @@ CALLS: Mapping[type[c.Command], tuple[str, tuple[str, ...]]] = {
         (c.MatchRound, "matchRound", "bytes32", "uint64", "uint8[]", "uint8[]"),
         (c.SubmitLeg, "submit", "bytes32", "uint64", "uint8", "bytes32"),
         (c.CommitScores, "commit", "bytes32", "uint64", "bytes32"),
-        (c.RevealScores, "reveal", "bytes32", "uint64", "int64[]", "bytes32"),
+        (c.RevealScores, "reveal", "bytes32", "uint64", "int64[]", "bytes32", "bytes32"),
         (c.SettleRound, "settle", "bytes32", "uint64", "uint8[]", "uint8[]"),
         (c.Advance, "advance", "bytes32", "uint64"),
         (c.CollectRoyalty, "collect", "bytes32", "bytes32", "uint8"),
         (c.BuyAccess, "buyAccess", "bytes32", "bytes32"),
         (c.BidBySig, "bidBySig", "bytes32", "uint64", "(address,uint8,uint256,uint64,bytes32,bytes32)[]"),
         (c.CommitBySig, "commitBySig", "bytes32", "uint64", "(address,bytes32,bytes32,bytes32)[]"),
-        (c.RevealBySig, "revealBySig", "bytes32", "uint64", "(address,int64[],bytes32,bytes32,bytes32)[]"),
+        (c.RevealBySig, "revealBySig", "bytes32", "uint64", "(address,int64[],bytes32,bytes32,bytes32,bytes32)[]"),
         (c.ReportManifests, "reportManifests", "bytes32", "uint64", "uint8", _TWO, _TWO, _TWO),
-        (c.ReportReveals, "reportReveals", "bytes32", "uint64", "address", "int64[][2]", _TWO, _TWO, _TWO),
+        (c.ReportReveals, "reportReveals", "bytes32", "uint64", "address", "int64[][2]", *[_TWO] * 4),
     )
     for types in [tuple(words)]
 }
 """The contract's function for each command and the types of its arguments, the command's fields in order."""
 
 ROUND_VIEW = (
-    "(uint64,uint8,uint64,bytes32,(address,uint8,uint128)[],(bytes32,address,int64,bool)[],"
-    "(address,bytes32,address,uint8,uint128,uint128,bytes32)[],(address,uint128,bytes32,bool,int64[])[])"
+    "(uint64,uint8,uint64,bytes32,(address,uint8,uint128)[],(bytes32,address,int64,bool,bool)[],"
+    "(address,bytes32,address,uint8,uint128,uint128,bytes32)[],(address,uint128,bytes32,bool,int64[],bytes32)[])"
 )
 MODEL_VIEW = f"({_RULES},address,bytes32,uint256,uint256,uint64,bytes32)"
 CHECKPOINT = "(address,bytes32,int64,uint64,uint256)"
@@ -86,19 +86,24 @@ def files() -> dict[str, str]:
 def call_data(command: c.Command) -> bytes:
     """The bytes that the contract gets for a command."""
     name, types = CALLS[type(command)]
-    return call(name, types, [part for field in fields(command) for part in _arguments(getattr(command, field.name))])
+    return call(name, types, [part for field in fields(command) for part in _arguments(command, field.name)])
 
 
 def call(name: str, types: Sequence[str], values: Sequence[Any]) -> bytes:
     return keccak(text=f"{name}({','.join(types)})")[:4] + encode(types, values)
 
 
-def _arguments(value: Any) -> list[Any]:
+def _arguments(command: Any, field: str) -> list[Any]:
     """The arguments that one field of a command becomes: a pair of signatures is two, r and vs."""
+    value = getattr(command, field)
+    if field == "originals":
+        return [[_word(each) for each in value] if isinstance(command, c.ReportReveals) else _word(value)]
     if isinstance(value, Rules):
         return [astuple(value)]
     if isinstance(value, tuple) and value and isinstance(value[0], c.SignedBid | c.SignedCommit | c.SignedReveal):
-        return [[(*astuple(entry)[:-1], entry.signature[:32], entry.signature[32:]) for entry in value]]
+        return [[tuple(part for each in fields(entry) for part in _arguments(entry, each.name)) for entry in value]]
+    if field == "signature":
+        return [value[:32], value[32:]]
     if isinstance(value, tuple) and value and isinstance(value[0], bytes) and len(value[0]) == 64:
         return [[signature[:32] for signature in value], [signature[32:] for signature in value]]
     return [value]
@@ -112,7 +117,12 @@ def _round_view(view: RoundView) -> tuple[Any, ...]:
 
 def _seat(seat: SeatEntry) -> tuple[Any, ...]:
     revealed = seat.scores is not None
-    return seat.validator, seat.weight, seat.commitment or bytes(32), revealed, seat.scores or ()
+    word = _word(seat.originals or ())
+    return seat.validator, seat.weight, seat.commitment or bytes(32), revealed, seat.scores or (), word
+
+
+def _word(originals: Sequence[int]) -> bytes:
+    return bytes(originals).ljust(32, b"\0")
 
 
 def views(model: ModelId, held: ModelState) -> list[tuple[bytes, bytes]]:

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 def files() -> dict[str, str]:
     """Return the text of each vector file by its path in this folder."""
     contents = {
-        "ledger/settled.json": [settled_rounds(), ties_and_twins(), opinions()],
+        "ledger/settled.json": [settled_rounds(), ties_and_twins(), opinions(), duplicates()],
         "ledger/signed.json": [signed_round()],
         "ledger/equivocation.json": [equivocations()],
         "ledger/stake_and_access.json": [stake_and_access()],
@@ -104,6 +104,22 @@ def _opinion(number: int, seat: int, leg: int) -> int:
         int.from_bytes(hashlib.sha256(f"{number} {told} {who}".encode()).digest()[:4], "big") for who in ("all", seat)
     )
     return int(UNAVAILABLE) if own % 11 == 0 else common % 60_000 - 9_000 + own % (seat * 8_000 + 1)
+
+
+def duplicates() -> dict[str, Any]:
+    """Copies that most of the weight sees, that half of it sees, and copies of copies."""
+    rules = replace(RULES, committee_size=4, quorum=2, legs_per_tip=32, selection_bps=7_500)
+    history = History(rules)
+    history.send(JUDGES[1], c.Stake(history.model, Wei(3_000)))
+    alone, pairs, chain = (0, 1, 2, 3, 4, 5), (0, 0, 2, 2, 4, 5), (0, 0, 1, 3, 3, 5)
+    for number, named in enumerate(((pairs, pairs, pairs, alone), (chain, pairs, chain, chain), (alone, chain, chain))):
+        history.lease({trainer: 500 - 9 * place for place, trainer in enumerate(TRAINERS[:6])})
+        history.train(*(f"copy {number} {leg}" for leg in range(6)))
+        scores = (9_000, 9_000, 8_000, 7_000, 7_000, 1_500)
+        answers = [scores] * len(named) + [None] * (4 - len(named))
+        history.judge(*answers, originals=[*named, *[alone] * (4 - len(named))])
+        history.settle()
+    return history.case("duplicates")
 
 
 def signed_round() -> dict[str, Any]:
@@ -184,8 +200,8 @@ def stake_and_access() -> dict[str, Any]:
 
 
 def voids() -> dict[str, Any]:
-    """Each way in which a round ends without a settlement."""
-    history = History(judges=1)
+    """Each way in which a round ends without a settlement; tips that stall."""
+    history = History(replace(RULES, selection_bps=10_000), judges=1)
     history.about(OWNER, c.OfferTip, GENESIS)
     history.lease(dict(zip(TRAINERS, (30, 20), strict=False)))
     for judge in JUDGES[1:4]:
@@ -206,7 +222,35 @@ def voids() -> dict[str, Any]:
     history.reveal(history.round.seats[0].validator, (1, 2))
     history.advance()
     assert history.round.number == 5
+    _stall(history)
     return history.case("voids")
+
+
+def _stall(history: History) -> None:
+    """Make two tips, and leave the legs of one, then of the other unsubmitted; the last to stall clears the marks."""
+    history.send(STRANGER, c.Fund(history.model, Wei(1)))
+    history.lease(dict(zip(TRAINERS, (30, 20), strict=False)))
+    history.train("one", "other")
+    history.judge(*[(9_000, 8_000)] * 3)
+    history.settle()
+    first, second = (tip.root for tip in history.round.tips)
+    history.about(history.round.tips[0].owner, c.OfferTip, first)
+    history.lease(dict(zip(TRAINERS, (40, 30, 20), strict=False)))
+    history.train(None, None, "c")
+    history.judge(*[(UNAVAILABLE, UNAVAILABLE, 0)] * 3)
+    history.settle()
+    assert [tip.stalled for tip in history.round.tips] == [True, False]
+    history.lease(dict(zip(TRAINERS, (40, 30, 20), strict=False)))
+    assert [leg.parent for leg in history.round.legs] == [second, second, first]
+    history.train("d", None, "e")
+    history.judge(*[(0, UNAVAILABLE, 0)] * 3)
+    history.settle()
+    assert [tip.stalled for tip in history.round.tips] == [False, False], "half of them is enough"
+    history.lease(dict(zip(TRAINERS, (40,), strict=False)))
+    history.advance()
+    history.lease(dict(zip(TRAINERS, (40,), strict=False)))
+    history.advance()
+    assert [tip.stalled for tip in history.round.tips] == [False, False], "all of them is none"
 
 
 def refusals() -> dict[str, Any]:
@@ -263,11 +307,13 @@ def refusals() -> dict[str, Any]:
     history.advance()
     refused(Reason.STAKE_IN_USE, seats[2], c.Unstake(model))
     scores = (Ppm(5_000), UNAVAILABLE)
-    refused(Reason.NOT_COMMITTED, seats[2], c.RevealScores(model, 1, scores, SALT))
-    refused(Reason.BAD_SCORES, seats[0], c.RevealScores(model, 1, (Ppm(5_000), Ppm(0)), SALT))
-    refused(Reason.COMMIT_MISMATCH, seats[1], c.RevealScores(model, 1, scores, SALT))
+    refused(Reason.NOT_COMMITTED, seats[2], c.RevealScores(model, 1, scores, (0, 1), SALT))
+    refused(Reason.BAD_SCORES, seats[0], c.RevealScores(model, 1, (Ppm(5_000), Ppm(0)), (0, 1), SALT))
+    for originals in ((1, 1), (0, 0)):  # a later leg, one that was not submitted
+        refused(Reason.BAD_SCORES, seats[0], c.RevealScores(model, 1, scores, originals, SALT))
+    refused(Reason.COMMIT_MISMATCH, seats[1], c.RevealScores(model, 1, scores, (0, 1), SALT))
     history.reveal(seats[0], scores)
-    refused(Reason.ALREADY_REVEALED, seats[0], c.RevealScores(model, 1, scores, SALT))
+    refused(Reason.ALREADY_REVEALED, seats[0], c.RevealScores(model, 1, scores, (0, 1), SALT))
     history.advance()
     history.lease({TRAINERS[0]: 10})
     history.train("a")

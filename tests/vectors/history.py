@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,11 @@ TRAINERS = [address(f"trainer {number}") for number in range(MAX_BIDS + 1)]
 JUDGES = [address(f"judge {number}") for number in range(5)]
 STRANGER = address("stranger")
 GENESIS, SALT = root("genesis"), bytes(root("salt"))
+
+
+def each_its_own(scores: Sequence[int]) -> tuple[int, ...]:
+    """The originals of a round without duplicates."""
+    return tuple(range(len(scores)))
 
 
 class History:
@@ -107,24 +112,28 @@ class History:
         if None in children:
             self.advance()
 
-    def judge(self, *scores: tuple[int, ...] | None) -> None:
+    def judge(self, *scores: tuple[int, ...] | None, originals: Sequence[tuple[int, ...]] = ()) -> None:
+        """Let each seat commit and reveal, with these originals where they are given; None stays silent."""
         seats = [seat.validator for seat in self.round.seats]
-        for judge, own in zip(seats, scores, strict=True):
-            self.commit(judge, own or ())
-        for judge, own in zip(seats, scores, strict=True):
+        named = originals or [None] * len(seats)
+        for judge, own, originals_of in zip(seats, scores, named, strict=True):
+            self.commit(judge, own or (), originals_of)
+        for judge, own, originals_of in zip(seats, scores, named, strict=True):
             if own is not None:
-                self.reveal(judge, own)
+                self.reveal(judge, own, originals_of)
         if None in scores:
             self.advance()
 
-    def seal(self, judge: Address, scores: tuple[int, ...]) -> bytes:
-        return commitment(self.model, self.round.number, judge, SALT, tuple(map(Ppm, scores)))
+    def seal(self, judge: Address, scores: tuple[int, ...], originals: tuple[int, ...] | None = None) -> bytes:
+        named = each_its_own(scores) if originals is None else originals
+        return commitment(self.model, self.round.number, judge, SALT, tuple(map(Ppm, scores)), named)
 
-    def commit(self, judge: Address, scores: tuple[int, ...]) -> None:
-        self.about(judge, c.CommitScores, self.seal(judge, scores))
+    def commit(self, judge: Address, scores: tuple[int, ...], originals: tuple[int, ...] | None = None) -> None:
+        self.about(judge, c.CommitScores, self.seal(judge, scores, originals))
 
-    def reveal(self, judge: Address, scores: tuple[int, ...]) -> None:
-        self.about(judge, c.RevealScores, tuple(map(Ppm, scores)), SALT)
+    def reveal(self, judge: Address, scores: tuple[int, ...], originals: tuple[int, ...] | None = None) -> None:
+        named = each_its_own(scores) if originals is None else originals
+        self.about(judge, c.RevealScores, tuple(map(Ppm, scores)), named, SALT)
 
     def settle(self) -> None:
         order = leg_order(self.round.legs, self.round.seats)
@@ -145,8 +154,9 @@ class History:
         return c.SignedCommit(judge, sealed, sign(judge, CommitMessage(self.model, self.round.number, sealed)))
 
     def signed_reveal(self, judge: Address, scores: tuple[int, ...]) -> c.SignedReveal:
-        own = tuple(map(Ppm, scores))
-        return c.SignedReveal(judge, own, SALT, sign(judge, RevealMessage(self.model, self.round.number, own, SALT)))
+        own, named = tuple(map(Ppm, scores)), each_its_own(scores)
+        message = RevealMessage(self.model, self.round.number, own, named, SALT)
+        return c.SignedReveal(judge, own, named, SALT, sign(judge, message))
 
     def two_manifests(self, leg: int, first: str, second: str) -> c.ReportManifests:
         """The proof that a leg's trainer has signed these two children."""
@@ -157,6 +167,7 @@ class History:
 
     def two_reveals(self, judge: Address, number: int) -> c.ReportReveals:
         """The proof that a validator has signed two reveals for that round."""
-        one, other = (RevealMessage(self.model, number, (Ppm(score), UNAVAILABLE), SALT) for score in (-7, 20_000_000))
-        scores, signatures = (one.scores, other.scores), (sign(judge, one), sign(judge, other))
-        return c.ReportReveals(self.model, number, judge, scores, (SALT, SALT), signatures)
+        scores, named = (Ppm(-7), UNAVAILABLE), ((0, 1), (0, 0))
+        one, other = (RevealMessage(self.model, number, scores, originals, SALT) for originals in named)
+        signatures = (sign(judge, one), sign(judge, other))
+        return c.ReportReveals(self.model, number, judge, (scores, scores), named, (SALT, SALT), signatures)

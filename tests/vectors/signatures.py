@@ -19,13 +19,13 @@ from derelayl_protocol.types import Address, LedgerId
 CHAIN_ID = 31337
 LEDGER = Address("0x" + "1e" * 20)
 
-DOMAIN = {"name": "derelayl", "version": "1", "chainId": CHAIN_ID, "verifyingContract": LEDGER}
+DOMAIN = {"name": "derelayl", "version": "2", "chainId": CHAIN_ID, "verifyingContract": LEDGER}
 TYPES: dict[type[SignedMessage], dict[str, list[dict[str, str]]]] = {
     kind: {name: [dict(zip(("type", "name"), field.split(), strict=True)) for field in listed.split(",")]}
     for kind, name, listed in (
         (BidMessage, "Bid", "bytes32 model,uint64 round,uint8 segment,uint256 amount,uint64 expiry"),
         (CommitMessage, "Commit", "bytes32 model,uint64 round,bytes32 commitment"),
-        (RevealMessage, "Reveal", "bytes32 model,uint64 round,int64[] scores,bytes32 salt"),
+        (RevealMessage, "Reveal", "bytes32 model,uint64 round,int64[] scores,bytes32 originals,bytes32 salt"),
     )
 }
 """The EIP-712 types of PROTOCOL.md section 3."""
@@ -51,6 +51,7 @@ def digest(message: SignedMessage) -> bytes:
     values: dict[str, Any] = {field["name"]: getattr(message, field["name"]) for field in fields}
     if isinstance(message, RevealMessage):
         values["scores"] = list(message.scores)
+        values["originals"] = bytes(message.originals).ljust(32, b"\0")
     signable = encode_typed_data(DOMAIN, types, values)
     return keccak(b"\x19" + signable.version + signable.header + signable.body)
 
