@@ -24,6 +24,7 @@ import {ActionLib} from "./libraries/ActionLib.sol";
 import {MAX_AMOUNT_WEI, MAX_COLLECT_STEPS, WHOLE_MODEL} from "./libraries/ConstantsLib.sol";
 import {EquivocationLib} from "./libraries/EquivocationLib.sol";
 import {ErrorsLib} from "./libraries/ErrorsLib.sol";
+import {MarksLib} from "./libraries/MarksLib.sol";
 import {MatchingLib} from "./libraries/MatchingLib.sol";
 import {MerkleLib} from "./libraries/MerkleLib.sol";
 import {PackedLib} from "./libraries/PackedLib.sol";
@@ -38,6 +39,7 @@ import {StoredCheckpoint, StoredModel, StoredRound, StoredValidator} from "./lib
 /// @title The relay ledger
 /// @notice Implements IRelayLedger, which documents it.
 contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
+    using MarksLib for StoredRound;
     using PackedLib for uint256;
     using PaymentLib for StoredModel;
     using RoundLib for StoredModel;
@@ -90,7 +92,7 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
         StoredCheckpoint storage checkpoint = _existing(id).checkpoints[root];
         return Checkpoint({
             owner: checkpoint.owner,
-            parent: checkpoint.parent,
+            parent: RoundLib.parentOf(_models[id], checkpoint),
             score: checkpoint.score,
             round: checkpoint.round,
             pending: checkpoint.pending
@@ -108,12 +110,12 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
     function modelOf(bytes32 id) external view returns (ModelView memory) {
         StoredModel storage model = _existing(id);
         return ModelView({
-            rules: model.rules,
+            rules: RulesLib.read(model.rules),
             creator: model.creator,
             genesis: model.genesis,
             budget: model.budget,
             carry: model.carry,
-            settledRounds: model.settledRounds,
+            settledRounds: model.round.settledRounds,
             nextSeed: model.nextSeed
         });
     }
@@ -176,7 +178,7 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
         if (budget > MAX_AMOUNT_WEI) revert ErrorsLib.AmountTooLarge();
 
         _spend(msg.sender, budget);
-        model.rules = rules;
+        RulesLib.write(model.rules, rules);
         model.creator = msg.sender;
         model.genesis = genesis;
         model.nextSeed = id;
@@ -184,7 +186,7 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
         model.checkpoints[genesis].owner = msg.sender;
         model.round.number = 1;
         model.round.seed = id;
-        model.round.tips[0] = genesis;
+        model.round.children[1][0] = genesis; // the tip at place 0, as side 0 is for the round's own children
         model.round.tipCount = 1;
 
         emit ModelCreated(id, msg.sender, genesis, rules);
@@ -284,23 +286,24 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
     function bid(bytes32 id, uint64 number, uint8 segment, uint256 amount) external {
         (StoredModel storage model, StoredRound storage round) = _bidding(id, number);
         _checkBid(model, segment, amount);
-        if (round.isFull(amount)) revert ErrorsLib.TooManyBids();
-        if (round.hasBid(msg.sender)) revert ErrorsLib.AlreadyBid();
+        uint256 count = round.bidCount();
+        if (round.isFull(count, amount)) revert ErrorsLib.TooManyBids();
+        if (round.hasBid(count, msg.sender)) revert ErrorsLib.AlreadyBid();
 
         _spend(msg.sender, amount);
-        ActionLib.placeBid(id, model, freeOf, msg.sender, segment, amount);
+        ActionLib.placeBid(id, model, freeOf, count, msg.sender, segment, amount);
     }
 
     /// @inheritdoc IRelayLedger
     function offer(bytes32 id, uint64 number, bytes32 tip) external {
         (StoredModel storage model, StoredRound storage round) = _bidding(id, number);
-        uint256 index = round.tipIndexOf(tip);
+        uint256 place = round.placeOf(tip);
         if (model.checkpoints[tip].owner != msg.sender) revert ErrorsLib.NotTheOwner();
-        if (uint256(round.offered).has(index)) revert ErrorsLib.AlreadyOffered();
+        if (uint256(round.offered).has(place)) revert ErrorsLib.AlreadyOffered();
         uint256 amount = uint256(model.rules.offerDeposit) * model.rules.legsPerTip;
 
         _spend(msg.sender, amount);
-        round.offered |= uint32(1 << index);
+        round.offered |= uint32(1 << place);
 
         emit TipOffered(id, number, tip, msg.sender, amount);
     }
@@ -320,18 +323,18 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
         (StoredModel storage model, StoredRound storage round) = _running(id, number, Phase.TRAIN);
         _checkBefore(round.deadline);
         if (leg >= round.legCount) revert ErrorsLib.NoSuchLeg();
-        (uint256 bidIndex, uint256 tipIndex) = round.lease(leg);
+        (uint256 bidIndex, uint256 place) = round.lease(leg);
         if (round.bids[bidIndex].trainer != msg.sender) revert ErrorsLib.NotYourLease();
         uint256 submitted = round.submitted;
         if (submitted.has(leg)) revert ErrorsLib.AlreadySubmitted();
         if (child == 0) revert ErrorsLib.ZeroRoot();
         if (_isCheckpoint(model, child)) revert ErrorsLib.CheckpointExists();
 
-        round.children[leg] = child;
+        round.children[round.side][leg] = child;
         submitted |= 1 << leg;
         round.submitted = uint32(submitted);
 
-        emit LegSubmitted(id, number, leg, msg.sender, round.tips[tipIndex], child);
+        emit LegSubmitted(id, number, leg, msg.sender, round.tipAt(place), child);
         if (submitted == PackedLib.full(round.legCount)) round.enter(id, Phase.COMMIT, model.rules.commitSeconds);
     }
 
@@ -401,11 +404,13 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
             _checkSigned(signed.trainer, SignedLib.hashBid(id, number, signed), signed.r, signed.vs);
             // As in `release`.
             // slither-disable-next-line timestamp
-            if (block.timestamp >= signed.expiry || round.isFull(signed.amount)) continue;
-            if (round.hasBid(signed.trainer) || freeOf[signed.trainer] < signed.amount) continue;
+            if (block.timestamp >= signed.expiry) continue;
+            uint256 count = round.bidCount();
+            if (round.isFull(count, signed.amount) || round.hasBid(count, signed.trainer)) continue;
+            if (freeOf[signed.trainer] < signed.amount) continue;
 
             _spend(signed.trainer, signed.amount);
-            ActionLib.placeBid(id, model, freeOf, signed.trainer, signed.segment, signed.amount);
+            ActionLib.placeBid(id, model, freeOf, count, signed.trainer, signed.segment, signed.amount);
         }
     }
 

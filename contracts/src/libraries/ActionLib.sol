@@ -6,6 +6,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IRelayLedger, Phase} from "../interfaces/IRelayLedger.sol";
 import {MAX_BIDS} from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
+import {MarksLib} from "./MarksLib.sol";
 import {PackedLib} from "./PackedLib.sol";
 import {RoundLib} from "./RoundLib.sol";
 import {ScoringLib} from "./ScoringLib.sol";
@@ -15,27 +16,27 @@ import {StoredBid, StoredModel, StoredRound, StoredSeat} from "./StoredTypes.sol
 /// @notice What a call and its signed form have in common: the action itself, once it is clear who acts and that it
 /// may.
 library ActionLib {
+    using MarksLib for StoredRound;
     using RoundLib for StoredRound;
     using SafeCast for uint256;
 
-    /// @dev Enters a bid that is paid for. The first one starts the round's clock; in a full round the lowest one,
-    /// which must be lower, returns.
+    /// @dev Enters a bid that is paid for, to the `count` that there are. The first one starts the round's clock; in a
+    /// full round the lowest one, which must be lower, returns.
     function placeBid(
         bytes32 id,
         StoredModel storage model,
         mapping(address account => uint256) storage freeOf,
+        uint256 count,
         address trainer,
         uint8 segment,
         uint256 amount
     ) internal {
         StoredRound storage round = model.round;
-        uint256 count = round.bidCount;
         bool full = count == MAX_BIDS;
-        uint256 place = full ? round.lowestBid() : count;
+        uint256 place = full ? round.lowestBid(count) : count;
         StoredBid memory displaced = round.bids[place];
         round.bids[place] = StoredBid({trainer: trainer, amount: amount.toUint96()});
-        round.segments = round.segments.with(place, segment);
-        if (!full) round.bidCount = uint8(count + 1);
+        round.markBid(place, count, trainer, segment);
 
         emit IRelayLedger.BidPlaced(id, round.number, trainer, segment, amount);
         if (full) {

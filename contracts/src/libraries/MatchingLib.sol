@@ -6,6 +6,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Bid, IRelayLedger, Phase, Tip, VoidReason} from "../interfaces/IRelayLedger.sol";
 import {MAX_COMMITTEE_DRAWS} from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
+import {MarksLib} from "./MarksLib.sol";
 import {Packed} from "./PackedLib.sol";
 import {PaymentLib} from "./PaymentLib.sol";
 import {RoundLib} from "./RoundLib.sol";
@@ -158,10 +159,12 @@ library MatchingLib {
         uint256 legsPerTip
     ) private {
         Packed[2] memory leases;
+        Packed places = round.tips;
         for (uint256 i; i < legs; ++i) {
             uint8 bidIndex = bidOrder[i];
             uint8 tipIndex = tipOrder[i / legsPerTip];
-            leases[i / 16] = leases[i / 16].with(2 * (i % 16), bidIndex).with(2 * (i % 16) + 1, tipIndex);
+            uint8 place = places.get(tipIndex);
+            leases[i / 16] = leases[i / 16].with(2 * (i % 16), bidIndex).with(2 * (i % 16) + 1, place);
             Bid memory bid = bids[bidIndex];
             emit IRelayLedger.LegLeased(id, round.number, uint8(i), bid.trainer, tips[tipIndex].root, bid.segment);
         }
@@ -171,11 +174,17 @@ library MatchingLib {
     }
 
     function _seat(bytes32 id, StoredModel storage model, address[] memory committee) private {
+        uint256 marks;
         for (uint256 i; i < committee.length; ++i) {
             StoredSeat storage seat = model.round.seats[i];
+            uint128 weight = model.validatorOf[committee[i]].stake;
+            bool heavy = weight >= type(uint96).max;
             seat.validator = committee[i];
-            seat.weight = model.validatorOf[committee[i]].stake;
+            seat.weight = heavy ? type(uint96).max : uint96(weight);
+            if (heavy) seat.heavy = weight;
+            marks = MarksLib.withSeat(marks, i, committee[i]);
         }
+        model.round.seatMarks = uint96(marks);
         model.round.seatCount = uint8(committee.length);
         emit IRelayLedger.CommitteeSeated(id, model.round.number, committee);
     }

@@ -7,6 +7,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Bid, IRelayLedger, Leg, Phase, RoundView, Seat, Tip} from "../interfaces/IRelayLedger.sol";
 import {MAX_BIDS} from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
+import {MarksLib} from "./MarksLib.sol";
 import {Packed, PackedLib} from "./PackedLib.sol";
 import {Committee, ScoringLib} from "./ScoringLib.sol";
 import {StoredBid, StoredCheckpoint, StoredModel, StoredRound, StoredSeat} from "./StoredTypes.sol";
@@ -14,6 +15,7 @@ import {StoredBid, StoredCheckpoint, StoredModel, StoredRound, StoredSeat} from 
 /// @title The running round
 /// @notice Moves it from phase to phase and unpacks it from storage into the structs of the interface.
 library RoundLib {
+    using MarksLib for StoredRound;
     using PackedLib for uint256;
     using SafeCast for uint256;
 
@@ -31,7 +33,6 @@ library RoundLib {
     function begin(StoredModel storage model, bytes32 id) internal {
         StoredRound storage round = model.round;
         round.number += 1;
-        round.bidCount = 0;
         round.legCount = 0;
         round.seatCount = 0;
         round.offered = 0;
@@ -52,11 +53,19 @@ library RoundLib {
         uint256 legsPerTip = model.rules.legsPerTip;
         for (uint256 first; first < legs; first += legsPerTip) {
             uint256 count = Math.min(legs - first, legsPerTip);
-            (, uint256 tipIndex) = lease(round, first);
+            (, uint256 place) = lease(round, first);
             bool few = 2 * ((submitted >> first) & PackedLib.full(count)).size() < count;
-            stalled = few ? stalled | (1 << tipIndex) : stalled & ~(1 << tipIndex);
+            stalled = few ? stalled | (1 << place) : stalled & ~(1 << place);
         }
-        round.stalled = stalled == PackedLib.full(round.tipCount) ? 0 : uint32(stalled);
+        round.stalled = stalled == _places(round) ? 0 : uint32(stalled);
+    }
+
+    /// @dev The set of the tips' places.
+    function _places(StoredRound storage round) private view returns (uint256 places) {
+        (uint256 count, Packed tips) = (round.tipCount, round.tips);
+        for (uint256 i; i < count; ++i) {
+            places |= 1 << tips.get(i);
+        }
     }
 
     /* READING */
@@ -74,30 +83,29 @@ library RoundLib {
     }
 
     function readBids(StoredRound storage round) internal view returns (Bid[] memory result) {
-        result = new Bid[](round.bidCount);
-        Packed segments = round.segments;
+        result = new Bid[](round.bidCount());
         for (uint256 i; i < result.length; ++i) {
             StoredBid storage bid = round.bids[i];
-            result[i] = Bid({trainer: bid.trainer, segment: segments.get(i), amount: bid.amount});
+            result[i] = Bid({trainer: bid.trainer, segment: round.segmentOf(i), amount: bid.amount});
         }
     }
 
     function readTips(StoredModel storage model) internal view returns (Tip[] memory result) {
         result = new Tip[](model.round.tipCount);
         for (uint256 i; i < result.length; ++i) {
-            result[i] = readTip(model, i);
+            result[i] = readTip(model, model.round.tips.get(i));
         }
     }
 
-    function readTip(StoredModel storage model, uint256 index) internal view returns (Tip memory) {
-        bytes32 root = model.round.tips[index];
+    function readTip(StoredModel storage model, uint256 place) internal view returns (Tip memory) {
+        bytes32 root = tipAt(model.round, place);
         StoredCheckpoint storage checkpoint = model.checkpoints[root];
         return Tip({
             root: root,
             owner: checkpoint.owner,
             score: checkpoint.score,
-            offered: uint256(model.round.offered).has(index),
-            stalled: uint256(model.round.stalled).has(index)
+            offered: uint256(model.round.offered).has(place),
+            stalled: uint256(model.round.stalled).has(place)
         });
     }
 
@@ -110,16 +118,16 @@ library RoundLib {
 
     function readLeg(StoredModel storage model, uint256 index) internal view returns (Leg memory result) {
         StoredRound storage round = model.round;
-        (uint256 bidIndex, uint256 tipIndex) = lease(round, index);
+        (uint256 bidIndex, uint256 place) = lease(round, index);
         StoredBid storage bid = round.bids[bidIndex];
-        bytes32 parent = round.tips[tipIndex];
+        bytes32 parent = tipAt(round, place);
         result.trainer = bid.trainer;
         result.parent = parent;
         result.owner = model.checkpoints[parent].owner;
-        result.segment = round.segments.get(bidIndex);
+        result.segment = round.segmentOf(bidIndex);
         result.bid = uint256(round.equivocated).has(index) ? 0 : round.bond;
-        result.deposit = uint256(round.offered).has(tipIndex) ? model.rules.offerDeposit : 0;
-        result.child = uint256(round.submitted).has(index) ? round.children[index] : bytes32(0);
+        result.deposit = uint256(round.offered).has(place) ? model.rules.offerDeposit : 0;
+        result.child = uint256(round.submitted).has(index) ? round.children[round.side][index] : bytes32(0);
     }
 
     function readSeats(StoredRound storage round) internal view returns (Seat[] memory result) {
@@ -128,7 +136,7 @@ library RoundLib {
         for (uint256 i; i < result.length; ++i) {
             StoredSeat storage seat = round.seats[i];
             result[i].validator = seat.validator;
-            result[i].weight = seat.weight;
+            result[i].weight = weightOf(seat);
             if (committed.has(i)) result[i].commitment = seat.commitment;
             if (!revealed.has(i)) continue;
             result[i].revealed = true;
@@ -146,37 +154,47 @@ library RoundLib {
         for (uint256 i; i < count; ++i) {
             StoredSeat storage seat = round.seats[i];
             result.validators[i] = seat.validator;
-            result.weights[i] = seat.weight;
+            result.weights[i] = weightOf(seat);
             if (revealed.has(i)) (result.scores[i], result.originals[i]) = ScoringLib.unpack(seat.scores, legs);
         }
     }
 
     /* LOOKING UP */
 
-    /// @dev The indices of the leg's bid and of its tip.
-    function lease(StoredRound storage round, uint256 leg) internal view returns (uint256 bidIndex, uint256 tipIndex) {
+    /// @dev The root of the tip at a place.
+    function tipAt(StoredRound storage round, uint256 place) internal view returns (bytes32) {
+        return round.children[1 - round.side][place];
+    }
+
+    /// @dev The checkpoint's parent; zero for a genesis.
+    function parentOf(StoredModel storage model, StoredCheckpoint storage checkpoint)
+        internal
+        view
+        returns (bytes32 parent)
+    {
+        parent = checkpoint.parent;
+        if (parent == 0) parent = model.trunk[checkpoint.round];
+    }
+
+    function weightOf(StoredSeat storage seat) internal view returns (uint128 weight) {
+        weight = seat.weight;
+        if (weight == type(uint96).max) weight = seat.heavy;
+    }
+
+    /// @dev The index of the leg's bid and the place of its tip.
+    function lease(StoredRound storage round, uint256 leg) internal view returns (uint256 bidIndex, uint256 place) {
         Packed leases = round.leases[leg / 16];
         bidIndex = leases.get(2 * (leg % 16));
-        tipIndex = leases.get(2 * (leg % 16) + 1);
+        place = leases.get(2 * (leg % 16) + 1);
     }
 
-    /// @dev Whether the account has placed a bid in the round.
-    function hasBid(StoredRound storage round, address account) internal view returns (bool) {
-        uint256 count = round.bidCount;
-        for (uint256 i; i < count; ++i) {
-            if (round.bids[i].trainer == account) return true;
-        }
-        return false;
-    }
-
-    /// @dev Whether every place is taken by a bid that is as high.
-    function isFull(StoredRound storage round, uint256 amount) internal view returns (bool) {
-        return round.bidCount == MAX_BIDS && amount <= round.bids[lowestBid(round)].amount;
+    /// @dev Whether every place is taken, `count` of them being, by a bid that is as high.
+    function isFull(StoredRound storage round, uint256 count, uint256 amount) internal view returns (bool) {
+        return count == MAX_BIDS && amount <= round.bids[lowestBid(round, count)].amount;
     }
 
     /// @dev The place of the bid that a higher one displaces: the smallest, of equals the one with the highest place.
-    function lowestBid(StoredRound storage round) internal view returns (uint256 place) {
-        uint256 count = round.bidCount;
+    function lowestBid(StoredRound storage round, uint256 count) internal view returns (uint256 place) {
         uint256 lowest = type(uint256).max;
         for (uint256 i; i < count; ++i) {
             uint256 amount = round.bids[i].amount;
@@ -184,24 +202,19 @@ library RoundLib {
         }
     }
 
-    /// @dev The index of the tip of that root; reverts with NotATip.
-    function tipIndexOf(StoredRound storage round, bytes32 root) internal view returns (uint256) {
-        uint256 count = round.tipCount;
+    /// @dev The place of the tip of that root; reverts with NotATip.
+    function placeOf(StoredRound storage round, bytes32 root) internal view returns (uint256 place) {
+        (uint256 count, Packed tips) = (round.tipCount, round.tips);
         for (uint256 i; i < count; ++i) {
-            if (round.tips[i] == root) return i;
+            place = tips.get(i);
+            if (tipAt(round, place) == root) return place;
         }
         revert ErrorsLib.NotATip();
     }
 
     /// @dev The number of the account's seat; reverts with NotSeated.
     function seatNumberOf(StoredRound storage round, address account) internal view returns (uint256 number) {
-        number = findSeat(round, account);
+        number = round.findSeat(account);
         if (number == round.seatCount) revert ErrorsLib.NotSeated();
-    }
-
-    /// @dev The number of the account's seat, or the number of seats if it has none.
-    function findSeat(StoredRound storage round, address account) internal view returns (uint256 number) {
-        uint256 count = round.seatCount;
-        while (number < count && round.seats[number].validator != account) ++number;
     }
 }

@@ -5,6 +5,7 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {IRelayLedger} from "../interfaces/IRelayLedger.sol";
 import {PaymentLib} from "./PaymentLib.sol";
+import {RoundLib} from "./RoundLib.sol";
 import {StoredCheckpoint, StoredModel} from "./StoredTypes.sol";
 
 /// @title Royalties
@@ -25,7 +26,7 @@ library RoyaltyLib {
         uint256 climbing;
         for (; steps > 0 && root != 0; --steps) {
             StoredCheckpoint storage checkpoint = model.checkpoints[root];
-            bytes32 parent = checkpoint.parent;
+            bytes32 parent = RoundLib.parentOf(model, checkpoint);
             uint256 pending = checkpoint.pending;
             if (pending > 0) checkpoint.pending = 0;
             uint256 amount = pending + climbing;

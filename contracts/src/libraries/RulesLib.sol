@@ -13,6 +13,7 @@ import {
     MAX_SEGMENTS
 } from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
+import {StoredRules} from "./StoredTypes.sol";
 
 /// @title Rules of a model
 library RulesLib {
@@ -49,6 +50,65 @@ library RulesLib {
     /// @dev The model's id: SHA-256 over one word for each of creator, genesis root and rules.
     function modelId(address creator, bytes32 genesis, Rules memory rules) internal pure returns (bytes32) {
         return sha256(abi.encode(creator, genesis, rules));
+    }
+
+    /// @dev Stores rules that have been checked: none is too large for its place.
+    function write(StoredRules storage stored, Rules memory rules) internal {
+        stored.legsPerTip = rules.legsPerTip;
+        stored.segments = rules.segments;
+        stored.committeeSize = rules.committeeSize;
+        stored.quorum = rules.quorum;
+        stored.bidSeconds = rules.bidSeconds;
+        stored.trainSeconds = rules.trainSeconds;
+        stored.commitSeconds = rules.commitSeconds;
+        stored.revealSeconds = rules.revealSeconds;
+        stored.minBid = uint96(rules.minBid);
+        stored.selectionBps = rules.selectionBps;
+        stored.duplicateBps = rules.duplicateBps;
+        stored.marginPpm = int32(rules.marginPpm);
+        stored.agreementPpm = int32(rules.agreementPpm);
+        stored.gammaBps = rules.gammaBps;
+        stored.trainerBps = rules.trainerBps;
+        stored.royaltyBps = rules.royaltyBps;
+        stored.validatorBps = rules.validatorBps;
+        stored.slashBps = rules.slashBps;
+        stored.halvingRounds = rules.halvingRounds;
+        stored.reporterBps = rules.reporterBps;
+        stored.accessPotBps = rules.accessPotBps;
+        stored.emission = uint96(rules.emission);
+        stored.offerDeposit = uint96(rules.offerDeposit);
+        stored.unbondingSeconds = rules.unbondingSeconds;
+        stored.validatorStake = uint96(rules.validatorStake);
+        stored.accessFee = uint96(rules.accessFee);
+    }
+
+    function read(StoredRules storage stored) internal view returns (Rules memory rules) {
+        rules.legsPerTip = stored.legsPerTip;
+        rules.segments = stored.segments;
+        rules.committeeSize = stored.committeeSize;
+        rules.quorum = stored.quorum;
+        rules.bidSeconds = stored.bidSeconds;
+        rules.trainSeconds = stored.trainSeconds;
+        rules.commitSeconds = stored.commitSeconds;
+        rules.revealSeconds = stored.revealSeconds;
+        rules.minBid = stored.minBid;
+        rules.selectionBps = stored.selectionBps;
+        rules.duplicateBps = stored.duplicateBps;
+        rules.marginPpm = stored.marginPpm;
+        rules.agreementPpm = stored.agreementPpm;
+        rules.gammaBps = stored.gammaBps;
+        rules.trainerBps = stored.trainerBps;
+        rules.royaltyBps = stored.royaltyBps;
+        rules.validatorBps = stored.validatorBps;
+        rules.slashBps = stored.slashBps;
+        rules.halvingRounds = stored.halvingRounds;
+        rules.reporterBps = stored.reporterBps;
+        rules.accessPotBps = stored.accessPotBps;
+        rules.emission = stored.emission;
+        rules.offerDeposit = stored.offerDeposit;
+        rules.unbondingSeconds = stored.unbondingSeconds;
+        rules.validatorStake = stored.validatorStake;
+        rules.accessFee = stored.accessFee;
     }
 
     function _checkRange(uint256 value, uint256 low, uint256 high) private pure {

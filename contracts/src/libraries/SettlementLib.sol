@@ -37,6 +37,8 @@ library SettlementLib {
         uint256 submitted;
         uint256 revealed;
         uint256 selected;
+        bytes32 trunk;
+        Packed tips;
         uint256 count;
         uint256 scoreSum;
         uint256 emission;
@@ -86,7 +88,7 @@ library SettlementLib {
         _paySeats(model, freeOf, draft);
         uint256 carry = draft.pot - draft.paid + draft.charged;
         model.carry = carry.toUint128();
-        model.settledRounds += 1;
+        model.round.settledRounds += 1;
 
         emit IRelayLedger.RoundSettled(id, draft.number, uint8(draft.count), draft.pot, draft.emission, carry);
         model.begin(id);
@@ -104,19 +106,19 @@ library SettlementLib {
     function _leases(StoredModel storage model) private view returns (Lease[] memory legs) {
         StoredRound storage round = model.round;
         (uint256 submitted, uint256 equivocated, uint256 offered) = (round.submitted, round.equivocated, round.offered);
-        uint256 bond = round.bond;
+        (uint256 bond, uint256 side) = (round.bond, round.side);
         uint256 deposit = offered == 0 ? 0 : model.rules.offerDeposit;
         legs = new Lease[](round.legCount);
         Packed leases;
         for (uint256 i; i < legs.length; ++i) {
             if (i % 16 == 0) leases = round.leases[i / 16];
-            uint256 tipIndex = leases.get(2 * (i % 16) + 1);
+            uint256 place = leases.get(2 * (i % 16) + 1);
             Lease memory leg = legs[i];
             leg.bidIndex = leases.get(2 * (i % 16));
-            leg.parent = round.tips[tipIndex];
-            if (submitted.has(i)) leg.child = round.children[i];
+            leg.parent = round.tipAt(place);
+            if (submitted.has(i)) leg.child = round.children[side][i];
             if (!equivocated.has(i)) leg.bid = bond;
-            if (offered.has(tipIndex)) leg.deposit = deposit;
+            if (offered.has(place)) leg.deposit = deposit;
         }
     }
 
@@ -129,30 +131,37 @@ library SettlementLib {
     /// @dev Selects legs down the order, of each class one at most, and makes their children checkpoints and, instead
     /// of the old ones, tips.
     function _select(StoredModel storage model, Draft memory draft, uint8[] calldata order) private {
-        StoredRound storage round = model.round;
         uint256 taken; // classes that have a selected leg
         uint256 most = Math.max(1, _classes(draft, order) * model.rules.selectionBps / BPS);
         int64 margin = model.rules.marginPpm;
         for (uint256 i; i < order.length && draft.count < most; ++i) {
             uint256 index = order[i];
-            int64 score = draft.verdict.medians[index];
-            if (score < margin) break;
-            Lease memory leg = draft.legs[index];
+            if (draft.verdict.medians[index] < margin) break;
             uint256 class = draft.classes.get(index);
-            if (leg.bid == 0 || taken.has(class)) continue;
-            StoredCheckpoint storage checkpoint = model.checkpoints[leg.child];
-            if (checkpoint.owner != address(0)) continue;
-            checkpoint.owner = round.bids[leg.bidIndex].trainer;
-            checkpoint.score = model.checkpoints[leg.parent].score + score;
-            checkpoint.round = round.number;
-            checkpoint.parent = leg.parent;
-            round.tips[draft.count++] = leg.child;
-            draft.selected |= 1 << index;
+            if (taken.has(class) || !_accept(model, draft, index)) continue;
             taken |= 1 << class;
-            draft.scoreSum += uint64(score);
         }
-        if (draft.count > 0) (round.tipCount, round.stalled) = (uint8(draft.count), 0);
-        else model.markStalled();
+        if (draft.count == 0) return model.markStalled();
+        StoredRound storage round = model.round;
+        // The children's side becomes that of the tips.
+        (round.side, round.tips, round.tipCount, round.stalled) = (1 - round.side, draft.tips, uint8(draft.count), 0);
+    }
+
+    /// @dev Makes the leg's child a checkpoint, unless it is one or its trainer has equivocated.
+    function _accept(StoredModel storage model, Draft memory draft, uint256 index) private returns (bool) {
+        Lease memory leg = draft.legs[index];
+        StoredCheckpoint storage checkpoint = model.checkpoints[leg.child];
+        if (leg.bid == 0 || checkpoint.owner != address(0)) return false;
+        int64 score = draft.verdict.medians[index];
+        if (draft.count == 0) model.trunk[draft.number] = draft.trunk = leg.parent;
+        else if (leg.parent != draft.trunk) checkpoint.parent = leg.parent;
+        checkpoint.owner = model.round.bids[leg.bidIndex].trainer;
+        checkpoint.score = model.checkpoints[leg.parent].score + score;
+        checkpoint.round = uint32(draft.number);
+        draft.tips = draft.tips.with(draft.count++, uint8(index));
+        draft.selected |= 1 << index;
+        draft.scoreSum += uint64(score);
+        return true;
     }
 
     /// @dev The number of classes of the submitted legs.
@@ -175,7 +184,7 @@ library SettlementLib {
             pot += PaymentLib.portion(model.validatorOf[validators[i]].stake, model.rules.slashBps);
         }
         if (draft.count > 0) {
-            uint256 halvings = model.settledRounds / model.rules.halvingRounds;
+            uint256 halvings = model.round.settledRounds / model.rules.halvingRounds;
             draft.emission = Math.min(model.budget, uint256(model.rules.emission) >> halvings);
             model.budget -= draft.emission.toUint128();
         }

@@ -126,14 +126,14 @@ contract HalmosTest {
         StoredRound storage round = _model.round;
         round.number = 1;
         round.phase = Phase.SETTLE;
-        (round.bidCount, round.tipCount, round.legCount, round.seatCount) = (2, 1, 2, 3);
+        (round.tipCount, round.legCount, round.seatCount) = (1, 2, 3);
         (round.offered, round.submitted, round.committed, round.revealed) = (1, 3, 3, 3);
         round.bond = money.bond;
-        round.tips[0] = PARENT;
+        round.children[1][0] = PARENT;
         round.leases[0] = Packed.wrap(0x00010000);
         for (uint160 i; i < LEGS; ++i) {
             round.bids[i].trainer = address(uint160(FIRST_TRAINER) + i);
-            round.children[i] = bytes32(uint256(100) + i);
+            round.children[0][i] = bytes32(uint256(100) + i);
         }
         // Scores of the legs 0 and 1, 32 bits each with the leg's number on top: (4000, 2000), then (9000, 3000).
         uint256 second = 1 << 59;
