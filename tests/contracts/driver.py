@@ -12,15 +12,18 @@ from derelayl_protocol import limits
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.ledger.state import LedgerState, ModelState
+from derelayl_protocol.ledger.state import LedgerState, ModelState, RoundView
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .envelopes import Signer
 from .evm import account
-from .orders import bid_order, commitment, settlement_order, tip_order
+from .orders import bid_order, commitment, own_originals, settlement_order, tip_order
 from .relay import RULES, UNKNOWN, root
 
 Step = tuple[Address, commands.Command]
+
+Opened = tuple[tuple[Ppm, ...], tuple[int, ...], bytes]
+"""What a seat reveals: scores, originals and salt."""
 
 ACCOUNTS = tuple(account(number) for number in range(1, 11))
 """Few enough that bidders, owners and validators are often the same accounts."""
@@ -46,7 +49,7 @@ class Driver:
         self.random = random.Random()
         self.sign = sign
         self.sent: list[Step] = []
-        self.secrets: dict[tuple[ModelId, int, Address], tuple[tuple[Ppm, ...], bytes]] = {}
+        self.secrets: dict[tuple[ModelId, int, Address], Opened] = {}
 
     def reseed(self, seed: int, state: LedgerState) -> None:
         """Make the choices from here on those of that seed in that state.
@@ -191,19 +194,30 @@ class Driver:
             self._score(place) if leg.submitted else UNAVAILABLE for place, leg in zip(places, view.legs, strict=True)
         )
         salt = self.random.randbytes(32)
-        self.secrets[model, view.number, validator] = scores, salt
-        return commitment(model, view.number, validator, salt, scores)
+        originals = self._originals(view)
+        self.secrets[model, view.number, validator] = scores, originals, salt
+        return commitment(model, view.number, validator, salt, scores, originals)
+
+    def _originals(self, view: RoundView) -> tuple[int, ...]:
+        """What seats mostly agree on, of the legs that were submitted: the odd ones duplicate the one before them."""
+        named = list(range(len(view.legs)))
+        for place in range(1, len(named)):
+            copied = self.random.random() < (0.6 if place % 2 else 0.1)
+            if copied and view.legs[place].submitted and view.legs[place - 1].submitted:
+                named[place] = place - 1
+        return tuple(named)
 
     def _reveal(self, model: ModelId, ledger: ModelState) -> Step:
         view = ledger.current
         sealed = [seat for seat in view.seats if seat.commitment is not None and seat.scores is None]
         seat = self.random.choice(sealed)
-        scores, salt = self._opened(model, ledger, seat.validator)
-        return seat.validator, commands.RevealScores(model, view.number, scores, salt)
+        opened = self._opened(model, ledger, seat.validator)
+        return seat.validator, commands.RevealScores(model, view.number, *opened)
 
-    def _opened(self, model: ModelId, ledger: ModelState, validator: Address) -> tuple[tuple[Ppm, ...], bytes]:
+    def _opened(self, model: ModelId, ledger: ModelState, validator: Address) -> Opened:
         secret = self.secrets.get((model, ledger.current.number, validator))
-        return secret or ((UNAVAILABLE,) * len(ledger.current.legs), bytes(32))
+        blind = (UNAVAILABLE,) * len(ledger.current.legs)
+        return secret or (blind, own_originals(blind), bytes(32))
 
     def _settle(self, model: ModelId, ledger: ModelState) -> Step:
         return self._any(), commands.SettleRound(model, ledger.current.number, *settlement_order(ledger.current))
@@ -247,8 +261,8 @@ class Driver:
         return self.sign.commit(model, ledger.current.number, validator, seal)
 
     def _signed_reveal(self, model: ModelId, ledger: ModelState, validator: Address) -> commands.SignedReveal:
-        scores, salt = self._opened(model, ledger, validator)
-        return self.sign.reveal(model, ledger.current.number, validator, scores, salt)
+        scores, originals, salt = self._opened(model, ledger, validator)
+        return self.sign.reveal(model, ledger.current.number, validator, scores, salt, originals)
 
     def _some(self, items: Sequence[Any], most: int = 15) -> list[Any]:
         """Some of the items, in any order, now and then one of them twice."""
@@ -308,6 +322,9 @@ class Driver:
         if field == "scores":
             nested = isinstance(item, commands.ReportReveals)
             changes[field] = lambda: (value[0], value[0]) if nested else self._spoiled_scores(value)
+        if field == "originals":
+            nested = isinstance(item, commands.ReportReveals)
+            changes[field] = lambda: (value[1], value[0]) if nested else self._spoiled_originals(value)
         if field in ("bids", "commits", "reveals") and value:
             changes[field] = lambda: self._spoiled_entries(item.model, item.round, value)
         if field in ("genesis", "root", "tip", "child", "commitment", "salt"):
@@ -343,7 +360,7 @@ class Driver:
             commands.MatchRound(model, number, (0,), (0,)),
             commands.SubmitLeg(model, number, 0, self._new_root()),
             commands.CommitScores(model, number, self.random.randbytes(32)),
-            commands.RevealScores(model, number, (Ppm(0),), bytes(32)),
+            commands.RevealScores(model, number, (Ppm(0),), (0,), bytes(32)),
             commands.SettleRound(model, number, (0,), (0,)),
             commands.Advance(model, number),
             commands.CollectRoyalty(model, self._new_root(), 1),
@@ -379,6 +396,13 @@ class Driver:
         )
         return tuple(wrong)
 
+    def _spoiled_originals(self, originals: Sequence[int]) -> tuple[int, ...]:
+        wrong = list(originals)
+        if not wrong or self.random.random() < 0.2:
+            return (*wrong, 0)
+        wrong[self.random.randrange(len(wrong))] = self.random.randrange(limits.MAX_BIDS)
+        return tuple(wrong)
+
     # --- values -------------------------------------------------------------------------------------------------------
 
     def _any(self) -> Address:
@@ -409,6 +433,7 @@ class Driver:
             reveal_seconds=pick([20, 60]),
             margin_ppm=Ppm(pick([1, 1000])),
             agreement_ppm=Ppm(pick([1, 500, 2000, 20_000])),
+            duplicate_bps=pick([0, 9500, 9500]),
             gamma_bps=pick([0, 5000, 10_000]),
             trainer_bps=trainer,
             royalty_bps=royalty,

@@ -15,6 +15,8 @@ from derelayl_protocol.ledger.signed import (
 )
 from derelayl_protocol.types import Address, ModelId, Ppm, Root, Timestamp, Wei
 
+from .orders import own_originals
+
 Entry = commands.SignedBid | commands.SignedCommit | commands.SignedReveal
 
 
@@ -35,10 +37,17 @@ class Signer:
         return commands.SignedCommit(validator, commitment, self.signature(message, validator))
 
     def reveal(
-        self, model: ModelId, number: int, validator: Address, scores: tuple[Ppm, ...], salt: bytes
+        self,
+        model: ModelId,
+        number: int,
+        validator: Address,
+        scores: tuple[Ppm, ...],
+        salt: bytes,
+        originals: tuple[int, ...] | None = None,
     ) -> commands.SignedReveal:
-        message = RevealMessage(model, number, scores, salt)
-        return commands.SignedReveal(validator, scores, salt, self.signature(message, validator))
+        named = own_originals(scores) if originals is None else originals
+        message = RevealMessage(model, number, scores, named, salt)
+        return commands.SignedReveal(validator, scores, named, salt, self.signature(message, validator))
 
     def again(self, model: ModelId, number: int, entry: Entry) -> Entry:
         """The entry signed as it is now."""
@@ -49,7 +58,7 @@ class Signer:
         if isinstance(entry, commands.SignedCommit):
             message = CommitMessage(model, number, entry.commitment)
             return replace(entry, signature=self.signature(message, entry.validator))
-        message = RevealMessage(model, number, entry.scores, entry.salt)
+        message = RevealMessage(model, number, entry.scores, entry.originals, entry.salt)
         return replace(entry, signature=self.signature(message, entry.validator))
 
     def manifests(
@@ -66,7 +75,9 @@ class Signer:
         validator: Address,
         scores: tuple[tuple[Ppm, ...], tuple[Ppm, ...]],
         salts: tuple[bytes, bytes],
+        originals: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
     ) -> commands.ReportReveals:
-        first, second = (RevealMessage(model, number, *opened) for opened in zip(scores, salts, strict=True))
+        named = (own_originals(scores[0]), own_originals(scores[1])) if originals is None else originals
+        first, second = (RevealMessage(model, number, *opened) for opened in zip(scores, named, salts, strict=True))
         signatures = self.signature(first, validator), self.signature(second, validator)
-        return commands.ReportReveals(model, number, validator, scores, salts, signatures)
+        return commands.ReportReveals(model, number, validator, scores, named, salts, signatures)

@@ -17,7 +17,7 @@ from derelayl_protocol.ledger.rules import Rules, model_id
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Ppm, Root, Wei
 
 from .envelopes import Signer
-from .orders import bid_order, commitment, settlement_order, tip_order
+from .orders import bid_order, commitment, own_originals, settlement_order, tip_order
 from .relay import CREATOR, RULES, TRAINERS, VALIDATORS, Relay, root
 
 GENESIS = root(0)
@@ -119,31 +119,35 @@ class Game:
     def salt(self, seat: int) -> bytes:
         return hashlib.sha256(word(self.number) + word(seat)).digest()
 
-    def commit(self, *rows: Sequence[int] | None) -> None:
-        """Seat i commits to row i, one score for each leg; None stays silent."""
+    def commit(self, *rows: Sequence[int] | None, originals: Sequence[Sequence[int]] = ()) -> None:
+        """Seat i commits to row i, one score for each leg; None stays silent. Every leg is an original if not named."""
         view = self.view
         for index, row in enumerate(rows):
             if row is not None:
                 validator = view.seats[index].validator
-                seal = commitment(self.model, view.number, validator, self.salt(index), [Ppm(item) for item in row])
+                named = originals[index] if originals else None
+                scores = [Ppm(item) for item in row]
+                seal = commitment(self.model, view.number, validator, self.salt(index), scores, named)
                 self.send(validator, commands.CommitScores, seal)
 
-    def reveal(self, *rows: Sequence[int] | None) -> None:
+    def reveal(self, *rows: Sequence[int] | None, originals: Sequence[Sequence[int]] = ()) -> None:
         """Seat i reveals row i; None stays silent."""
         view = self.view
         for index, row in enumerate(rows):
             if row is not None:
-                self.send(view.seats[index].validator, commands.RevealScores, tuple(row), self.salt(index))
+                named = originals[index] if originals else own_originals([Ppm(item) for item in row])
+                validator = view.seats[index].validator
+                self.send(validator, commands.RevealScores, tuple(row), tuple(named), self.salt(index))
 
-    def to_reveal(self, *rows: Sequence[int] | None) -> None:
-        self.commit(*rows)
+    def to_reveal(self, *rows: Sequence[int] | None, originals: Sequence[Sequence[int]] = ()) -> None:
+        self.commit(*rows, originals=originals)
         if self.view.phase is Phase.COMMIT:
             self.advance()
 
-    def judge(self, *rows: Sequence[int] | None) -> None:
+    def judge(self, *rows: Sequence[int] | None, originals: Sequence[Sequence[int]] = ()) -> None:
         """Commit, reveal and reach SETTLE."""
-        self.to_reveal(*rows)
-        self.reveal(*rows)
+        self.to_reveal(*rows, originals=originals)
+        self.reveal(*rows, originals=originals)
         if self.view.phase is Phase.REVEAL:
             self.advance()
 

@@ -20,9 +20,9 @@ def bid_order(view: state.RoundView) -> tuple[int, ...]:
 
 
 def tip_order(view: state.RoundView) -> tuple[int, ...]:
-    def rank(index: int) -> tuple[bool, int, bytes]:
+    def rank(index: int) -> tuple[bool, bool, int, bytes]:
         tip = view.tips[index]
-        return not tip.offered, -tip.score, hashlib.sha256(view.seed + tip.root).digest()
+        return tip.stalled, not tip.offered, -tip.score, hashlib.sha256(view.seed + tip.root).digest()
 
     return tuple(sorted(range(len(view.tips)), key=rank))
 
@@ -69,7 +69,20 @@ def agreement(view: state.RoundView, number: int, tolerance: int) -> int:
     return len(legs) * right - sum(closeness(own[i], medians[j]) for i in legs for j in legs)
 
 
-def commitment(model: ModelId, number: int, validator: Address, salt: bytes, scores: Sequence[Ppm]) -> bytes:
+def own_originals(scores: Sequence[Ppm]) -> tuple[int, ...]:
+    """Every leg for an original."""
+    return tuple(range(len(scores)))
+
+
+def commitment(
+    model: ModelId,
+    number: int,
+    validator: Address,
+    salt: bytes,
+    scores: Sequence[Ppm],
+    originals: Sequence[int] | None = None,
+) -> bytes:
     """What a seat commits to (PROTOCOL.md section 3)."""
-    words = [word(number), bytes.fromhex(validator[2:]).rjust(32, b"\0"), salt, *map(word, scores)]
+    named = bytes(own_originals(scores) if originals is None else originals).ljust(32, b"\0")
+    words = [word(number), bytes.fromhex(validator[2:]).rjust(32, b"\0"), salt, *map(word, scores), named]
     return hashlib.sha256(model + b"".join(words)).digest()

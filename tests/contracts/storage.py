@@ -17,12 +17,22 @@ from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger import state
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp, Wei
+from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .evm import Evm, artifact
 
-NOT_SCORED = 1 << 31
-"""The 32 bits that stand for UNAVAILABLE."""
+SCORE_BITS = 27
+NOT_SCORED = 1 << (SCORE_BITS - 1)
+"""The 27 bits that stand for UNAVAILABLE."""
+
+BIDS_OF_A_WORD = 16
+"""Bids that a word of marks is about."""
+
+WHOLE = 64
+"""What stands for WHOLE_MODEL in a mark."""
+
+HEAVY = (1 << 96) - 1
+"""The weight of a seat whose weight lies elsewhere."""
 
 NO_ONE = Address("0x" + "00" * 20)
 
@@ -119,7 +129,7 @@ class Storage:
     def _decoded(self, model: ModelId, roots: Iterable[Root], accounts: Iterable[Address]) -> state.ModelState:
         """Everything of a model: of the checkpoints those of `roots`; what unbonds or was bought, for `accounts`."""
         stored, owners = self._ledger["_models"][model], list(accounts)
-        checkpoints = {root: record for root in roots if (record := _checkpoint(stored.checkpoints[root])) is not None}
+        checkpoints = {root: record for root in roots if (record := _checkpoint(stored, root)) is not None}
         validators = tuple(stored.validators[number] for number in range(len(stored.validators)))
         entries = {owner: stored.validatorOf[owner] for owner in {*owners, *validators}}
         buyers = {root: frozenset(owner for owner in owners if stored.bought[root][owner]) for root in checkpoints}
@@ -132,7 +142,7 @@ class Storage:
             genesis=Root(stored.genesis),
             budget=Wei(stored.budget),
             carry=Wei(stored.carry),
-            settled_rounds=stored.settledRounds,
+            settled_rounds=stored.round.settledRounds,
             next_seed=stored.nextSeed,
             current=_round(stored, checkpoints),
             checkpoints=checkpoints,
@@ -150,41 +160,56 @@ class Storage:
 # --- the ledger's structs ---
 
 
-def _checkpoint(stored: Any) -> state.CheckpointRecord | None:
+def _checkpoint(model: Any, root: Root) -> state.CheckpointRecord | None:
+    stored = model.checkpoints[root]
     if stored.owner == NO_ONE:
         return None
-    return state.CheckpointRecord(
-        stored.owner, Root(stored.parent), Ppm(stored.score), stored.round, Wei(stored.pending)
-    )
+    parent = stored.parent if any(stored.parent) else model.trunk[word(stored.round)]
+    return state.CheckpointRecord(stored.owner, Root(parent), Ppm(stored.score), stored.round, Wei(stored.pending))
 
 
 def _round(model: Any, checkpoints: dict[Root, state.CheckpointRecord]) -> state.RoundView:
     stored = model.round
-    segments = word(stored.segments)[::-1]
     bids = tuple(
-        state.BidEntry(bid.trainer, segments[number], Wei(bid.amount))
-        for number, bid in ((number, stored.bids[number]) for number in range(stored.bidCount))
+        state.BidEntry(bid.trainer, _segment(stored, number), Wei(bid.amount))
+        for number, bid in ((number, stored.bids[number]) for number in range(_bid_count(stored)))
     )
-    tips = tuple(_tip(stored, number, checkpoints) for number in range(stored.tipCount))
+    places = word(stored.tips)[::-1][: stored.tipCount]
+    tips = {place: _tip(stored, place, checkpoints) for place in places}
     return state.RoundView(
         number=stored.number,
         phase=Phase(stored.phase),
         deadline=Timestamp(stored.deadline),
         seed=stored.seed,
         bids=bids,
-        tips=tips,
+        tips=tuple(tips.values()),
         legs=tuple(_leg(model, number, bids, tips) for number in range(stored.legCount)),
         seats=tuple(_seat(stored, number) for number in range(stored.seatCount)),
     )
 
 
-def _tip(stored: Any, number: int, checkpoints: dict[Root, state.CheckpointRecord]) -> state.TipEntry:
-    root = Root(stored.tips[number])
+def _bid_count(stored: Any) -> int:
+    first: int = stored.bidMarks[0]
+    if (first >> 5) % 2**11 != stored.number % 2**11:
+        return 0
+    count = first % 2**5
+    return count + stored.bidMarks[1] % 2**5 if count == BIDS_OF_A_WORD else count
+
+
+def _segment(stored: Any, number: int) -> int:
+    mark = stored.bidMarks[number // BIDS_OF_A_WORD] >> (16 + 15 * (number % BIDS_OF_A_WORD)) & 0x7FFF
+    code: int = mark >> 8
+    return WHOLE_MODEL if code == WHOLE else code
+
+
+def _tip(stored: Any, place: int, checkpoints: dict[Root, state.CheckpointRecord]) -> state.TipEntry:
+    root = Root(stored.children[1 - stored.side][place])
     record = checkpoints[root]
-    return state.TipEntry(root, record.owner, record.score, offered=bool(stored.offered >> number & 1))
+    offered, stalled = bool(stored.offered >> place & 1), bool(stored.stalled >> place & 1)
+    return state.TipEntry(root, record.owner, record.score, offered, stalled)
 
 
-def _leg(model: Any, number: int, bids: tuple[state.BidEntry, ...], tips: tuple[state.TipEntry, ...]) -> state.LegEntry:
+def _leg(model: Any, number: int, bids: tuple[state.BidEntry, ...], tips: dict[int, state.TipEntry]) -> state.LegEntry:
     stored = model.round
     lease = word(stored.leases[number // 16])[::-1][2 * (number % 16) :][:2]
     bid, tip = bids[lease[0]], tips[lease[1]]
@@ -193,27 +218,34 @@ def _leg(model: Any, number: int, bids: tuple[state.BidEntry, ...], tips: tuple[
         parent=tip.root,
         owner=tip.owner,
         segment=bid.segment,
-        bid=Wei(0) if stored.equivocated >> number & 1 else bid.amount,
+        bid=Wei(0 if stored.equivocated >> number & 1 else stored.bond),
         deposit=Wei(model.rules.offerDeposit) if tip.offered else Wei(0),
-        child=Root(stored.children[number]) if stored.submitted >> number & 1 else NO_ROOT,
+        child=Root(stored.children[stored.side][number]) if stored.submitted >> number & 1 else NO_ROOT,
     )
 
 
 def _seat(stored: Any, number: int) -> state.SeatEntry:
     seat = stored.seats[number]
+    revealed = stored.revealed >> number & 1
+    scores, originals = _scores(seat, stored.legCount) if revealed else (None, None)
     return state.SeatEntry(
         validator=seat.validator,
-        weight=Wei(seat.weight),
+        weight=Wei(seat.heavy if seat.weight == HEAVY else seat.weight),
         commitment=seat.commitment if stored.committed >> number & 1 else None,
-        scores=_scores(seat, stored.legCount) if stored.revealed >> number & 1 else None,
+        scores=scores,
+        originals=originals,
     )
 
 
-def _scores(seat: Any, legs: int) -> tuple[Ppm, ...]:
-    numbers = [seat.scores[leg // 8] >> 32 * (leg % 8) & 0xFFFFFFFF for leg in range(legs)]
-    return tuple(
-        UNAVAILABLE if number == NOT_SCORED else Ppm(number - (1 << 32) * (number >> 31)) for number in numbers
+def _scores(seat: Any, legs: int) -> tuple[tuple[Ppm, ...], tuple[int, ...]]:
+    """Scores and originals."""
+    entries = [seat.scores[leg // 8] >> 32 * (leg % 8) & 0xFFFFFFFF for leg in range(legs)]
+    numbers = [entry % (1 << SCORE_BITS) for entry in entries]
+    scores = tuple(
+        UNAVAILABLE if number == NOT_SCORED else Ppm(number - (1 << SCORE_BITS) * (number >> (SCORE_BITS - 1)))
+        for number in numbers
     )
+    return scores, tuple(entry >> SCORE_BITS for entry in entries)
 
 
 # --- layouts ---

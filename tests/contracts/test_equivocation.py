@@ -89,15 +89,15 @@ def test_no_lease_is_running_while_bids_are_placed() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.TRAIN, Phase.COMMIT, Phase.REVEAL, Phase.SETTLE])
-def test_the_bid_goes_to_reporter_and_carry_in_every_later_phase(phase: Phase) -> None:
+def test_the_bond_goes_to_reporter_and_carry_in_every_later_phase(phase: Phase) -> None:
     game = reached(phase).fork()
     game.relay.evm.now = Timestamp(game.relay.evm.now + 10**6)  # a deadline that has passed does not matter
     free, carry = game.relay.free(REPORTER), game.relay.model(game.model).carry
     recorded = game.relay.send(REPORTER, manifests(game))
-    assert recorded == (events.TrainerEquivocated(game.model, 1, 0, FIRST, REPORTER, Wei(40), Wei(8)),)
-    assert game.relay.free(REPORTER) == free + 8
-    assert game.relay.model(game.model).carry == carry + 32
-    assert [leg.bid for leg in game.view.legs] == [0, 30, 20]
+    assert recorded == (events.TrainerEquivocated(game.model, 1, 0, FIRST, REPORTER, Wei(20), Wei(4)),)
+    assert game.relay.free(REPORTER) == free + 4
+    assert game.relay.model(game.model).carry == carry + 16
+    assert [leg.bid for leg in game.view.legs] == [0, 20, 20]
 
 
 def test_the_leg_is_judged_and_never_selected_and_its_deposit_returns(training: Game) -> None:
@@ -108,7 +108,7 @@ def test_the_leg_is_judged_and_never_selected_and_its_deposit_returns(training: 
     legs = [event for event in recorded if isinstance(event, events.LegSettled)]
     assert [(leg.score, leg.selected, leg.bid_returned, leg.forfeited) for leg in legs] == [
         (5000, False, 0, 0),
-        (4000, True, 30, 0),
+        (4000, True, 20, 0),
         (3000, True, 20, 0),
     ]
     deposits = [event.amount for event in recorded if isinstance(event, events.DepositReturned)]
@@ -116,13 +116,13 @@ def test_the_leg_is_judged_and_never_selected_and_its_deposit_returns(training: 
     training.check_money()
 
 
-def test_a_voided_round_returns_no_lost_bid(training: Game) -> None:
+def test_a_voided_round_returns_no_lost_bond(training: Game) -> None:
     training.relay.send(REPORTER, manifests(training))
     training.submit()
     recorded = training.advance()
     assert [event.reason for event in recorded if isinstance(event, events.RoundVoided)] == [VoidReason.TOO_FEW_COMMITS]
     legs = [event for event in recorded if isinstance(event, events.LegSettled)]
-    assert [leg.bid_returned for leg in legs] == [0, 30, 20]
+    assert [leg.bid_returned for leg in legs] == [0, 20, 20]
     training.check_money()
 
 

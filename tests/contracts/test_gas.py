@@ -47,7 +47,9 @@ def gas_of_a_round(game: Game, legs: int) -> dict[str, list[int]]:
 
 def test_a_usual_round_is_cheap() -> None:
     game = Game(replace(RULES, legs_per_tip=8, committee_size=5), validators=6)
-    first, later = gas_of_a_round(game, legs=8), gas_of_a_round(game, legs=8)
+    first, _, later = (
+        gas_of_a_round(game, legs=8) for _ in range(3)
+    )  # children lie where those of every other round did
     assert max(later["submit"]) <= 60_000
     assert max(first["submit"]) <= 70_000
     assert max(*first["bid"], *first["commit"], *first["reveal"]) <= 95_000

@@ -73,11 +73,12 @@ def test_seal_is_the_protocol_s_also_for_negative_scores() -> None:
     game = Game()
     game.to_commit(40, 30)
     seat, salt = game.view.seats[0], b"\x05" * 32
-    scores = (Ppm(-1), UNAVAILABLE)
-    game.send(seat.validator, commands.CommitScores, commitment(game.model, 1, seat.validator, salt, scores))
+    scores, originals = (Ppm(-1), UNAVAILABLE), (0, 0)
+    seal = commitment(game.model, 1, seat.validator, salt, scores, originals)
+    game.send(seat.validator, commands.CommitScores, seal)
     game.commit(None, (0, 0), (0, 0))
-    assert game.send(seat.validator, commands.RevealScores, scores, salt)
-    assert game.view.seats[0].scores == scores
+    assert game.send(seat.validator, commands.RevealScores, scores, originals, salt)
+    assert (game.view.seats[0].scores, game.view.seats[0].originals) == (scores, originals)
 
 
 def test_each_reveal_and_each_round_stir_the_seed() -> None:

@@ -16,7 +16,7 @@ from derelayl_protocol.ledger.rules import BOUNDS
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Ppm, Root, Timestamp, Wei
 
 from .game import Game
-from .orders import bid_order, seats_by_score, settlement_order, tip_order
+from .orders import bid_order, own_originals, seats_by_score, settlement_order, tip_order
 from .relay import CREATOR, RULES, TRAINERS, UNKNOWN, Relay, root
 
 FIRST, SECOND, THIRD = TRAINERS[:3]
@@ -152,7 +152,7 @@ def test_budget_too_large(game: Game, budget: int, reason: Reason) -> None:
         commands.MatchRound(UNKNOWN, 1, (0,), (0,)),
         commands.SubmitLeg(UNKNOWN, 1, 0, root(1)),
         commands.CommitScores(UNKNOWN, 1, root(1)),
-        commands.RevealScores(UNKNOWN, 1, (), root(1)),
+        commands.RevealScores(UNKNOWN, 1, (), (), root(1)),
         commands.SettleRound(UNKNOWN, 1, (), ()),
         commands.Advance(UNKNOWN, 1),
         commands.CollectRoyalty(UNKNOWN, root(0), 1),
@@ -162,7 +162,7 @@ def test_budget_too_large(game: Game, budget: int, reason: Reason) -> None:
         commands.CommitBySig(UNKNOWN, 1, ()),
         commands.RevealBySig(UNKNOWN, 1, ()),
         commands.ReportManifests(UNKNOWN, 1, 0, (root(0), root(1)), (bytes(64), bytes(64))),
-        commands.ReportReveals(UNKNOWN, 1, FIRST, ((), ()), (root(0), root(1)), (bytes(64), bytes(64))),
+        commands.ReportReveals(UNKNOWN, 1, FIRST, ((), ()), ((), ()), (root(0), root(1)), (bytes(64), bytes(64))),
     ],
     ids=lambda command: type(command).__name__,
 )
@@ -193,7 +193,7 @@ ROUND_CALLS = [
     (commands.MatchRound, ((0,), (0,)), Phase.BID),
     (commands.SubmitLeg, (0, root(1)), Phase.TRAIN),
     (commands.CommitScores, (root(1),), Phase.COMMIT),
-    (commands.RevealScores, ((), root(1)), Phase.REVEAL),
+    (commands.RevealScores, ((), (), root(1)), Phase.REVEAL),
     (commands.SettleRound, ((), ()), Phase.SETTLE),
     (commands.BidBySig, ((),), Phase.BID),
     (commands.CommitBySig, ((),), Phase.COMMIT),
@@ -261,7 +261,9 @@ def test_committing_at_the_deadline(committing: Game) -> None:
 
 def test_revealing_at_the_deadline(revealing: Game) -> None:
     revealing.pass_deadline()
-    revealing.refuses(Reason.TOO_LATE, seat_of(revealing, 0), commands.RevealScores, ROWS[0], revealing.salt(0))
+    revealing.refuses(
+        Reason.TOO_LATE, seat_of(revealing, 0), commands.RevealScores, ROWS[0], (0, 1, 2), revealing.salt(0)
+    )
 
 
 # --- bids and offers --------------------------------------------------------------------------------------------------
@@ -448,26 +450,33 @@ def test_committing_twice(committing: Game) -> None:
 
 
 def test_revealing_without_a_seat(revealing: Game) -> None:
-    revealing.refuses(Reason.NOT_SEATED, FIRST, commands.RevealScores, ROWS[0], root(1))
+    revealing.refuses(Reason.NOT_SEATED, FIRST, commands.RevealScores, ROWS[0], (0, 1, 2), root(1))
 
 
 def test_revealing_what_was_not_committed(revealing: Game) -> None:
-    revealing.refuses(Reason.NOT_COMMITTED, seat_of(revealing, 2), commands.RevealScores, ROWS[0], root(1))
+    revealing.refuses(Reason.NOT_COMMITTED, seat_of(revealing, 2), commands.RevealScores, ROWS[0], (0, 1, 2), root(1))
 
 
 def test_revealing_twice(revealing: Game) -> None:
     revealing.reveal(ROWS[0])
-    revealing.refuses(Reason.ALREADY_REVEALED, seat_of(revealing, 0), commands.RevealScores, ROWS[0], revealing.salt(0))
+    validator, salt = seat_of(revealing, 0), revealing.salt(0)
+    revealing.refuses(Reason.ALREADY_REVEALED, validator, commands.RevealScores, ROWS[0], (0, 1, 2), salt)
 
 
 @pytest.mark.parametrize(
-    ("scores", "salt_of"),
-    [((5000, 4001, UNAVAILABLE), 0), ((5000, 4000, UNAVAILABLE), 1)],
-    ids=["other scores", "other salt"],
+    ("scores", "originals", "salt_of"),
+    [
+        ((5000, 4001, UNAVAILABLE), (0, 1, 2), 0),
+        ((5000, 4000, UNAVAILABLE), (0, 0, 2), 0),
+        ((5000, 4000, UNAVAILABLE), (0, 1, 2), 1),
+    ],
+    ids=["other scores", "other originals", "other salt"],
 )
-def test_revealing_something_else(revealing: Game, scores: tuple[int, ...], salt_of: int) -> None:
+def test_revealing_something_else(
+    revealing: Game, scores: tuple[int, ...], originals: tuple[int, ...], salt_of: int
+) -> None:
     validator, salt = seat_of(revealing, 0), revealing.salt(salt_of)
-    revealing.refuses(Reason.COMMIT_MISMATCH, validator, commands.RevealScores, scores, salt)
+    revealing.refuses(Reason.COMMIT_MISMATCH, validator, commands.RevealScores, scores, originals, salt)
 
 
 @pytest.mark.parametrize(
@@ -486,7 +495,29 @@ def test_scores_missing_surplus_out_of_bounds_or_of_no_child(game: Game, scores:
     game.to_train()
     game.submit(0, 1)
     game.to_reveal(scores, scores)
-    game.refuses(Reason.BAD_SCORES, seat_of(game, 0), commands.RevealScores, scores, game.salt(0))
+    named = own_originals(scores)
+    game.refuses(Reason.BAD_SCORES, seat_of(game, 0), commands.RevealScores, scores, named, game.salt(0))
+
+
+@pytest.mark.parametrize(
+    "originals",
+    [(0, 1), (0, 1, 2, 0), (1, 1, 2), (0, 2, 2), (0, 1, 0), (0, 31, 2)],
+    ids=["missing", "surplus", "of the first leg", "a later leg", "of no child", "no leg"],
+)
+def test_originals_missing_surplus_later_or_of_no_child(game: Game, originals: tuple[int, ...]) -> None:
+    game.to_train()
+    game.submit(0, 1)
+    scores = (Ppm(5000), Ppm(4000), UNAVAILABLE)
+    game.to_reveal(scores, scores, originals=(originals,) * 2)
+    game.refuses(Reason.BAD_SCORES, seat_of(game, 0), commands.RevealScores, scores, originals, game.salt(0))
+
+
+def test_a_leg_of_no_child_for_an_original(game: Game) -> None:
+    game.to_train()
+    game.submit(1, 2)
+    scores = (UNAVAILABLE, Ppm(5000), Ppm(4000))
+    game.to_reveal(scores, scores)
+    game.refuses(Reason.BAD_SCORES, seat_of(game, 0), commands.RevealScores, scores, (0, 0, 2), game.salt(0))
 
 
 # --- royalties --------------------------------------------------------------------------------------------------------

@@ -37,12 +37,12 @@ def test_a_whole_round_pays_trainer_parent_and_validators() -> None:
     judged = game.view
     recorded = game.settle()
 
-    pot = 30 + 20 + 2 * RULES.offer_deposit + RULES.emission  # two forfeited bids with the deposits of their legs
+    pot = 20 + 20 + 2 * RULES.offer_deposit + RULES.emission  # two forfeited bonds with the deposits of their legs
     reward, royalty, share = pot * 6000 // 10_000, pot * 2500 // 10_000, pot * 1500 // 10_000
     settled = [event for event in recorded if isinstance(event, events.LegSettled)]
     assert [event.selected for event in settled] == [True, False, False]
     assert (settled[0].score, settled[0].reward, settled[0].royalty) == (5001, reward, royalty)
-    assert [(event.bid_returned, event.forfeited) for event in settled] == [(40, 0), (0, 37), (0, 27)]
+    assert [(event.bid_returned, event.forfeited) for event in settled] == [(20, 0), (0, 27), (0, 27)]
     assert only(events.DepositReturned, recorded) == [
         events.DepositReturned(game.model, 1, game.genesis, CREATOR, RULES.offer_deposit)
     ]
@@ -59,7 +59,7 @@ def test_a_whole_round_pays_trainer_parent_and_validators() -> None:
         events.RoundSettled(game.model, 1, 1, Wei(pot), RULES.emission, Wei(carry)),
         events.PhaseChanged(game.model, 2, Phase.BID, Timestamp(0)),
     )
-    assert relay.free(FIRST) == before[FIRST] + 40 + reward
+    assert relay.free(FIRST) == before[FIRST] + 20 + reward
     assert relay.free(CREATOR) == before[CREATOR] + RULES.offer_deposit
     assert relay.free(SECOND) == before[SECOND]
     model = relay.model(game.model, [game.genesis, root(1000)])
@@ -114,9 +114,9 @@ def test_nothing_is_selected_below_the_margin() -> None:
     game = Game()
     recorded = game.play(*[(999, 999, UNAVAILABLE)] * 3)
     settled = next(event for event in recorded if isinstance(event, events.RoundSettled))
-    assert (settled.selected, settled.emission, settled.pot) == (0, 0, 90)
+    assert (settled.selected, settled.emission, settled.pot) == (0, 0, 60)
     paid = sum(event.amount for event in recorded if isinstance(event, events.ValidatorPaid))
-    assert settled.carry == 90 - paid
+    assert settled.carry == 60 - paid
     assert [tip.root for tip in game.view.tips] == [game.genesis]
     game.check_money()
 
@@ -132,6 +132,41 @@ def test_two_legs_with_the_same_child_are_selected_once() -> None:
     assert [event.selected for event in recorded if isinstance(event, events.LegSettled)] == [True, False, True]
     assert [tip.root for tip in game.view.tips] == [root(7), root(8)]
     game.check_money()
+
+
+def test_of_legs_that_most_of_the_weight_says_are_copies_the_best_is_selected() -> None:
+    game = Game(replace(RULES, selection_bps=10_000))
+    game.to_commit(40, 30, 20)
+    copies, else_ = (0, 0, 1), (0, 1, 2)
+    game.judge(*[(4000, 5000, 6000)] * 3, originals=(copies, copies, else_))
+    recorded = game.settle()
+    assert [event.selected for event in recorded if isinstance(event, events.LegSettled)] == [False, False, True]
+    game.check_money()
+
+
+def test_copies_make_no_room_for_more_selected_legs() -> None:
+    game = Game(replace(RULES, selection_bps=5000))
+    game.to_commit(50, 40, 30, 20)
+    game.judge(*[(6000, 5000, 4000, 3000)] * 3, originals=((0, 0, 0, 3),) * 3)
+    recorded = game.settle()
+    assert [event.selected for event in recorded if isinstance(event, events.LegSettled)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("rule", [0, 9500])
+def test_half_of_the_weight_makes_no_copies_nor_does_a_model_without_the_rule(rule: int) -> None:
+    game = Game(replace(RULES, selection_bps=10_000, duplicate_bps=rule, committee_size=4), validators=4)
+    game.to_commit(40, 30)
+    copied = 4 if rule == 0 else 2
+    game.relay.send(VALIDATORS[0], commands.Stake(game.model, Wei(1000)))  # the weight is that of the seating
+    game.judge(*[(5000, 4000)] * 4, originals=[(0, 0) if seat < copied else (0, 1) for seat in by_weight(game)])
+    recorded = game.settle()
+    assert [event.selected for event in recorded if isinstance(event, events.LegSettled)] == [True, True]
+
+
+def by_weight(game: Game) -> list[int]:
+    """For each seat its rank, so that the first and the last of four are not above half, whatever the stakes are."""
+    weights = sorted(seat.weight for seat in game.view.seats)
+    return [[0, 3, 2, 1][weights.index(seat.weight)] for seat in game.view.seats]
 
 
 def test_the_median_is_by_weight_and_the_lower_of_two() -> None:
@@ -159,7 +194,7 @@ def test_a_silent_seat_is_slashed_into_the_pot() -> None:
     ]
     assert game.relay.stake(game.model, silent.validator) == silent.weight - loss
     settled = next(event for event in recorded if isinstance(event, events.RoundSettled))
-    assert settled.pot == 50 + loss + RULES.emission
+    assert settled.pot == 40 + loss + RULES.emission
     game.check_money()
 
 
@@ -269,13 +304,14 @@ def test_legs_follow_the_orders_and_surplus_bids_return() -> None:
     assert [view.tips[index].root for index in tips] == [worse, better]
     assert [leg.trainer for leg in view.legs] == [view.bids[index].trainer for index in order[:4]]
     assert [(leg.bid, leg.parent, leg.deposit) for leg in view.legs] == [
-        (5, worse, RULES.offer_deposit),
-        (5, worse, RULES.offer_deposit),
-        (4, better, 0),
+        (3, worse, RULES.offer_deposit),
+        (3, worse, RULES.offer_deposit),
+        (3, better, 0),
         (3, better, 0),
     ]
     returned = [(event.trainer, event.amount) for event in recorded if isinstance(event, events.BidReturned)]
-    assert returned == [(TRAINERS[6], 2), (TRAINERS[2], 1)]
+    excess = [(leg.trainer, amount) for leg, amount in zip(view.legs, (2, 2, 1), strict=False)]
+    assert returned == [*excess, (TRAINERS[6], 2), (TRAINERS[2], 1)], "every bond is the lowest bid that got a leg"
     assert not only(events.DepositReturned, recorded)
     game.check_money()
 

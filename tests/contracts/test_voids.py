@@ -71,9 +71,9 @@ def test_nothing_submitted_forfeits_every_bid() -> None:
     assert kinds(recorded) == ["LegSettled", "DepositReturned"] * 3 + ["RoundVoided", "PhaseChanged"]
     settled = [event for event in recorded if isinstance(event, events.LegSettled)]
     assert [(event.child, event.score, event.forfeited) for event in settled] == [
-        (bytes(32), UNAVAILABLE, amount) for amount in (40, 30, 20)
+        (bytes(32), UNAVAILABLE, amount) for amount in (20, 20, 20)
     ]
-    assert game.relay.model(game.model).carry == 90
+    assert game.relay.model(game.model).carry == 60
 
 
 def test_too_few_commits_returns_submitted_legs_and_slashes_who_did_not_commit() -> None:
@@ -86,11 +86,11 @@ def test_too_few_commits_returns_submitted_legs_and_slashes_who_did_not_commit()
     recorded = game.advance()
     assert voided(game, recorded) is VoidReason.TOO_FEW_COMMITS
     settled = [event for event in recorded if isinstance(event, events.LegSettled)]
-    assert [(event.bid_returned, event.forfeited) for event in settled] == [(40, 0), (0, 30), (0, 20)]
+    assert [(event.bid_returned, event.forfeited) for event in settled] == [(20, 0), (0, 20), (0, 20)]
     assert [(event.score, event.selected, event.reward) for event in settled] == [(UNAVAILABLE, False, 0)] * 3
     slashed = [event for event in recorded if isinstance(event, events.ValidatorSlashed)]
     assert [event.validator for event in slashed] == [seat.validator for seat in silent]
-    assert game.relay.model(game.model).carry == 30 + 20 + sum(event.amount for event in slashed)
+    assert game.relay.model(game.model).carry == 20 + 20 + sum(event.amount for event in slashed)
 
 
 def test_too_few_reveals_slashes_who_committed_and_who_did_not() -> None:
@@ -113,5 +113,26 @@ def test_carry_of_a_void_enters_the_next_pot() -> None:
     game.advance()
     recorded = game.play((5000, 0, 0), (5000, 0, 0), (5000, 0, 0))
     settled = next(event for event in recorded if isinstance(event, events.RoundSettled))
-    assert settled.pot == 90 + 50 + RULES.emission
+    assert settled.pot == 60 + 40 + RULES.emission
+    game.check_money()
+
+
+def test_a_tip_whose_legs_mostly_went_missing_ranks_last_until_every_tip_does() -> None:
+    game = Game(replace(RULES, legs_per_tip=3, selection_bps=10_000))
+    game.play(*[(9000, 5000)] * 3, bids=(40, 30))
+    best, second = (tip.root for tip in game.view.tips)
+    game.to_train(40, 30, 20)
+    assert {leg.parent for leg in game.view.legs} == {best}
+    game.submit(1)
+    game.advance()
+    assert [(tip.root, tip.stalled) for tip in game.view.tips] == [(best, True), (second, False)]
+    game.send(game.view.tips[0].owner, commands.OfferTip, best)  # an offer does not help
+    game.to_train(40, 30)
+    assert {leg.parent for leg in game.view.legs} == {second}
+    game.submit(0)
+    game.advance()
+    assert [tip.stalled for tip in game.view.tips] == [True, False], "half of the legs are enough"
+    game.to_train(40, 30)
+    game.advance()
+    assert [tip.stalled for tip in game.view.tips] == [False, False]
     game.check_money()
