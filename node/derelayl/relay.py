@@ -216,11 +216,12 @@ class Relay:
         if seat is None or view.phase not in (Phase.COMMIT, Phase.REVEAL):
             return
         scores, salt = self._scores(view, self.data[name]), self.draw("salt", f"{name} {view.number}")
+        originals = tuple(range(len(scores)))
         if view.phase is Phase.COMMIT and seat.commitment is None:
-            seal = commitment(self.model, view.number, account, salt, scores)
+            seal = commitment(self.model, view.number, account, salt, scores, originals)
             self.chain.execute(account, ask.CommitScores(self.model, view.number, seal))
         elif view.phase is Phase.REVEAL and seat.scores is None:
-            self.chain.execute(account, ask.RevealScores(self.model, view.number, scores, salt))
+            self.chain.execute(account, ask.RevealScores(self.model, view.number, scores, originals, salt))
 
     def _scores(self, view: RoundView, own: Split) -> tuple[Ppm, ...]:
         return tuple(self._score(view.number, leg, own) for leg in view.legs)

@@ -68,15 +68,23 @@ class Conduct:
 
     def commit(self, world: World, validator: Address) -> None:
         number = world.round.number
-        sealed = commitment(world.model, number, validator, world.salt(validator), self.scores(world, validator))
-        world.do(validator, commands.CommitScores(world.model, number, sealed))
+        world.do(validator, commands.CommitScores(world.model, number, self.seal(world, validator)))
+
+    def seal(self, world: World, validator: Address) -> bytes:
+        """Seal what the validator would reveal."""
+        scores, salt = self.scores(world, validator), world.salt(validator)
+        return commitment(world.model, world.round.number, validator, salt, scores, self.originals(world))
+
+    def originals(self, world: World) -> tuple[int, ...]:
+        """Name each leg as its own."""
+        return tuple(range(len(world.round.legs)))
 
     def reveal_order(self, world: World, validators: Sequence[Address]) -> Sequence[Address]:
         return validators
 
     def reveal(self, world: World, validator: Address) -> None:
         scores, salt = self.scores(world, validator), world.salt(validator)
-        world.do(validator, commands.RevealScores(world.model, world.round.number, scores, salt))
+        world.do(validator, commands.RevealScores(world.model, world.round.number, scores, self.originals(world), salt))
 
     # --- anyone -------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.commands import SignedCommit
-from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.signed import CommitMessage
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.types import UNAVAILABLE, Address
@@ -92,7 +91,7 @@ class RelayerDrops(Attack):
 
     def commit(self, world: World, validator: Address) -> None:
         number = world.round.number
-        sealed = commitment(world.model, number, validator, world.salt(validator), self.scores(world, validator))
+        sealed = self.seal(world, validator)
         if validator not in self.victims:
             signature = fake_signature(validator, CommitMessage(world.model, number, sealed))
             world.do(RELAYER, commands.CommitBySig(world.model, number, (SignedCommit(validator, sealed, signature),)))
@@ -120,7 +119,7 @@ class RelayerChanges(RelayerDrops):
 
     def commit(self, world: World, validator: Address) -> None:
         number = world.round.number
-        signed = commitment(world.model, number, validator, world.salt(validator), self.scores(world, validator))
+        signed = self.seal(world, validator)
         signature = fake_signature(validator, CommitMessage(world.model, number, signed))
         forged = (SignedCommit(validator, bytes(31) + b"\x01", signature),)
         assert not world.attempt(RELAYER, commands.CommitBySig(world.model, number, forged))

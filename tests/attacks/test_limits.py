@@ -28,7 +28,6 @@ from derelayl_protocol.limits import (
     MAX_BIDS,
     MAX_COLLECT_STEPS,
     MAX_COMMITTEE,
-    MAX_LEGS_PER_TIP,
     MAX_SCORE_PPM,
 )
 from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
@@ -42,7 +41,10 @@ ACCOUNTS = (CREATOR, *TRAINERS, *VALIDATORS)
 DEPOSITS = 3
 """Deposits of the largest amount that each account makes at first: it stakes them, or bids them."""
 
-OFFERS = MAX_BIDS // MAX_LEGS_PER_TIP
+LEGS_PER_TIP = 16
+"""Half of the places: two tips are offered, and all legs of both are taken."""
+
+OFFERS = MAX_BIDS // LEGS_PER_TIP
 """Offered tips that take all the bids of a round."""
 
 SUPPLY = Wei(2**104 * len(ACCOUNTS))
@@ -100,7 +102,7 @@ class Pair:
     def play(self, judgement: Judgement, silent: int = 0) -> RoundSettled:
         """Play a round with every place taken; the last `silent` seats never reveal."""
         for tip in self.round.tips[:OFFERS]:
-            while self.state.free.get(tip.owner, 0) < MOST * (MAX_LEGS_PER_TIP + 1):
+            while self.state.free.get(tip.owner, 0) < MOST * (LEGS_PER_TIP + 1):
                 self.do(tip.owner, commands.Deposit(MOST))
             self.do(tip.owner, commands.OfferTip(self.model, self.round.number, tip.root))
         for trainer in TRAINERS:
@@ -123,10 +125,11 @@ class Pair:
         view = self.round
         rows = [tuple(Ppm(judgement(seat, leg)) for leg in range(len(view.legs))) for seat in range(len(view.seats))]
         for seat, row in zip(view.seats, rows, strict=True):
-            sealed = commitment(self.model, view.number, seat.validator, name(seat.validator), row)
+            own = tuple(range(len(row)))
+            sealed = commitment(self.model, view.number, seat.validator, name(seat.validator), row, own)
             self.do(seat.validator, commands.CommitScores(self.model, view.number, sealed))
         for seat, row in list(zip(view.seats, rows, strict=True))[: len(rows) - silent]:
-            opening = commands.RevealScores(self.model, view.number, row, name(seat.validator))
+            opening = commands.RevealScores(self.model, view.number, row, tuple(range(len(row))), name(seat.validator))
             self.do(seat.validator, opening)
         if self.round.phase is Phase.REVEAL:
             self.now = self.round.deadline
@@ -150,7 +153,7 @@ def pair() -> Pair:
     """A relay that has gone to every limit and back; the tests look at what it did."""
     pair = Pair()
     best = pair.play(lambda seat, leg: MAX_SCORE_PPM)
-    assert best.selected == MAX_LEGS_PER_TIP
+    assert best.selected == LEGS_PER_TIP
     mixed = pair.play(lambda seat, leg: MAX_SCORE_PPM if leg % 2 == seat % 2 else -MAX_SCORE_PPM)
     assert mixed.selected == MAX_BIDS // 2
     worst = pair.play(lambda seat, leg: -MAX_SCORE_PPM if seat % 2 else UNAVAILABLE, silent=7)

@@ -9,7 +9,6 @@ from statistics import fmean
 from derelayl_protocol.encoding import word
 from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.matching import seat_committee
-from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.types import UNAVAILABLE, Address, Ppm
 
@@ -106,8 +105,7 @@ class CopiedCommit(ByValidator):
             return super().commit(world, validator)
         other = next(seat.validator for seat in world.round.seats if seat.validator not in self.attackers)
         number = world.round.number
-        sealed = commitment(world.model, number, other, world.salt(other), self.scores(world, other))
-        return world.do(validator, commands.CommitScores(world.model, number, sealed))
+        return world.do(validator, commands.CommitScores(world.model, number, self.seal(world, other)))
 
     def reveal_order(self, world: World, validators: Sequence[Address]) -> Sequence[Address]:
         return sorted(validators, key=lambda validator: validator in self.attackers)
@@ -117,7 +115,8 @@ class CopiedCommit(ByValidator):
             return super().reveal(world, validator)
         other = next(seat for seat in world.round.seats if seat.validator not in self.attackers)
         assert other.scores is not None
-        copied = commands.RevealScores(world.model, world.round.number, other.scores, world.salt(other.validator))
+        scores, salt = other.scores, world.salt(other.validator)
+        copied = commands.RevealScores(world.model, world.round.number, scores, self.originals(world), salt)
         assert not world.attempt(validator, copied)
         return None
 

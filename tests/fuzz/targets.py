@@ -89,7 +89,7 @@ def entries() -> tuple[bytes, ...]:
     contents = (
         SignedBid(KEY.address, WHOLE_MODEL, Wei(10**18), Timestamp(2_000_000_000), signature),
         SignedCommit(KEY.address, b"\x0c" * 32, signature),
-        SignedReveal(KEY.address, (Ppm(5), Ppm(-7)), b"\x0d" * 32, signature),
+        SignedReveal(KEY.address, (Ppm(5), Ppm(-7)), (0, 0), b"\x0d" * 32, signature),
     )
     return tuple(encode_entry(SignedEntry(MODEL, 3, content)) for content in contents)
 

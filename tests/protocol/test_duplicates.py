@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
-from derelayl_protocol.ledger.duplicates import check_originals, classes, classes_of, encode_originals
+from derelayl_protocol.ledger.duplicates import check_originals, classes, classes_of, decode_originals, encode_originals
 from derelayl_protocol.ledger.settlement import settle
 from derelayl_protocol.ledger.state import LegEntry, SeatEntry
 from derelayl_protocol.types import NO_ROOT, WHOLE_MODEL, Address, Ppm, Wei
@@ -59,6 +59,7 @@ def test_what_no_word_can_hold_is_no_message(originals: tuple[int, ...]) -> None
 def test_a_word_has_a_byte_for_each_leg_and_zeros_behind() -> None:
     assert encode_originals((0, 0, 2)) == bytes([0, 0, 2]) + bytes(29)
     assert encode_originals(()) == bytes(32)
+    assert decode_originals(encode_originals((0, 0, 2)), 3) == (0, 0, 2)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation
-from derelayl_protocol.ledger.rules import BOUNDS, Rules, model_id
-from derelayl_protocol.types import Address
+from derelayl_protocol.ledger.rules import BOUNDS, Rules, is_id_of, model_id
+from derelayl_protocol.types import Address, ModelId
 
 from .relay import GENESIS, OWNER, RULES, address, root, with_rules
 
@@ -54,6 +54,16 @@ def test_words_are_the_evms() -> None:
 def test_the_id_hashes_creator_genesis_and_every_rule() -> None:
     encoded = b"".join([bytes(12), bytes.fromhex(OWNER[2:]), GENESIS, *(word(value) for value in astuple(RULES))])
     assert model_id(OWNER, GENESIS, RULES) == hashlib.sha256(encoded).digest()
+
+
+def test_an_id_of_the_first_version_leaves_out_what_was_no_rule_then() -> None:
+    rules = with_rules(duplicate_bps=0)
+    words = [word(value) for name, value in zip(BOUNDS, astuple(rules), strict=True) if name != "duplicate_bps"]
+    first = ModelId(hashlib.sha256(b"".join([bytes(12), bytes.fromhex(OWNER[2:]), GENESIS, *words])).digest())
+    assert is_id_of(first, OWNER, GENESIS, rules)
+    assert is_id_of(model_id(OWNER, GENESIS, rules), OWNER, GENESIS, rules)
+    assert not is_id_of(first, address(2), GENESIS, rules)
+    assert not is_id_of(first, OWNER, GENESIS, RULES)
 
 
 def test_another_creator_genesis_or_rule_gives_another_id() -> None:

@@ -58,7 +58,7 @@ CALLS: Mapping[type[c.Command], tuple[str, tuple[str, ...]]] = {
         (c.CommitBySig, "commitBySig", "bytes32", "uint64", "(address,bytes32,bytes32,bytes32)[]"),
         (c.RevealBySig, "revealBySig", "bytes32", "uint64", "(address,int64[],bytes32,bytes32,bytes32,bytes32)[]"),
         (c.ReportManifests, "reportManifests", "bytes32", "uint64", "uint8", _TWO, _TWO, _TWO),
-        (c.ReportReveals, "reportReveals", "bytes32", "uint64", "address", "int64[][2]", *[_TWO] * 4),
+        (c.ReportReveals, "reportReveals", "bytes32", "uint64", "address", "int64[][2]", _TWO, _TWO, _TWO, _TWO),
     )
     for types in [tuple(words)]
 }

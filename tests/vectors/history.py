@@ -115,7 +115,7 @@ class History:
     def judge(self, *scores: tuple[int, ...] | None, originals: Sequence[tuple[int, ...]] = ()) -> None:
         """Let each seat commit and reveal, with these originals where they are given; None stays silent."""
         seats = [seat.validator for seat in self.round.seats]
-        named = originals or [None] * len(seats)
+        named: Sequence[tuple[int, ...] | None] = originals or [None] * len(seats)
         for judge, own, originals_of in zip(seats, scores, named, strict=True):
             self.commit(judge, own or (), originals_of)
         for judge, own, originals_of in zip(seats, scores, named, strict=True):

@@ -80,6 +80,9 @@ class RulesView(View):
     quorum: int = Field(description="Fewer answers than this void the round")
     margin_ppm: int = Field(description="A leg below this gain is never selected, ppm")
     agreement_ppm: int = Field(description="A score this far from the committee's, or farther, earns nothing, ppm")
+    duplicate_bps: int = Field(
+        description="From this correlation of changes on, two legs are one in function, basis points; 0: nobody asks"
+    )
     gamma_bps: int = Field(description="Share of a royalty that climbs one step to the parent, basis points")
     trainer_bps: int = Field(description="Trainers' share of the pot, basis points")
     royalty_bps: int = Field(description="Royalties' share of the pot, basis points")

@@ -23,6 +23,7 @@ from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
 from ..settings import DEFAULT_MAX_FEE_GWEI, ChainAccess, Network, chain_access
 from .deploy import NetworkAddresses
 from .event_log import EventLog
+from .first_version import check_may_send
 from .one_block import at_fresh_head
 from .outbox import UNKNOWN, Outbox
 from .provider import DEFAULT_TIMEOUT_S, Rpc, open_chain
@@ -94,8 +95,9 @@ class EvmLedger:
         its events have been returned: what a crash cut off is finished by whoever asks for the same again.
         Where the ledger finds too little free balance, what is missing to `cover` is deposited first, as a part of
         the same intent. Raises RuleViolation when the ledger refuses it, LedgerUnavailable; after the latter the same
-        key may be used again, whatever has happened.
+        key may be used again, whatever has happened. Raises AnotherVersion where this program does not take part.
         """
+        check_may_send(command, await self._thread(self._views.version))
         return await self._sending.send(command, key, cover)
 
     async def settle(self) -> int:

@@ -31,12 +31,16 @@ from eth_utils.abi import (
 
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events, state
+from derelayl_protocol.ledger.duplicates import decode_originals, encode_originals
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.signed import COMPACT_SIGNATURE_BYTES
+from derelayl_protocol.limits import MAX_BIDS
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Address
 
 from ..ports import LedgerUnavailable
+from .first_version import ADDED, FIRST, MEANT, without_added
+from .typed_data import DOMAIN_VERSION
 
 FUNCTIONS: Mapping[type, str] = {
     commands.Deposit: "deposit",
@@ -91,6 +95,9 @@ UNFIT: Mapping[str, Reason] = {
 }
 """The rule that a number breaks which is too large for the contract's type, by the contract's name for it."""
 
+EACH_ITS_OWN = bytes(range(MAX_BIDS))
+"""Originals of a seat that knew of none."""
+
 ZERO_ADDRESS = Address(to_hex(bytes(ADDRESS_BYTES)))
 
 
@@ -116,14 +123,17 @@ class Codec:
     def __init__(self, abi: ABI) -> None:
         """Read the ABI. Raises ValueError when it and the protocol's events or commands disagree."""
         self._functions = {item["name"]: _function(item) for item in get_all_function_abis(abi)}
+        self._first_outputs = {
+            item["name"]: get_abi_output_types(without_added(item)) for item in get_all_function_abis(abi)
+        }
         events_of_ledger = [item for item in get_all_event_abis(abi) if item["name"] not in STANDARD_EVENTS]
-        self._events = {event_abi_to_log_topic(item): _event_shape(item) for item in events_of_ledger}
+        both = [*map(without_added, events_of_ledger), *events_of_ledger]  # a log's topic tells its version
+        self._events = {event_abi_to_log_topic(item): _event_shape(item) for item in both}
         signatures = {f"{reason.value}()": reason for reason in Reason} | TOKEN_REASONS
         self._reasons = {function_signature_to_4byte_selector(text): reason for text, reason in signatures.items()}
         missing = [name for name in FUNCTIONS.values() if name not in self._functions]
         if missing:
             raise ValueError(f"the contract lacks the functions {', '.join(missing)}")
-        self._topics = {shape.event: topic for topic, shape in self._events.items()}
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -139,10 +149,11 @@ class Codec:
         function = self._functions[name]
         return function.selector + encode(function.input_types, [_plain(argument) for argument in arguments])
 
-    def result(self, name: str, data: bytes) -> Any:
+    def result(self, name: str, data: bytes, version: str = DOMAIN_VERSION) -> Any:
         """What a function returned: its result, or a tuple where it has several. Raises LedgerUnavailable."""
+        outputs = self._first_outputs[name] if version == FIRST else self._functions[name].outputs
         try:
-            results = decode(self._functions[name].outputs, data)
+            results = decode(outputs, data)
             return results[0] if len(results) == 1 else results
         except (DecodingError, OverflowError) as error:
             raise LedgerUnavailable(
@@ -151,9 +162,13 @@ class Codec:
 
     # --- events -----------------------------------------------------------------------------------------------------
 
-    def topic(self, event: type) -> bytes:
-        """topic0 of an event class."""
-        return self._topics[event]
+    def topics(self, event: type) -> list[bytes]:
+        """topic0 of an event class, in each version of the protocol in which it is another."""
+        return [topic for topic, shape in self._events.items() if shape.event is event]
+
+    def depends_on_version(self, name: str) -> bool:
+        """Whether a function returns something else in version 1."""
+        return self._first_outputs[name] != self._functions[name].outputs
 
     def event(self, topics: Sequence[bytes], data: bytes) -> events.Event:
         """The event of a log. Raises LedgerUnavailable for one that is unknown or does not decode."""
@@ -214,12 +229,14 @@ def checksum_free(address: str) -> Address:
 
 
 def _seat(item: Sequence[Any]) -> state.SeatEntry:
-    validator, weight, commitment, revealed, scores = item
+    validator, weight, commitment, revealed, scores = item[:5]
+    (originals,) = item[5:] or (EACH_ITS_OWN,)
     return state.SeatEntry(
         validator=checksum_free(validator),
         weight=weight,
         commitment=None if commitment == bytes(32) else bytes(commitment),
         scores=tuple(scores) if revealed else None,
+        originals=decode_originals(originals, len(scores)) if revealed else None,
     )
 
 
@@ -233,6 +250,8 @@ def _members(value: Any) -> list[Any]:
         member = getattr(value, field.name)
         if field.name == "signature":
             members += _halves(member)
+        elif field.name == "originals":
+            members.append(_words(member, value.scores))
         elif field.name == "signatures":
             members += zip(*map(_halves, member), strict=True)
         else:
@@ -244,6 +263,19 @@ def _halves(signature: bytes) -> tuple[bytes, bytes]:
     if len(signature) != COMPACT_SIGNATURE_BYTES:
         raise LocalFault(f"a signature has {len(signature)} bytes, the ledger takes {COMPACT_SIGNATURE_BYTES}")
     return signature[:HASH_BYTES], signature[HASH_BYTES:]
+
+
+def _words(originals: Sequence[Any], scores: Sequence[Any]) -> Any:
+    """The originals that go with these scores as a word, as a pair of words where both are pairs.
+
+    Raises RuleViolation for what has no form in the contract: it would pad a list that is too short.
+    """
+    if scores and isinstance(scores[0], tuple):
+        return tuple(map(_words, originals, scores))
+    fits = len(originals) == len(scores) <= MAX_BIDS and all(0 <= original < MAX_BIDS for original in originals)
+    if not fits:
+        raise RuleViolation(Reason.BAD_SCORES, f"{list(originals)} are no originals of {len(scores)} legs")
+    return encode_originals(originals)
 
 
 def _plain(value: Any) -> Any:
@@ -276,9 +308,14 @@ def _build(kind: Any, values: Sequence[Any]) -> Any:
     """An instance of a dataclass from ABI values in the order of its fields."""
     names = [field.name for field in fields(kind)]
     if len(names) != len(values):
+        names = [name for name in names if camel(name) not in ADDED]
+    if len(names) != len(values):
         raise ValueError(f"{kind.__name__} has {len(names)} fields, not {len(values)}")
     converters = _converters(kind)
-    return kind(**{name: converters[name](value) for name, value in zip(names, values, strict=True)})
+    made = {name: converters[name](value) for name, value in zip(names, values, strict=True)}
+    if "scores" in made:
+        made["originals"] = decode_originals(made.get("originals", EACH_ITS_OWN), len(made["scores"]))
+    return kind(**dict(MEANT.get(kind, {})) | made)
 
 
 _CONVERTERS: dict[type, dict[str, Callable[[Any], Any]]] = {}
@@ -302,6 +339,8 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
         return lambda value: _convert(hint, value)
     if typing.get_origin(hint) is tuple:
         inner = _converter(typing.get_args(hint)[0])
+        if hint == tuple[int, ...]:  # originals, as a word: `_build` knows how many there are
+            return bytes
         return lambda value: tuple(inner(item) for item in value)
     return lambda value: value
 
@@ -329,8 +368,9 @@ def _event_shape(item: ABIEvent) -> _EventShape:
     event = {kind.__name__: kind for kind in typing.get_args(events.Event)}.get(item["name"])
     if event is None:
         raise ValueError(f"the contract has an event {item['name']} that the protocol does not know")
-    names = tuple(camel(field.name) for field in fields(event))
-    if names != tuple(get_abi_input_names(item)):
+    names = tuple(str(name) for name in get_abi_input_names(item))
+    known = tuple(camel(field.name) for field in fields(event))
+    if names not in (known, tuple(name for name in known if name not in ADDED)):
         raise ValueError(f"the contract's event {item['name']} has other fields than the protocol's")
     indexed = tuple((part["name"], collapse_if_tuple(part)) for part in item["inputs"] if part["indexed"])
     plain = tuple((part["name"], collapse_if_tuple(part)) for part in item["inputs"] if not part["indexed"])

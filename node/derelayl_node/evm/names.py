@@ -73,7 +73,7 @@ class NameIndex:
             last = min(head, first + self._span.blocks - 1)
             if first > last:
                 return False
-            topics = [to_hex(self._codec.topic(event)) for event in NAMED_IN]
+            topics = [to_hex(topic) for event in NAMED_IN for topic in self._codec.topics(event)]
             query = {"address": self._ledger, "fromBlock": hex(first), "toBlock": hex(last), "topics": [topics]}
             try:
                 found = self._rpc.logs(query)

@@ -13,6 +13,7 @@ from eth_utils.crypto import keccak
 from derelayl_protocol.checkpoint.manifest import SIGNATURE_BYTES, leg_digest
 from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.ledger.duplicates import encode_originals
 from derelayl_protocol.ledger.signed import (
     COMPACT_SIGNATURE_BYTES,
     BidMessage,
@@ -27,12 +28,12 @@ from derelayl_protocol.types import Address, LedgerId
 from ..keys import NodeKey, recover_address, sign_digest
 
 DOMAIN_NAME = "derelayl"
-DOMAIN_VERSION = "1"
+DOMAIN_VERSION = "2"
 
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 BID_TYPE = "Bid(bytes32 model,uint64 round,uint8 segment,uint256 amount,uint64 expiry)"
 COMMIT_TYPE = "Commit(bytes32 model,uint64 round,bytes32 commitment)"
-REVEAL_TYPE = "Reveal(bytes32 model,uint64 round,int64[] scores,bytes32 salt)"
+REVEAL_TYPE = "Reveal(bytes32 model,uint64 round,int64[] scores,bytes32 originals,bytes32 salt)"
 
 _BID, _COMMIT, _REVEAL = (keccak(text=text) for text in (BID_TYPE, COMMIT_TYPE, REVEAL_TYPE))
 
@@ -109,4 +110,5 @@ def _encoded(message: BidMessage | CommitMessage | RevealMessage) -> bytes:
         case CommitMessage():
             return _COMMIT + place + message.commitment
         case RevealMessage():
-            return _REVEAL + place + keccak(b"".join(map(word, message.scores))) + message.salt
+            scores = keccak(b"".join(map(word, message.scores)))
+            return _REVEAL + place + scores + encode_originals(message.originals) + message.salt

@@ -16,8 +16,10 @@ from ..ports import AccountView, LedgerUnavailable
 from .answers import Receipt
 from .codec import Codec
 from .deploy import NetworkAddresses, artifact
+from .first_version import check_readable
 from .names import NameIndex
 from .provider import CallReverted, Rpc
+from .typed_data import DOMAIN_VERSION
 
 
 class Views:
@@ -32,6 +34,7 @@ class Views:
         self.addresses = addresses
         self.codec = Codec(artifact("RelayLedger")["abi"])
         self.names = NameIndex(rpc, self.codec, addresses.ledger.address, addresses.start_block)
+        self._version = ""
         self._rounds: dict[ModelId, tuple[bytes, RoundView]] = {}  # by the head at which each was read
 
     def read(self, name: str, arguments: Sequence[Any], block: int | None = None) -> Any:
@@ -40,7 +43,15 @@ class Views:
             data = self.rpc.call(self.addresses.ledger.address, self.codec.call(name, *arguments), block=block)
         except CallReverted as error:
             raise self.refusal(error) from error
-        return self.codec.result(name, data)
+        return self.codec.result(name, data, self.version() if self.codec.depends_on_version(name) else DOMAIN_VERSION)
+
+    def version(self) -> str:
+        """The protocol version that the ledger says it is of; read once. Raises AnotherVersion for an unknown one."""
+        if not self._version:
+            version = self.read("eip712Domain", ())[2]
+            check_readable(version)
+            self._version = version
+        return self._version
 
     def refusal(self, error: CallReverted) -> Exception:
         """What a refused call means: a rule of the protocol, or that this is not the ledger that we know."""

@@ -90,6 +90,7 @@ class Accounting:
             query = select(table.c.name, table.c.payload).where(table.c.model == model, table.c.round == round)
             for row in self._rows.connection.execute(query.where(table.c.seq <= self._seq).order_by(table.c.seq)):
                 story.note(event_from_json(row.name, row.payload))
+            story.weights = self._weights(model, round)
         return story
 
     def move(self, transfer: Transfer) -> None:
@@ -145,6 +146,20 @@ class Accounting:
             raise LogContradiction(f"an event of model {to_hex(model)}, which was never created")
         return row
 
+    def _round(self, model: ModelId, number: int) -> Row:
+        row = self._rows.get(tables.rounds, model, number)
+        if row is None:
+            raise LogContradiction(f"an event of round {number} of model {to_hex(model)}, which never began")
+        return row
+
+    def _weights(self, model: ModelId, number: int) -> dict[Address, Wei]:
+        """The stakes of a round's seats when they were drawn."""
+        row = self._round(model, number)
+        return {
+            account: Wei(int(stake))
+            for account, stake in zip(json.loads(row["validators"]), json.loads(row["weights"]), strict=True)
+        }
+
     def _checkpoint(self, model: ModelId, root: Root) -> Row:
         row = self._rows.get(tables.checkpoints, model, root)
         if row is None:
@@ -158,6 +173,10 @@ class Accounting:
     # --- Beside the money -------------------------------------------------------------------------------------------
 
     def _committee_seated(self, event: ev.CommitteeSeated) -> None:
+        weights = [str(self._validator(event.model, account)["stake"]) for account in event.validators]
+        row = self._round(event.model, event.round)
+        self._rows.put(tables.rounds, row | {"weights": json.dumps(weights)})
+        self.story(event.model, event.round).weights = self._weights(event.model, event.round)
         for account in event.validators:
             self._validate(event.model, account, "seats", 1)
 

@@ -78,13 +78,14 @@ class Projector:
     def _bid_placed(self, seq: int, event: ev.BidPlaced) -> None:
         bid = {"model": event.model, "round": event.round, "trainer": event.trainer, "segment": event.segment}
         # Who was displaced may bid again: one row for each trainer in a round.
-        self._rows.put(tables.bids, bid | {"amount": event.amount, "returned": False})
+        self._rows.put(tables.bids, bid | {"amount": event.amount})
         self._count_in_round(event.model, event.round, "bids")
         self._money.count(event.trainer, "bids")
 
     def _bid_returned(self, seq: int, event: ev.BidReturned | ev.BidDisplaced) -> None:
+        """Keep what is still locked: of a bid that wins a leg, its bond."""
         bid = self._need(tables.bids, event.model, event.round, event.trainer)
-        self._rows.put(tables.bids, bid | {"returned": True})
+        self._rows.put(tables.bids, bid | {"amount": bid["amount"] - event.amount})
 
     def _leg_leased(self, seq: int, event: ev.LegLeased) -> None:
         bid = self._need(tables.bids, event.model, event.round, event.trainer)
@@ -232,7 +233,14 @@ def _checkpoint(seq: int, model: ModelId, root: Root, owner: Address) -> Row:
 
 def _round(seq: int, model: ModelId, number: int) -> Row:
     counters = ("bids", "legs", "submitted", "selected", "pot", "emission", "carry", "forfeited", "slashed")
-    state = {"outcome": "running", "void_reason": None, "validators": "[]", "started_event": seq, "ended_event": None}
+    state = {
+        "outcome": "running",
+        "void_reason": None,
+        "validators": "[]",
+        "weights": "[]",
+        "started_event": seq,
+        "ended_event": None,
+    }
     return {"model": model, "number": number} | state | dict.fromkeys(counters, 0)
 
 

@@ -17,7 +17,7 @@ from derelayl_protocol.checkpoint import merkle
 from derelayl_protocol.checkpoint.manifest import HEADER_LEAF, ManifestRejected, header_proof, parse_manifest
 from derelayl_protocol.encoding import EncodingError, decode, read_mapping
 from derelayl_protocol.ledger import events as ev
-from derelayl_protocol.ledger.rules import model_id
+from derelayl_protocol.ledger.rules import is_id_of
 from derelayl_protocol.ledger.selection import LegEnding
 from derelayl_protocol.limits import MAX_MANIFEST_BYTES
 from derelayl_protocol.spelling import from_hex, to_hex
@@ -157,7 +157,7 @@ def _created(model: str, step: ProofStep, event: ev.Event) -> Claim:
     said = (to_hex(event.model), to_hex(event.genesis), event.creator, to_hex(NO_ROOT))
     if said != (model, step.root, step.owner, step.parent):
         return Claim(False, step.root, "the chain's ModelCreated contradicts the proof")
-    if to_hex(model_id(event.creator, event.genesis, event.rules)) != model:
+    if not is_id_of(event.model, event.creator, event.genesis, event.rules):
         return Claim(False, step.root, "the model's id is not the hash of its creator, genesis and rules")
     return Claim(True, step.root, f"the chain records that {step.owner} began the model with it")
 

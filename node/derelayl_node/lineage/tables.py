@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, get_type_hints
 
-from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Dialect, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
 from derelayl_protocol.spelling import from_hex, to_hex
@@ -16,7 +16,7 @@ from derelayl_protocol.types import ADDRESS_BYTES, HASH_BYTES, Wei
 
 from . import records
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Raise it with every change of a table or of a projection's meaning: an index of another version is dropped and read
 again from the chain. A projection therefore needs no migrations."""
 
@@ -162,6 +162,7 @@ rounds = Table(
     wei("forfeited"),
     wei("slashed"),
     Column("validators", Text, nullable=False),
+    Column("weights", Text, nullable=False),
     number("started_event"),
     number("ended_event", nullable=True),
 )
@@ -174,7 +175,6 @@ bids = Table(
     account("trainer", primary_key=True),
     number("segment"),
     wei("amount"),
-    Column("returned", Boolean, nullable=False),
 )
 
 legs = Table(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from derelayl_protocol.errors import Ignored, PeerFault, RuleViolation
 from derelayl_protocol.ledger.bidding import has_place
 from derelayl_protocol.ledger.commands import SignedBid, SignedCommit
+from derelayl_protocol.ledger.duplicates import check_originals
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.judging import NO_COMMITMENT
 from derelayl_protocol.ledger.phases import Phase
@@ -58,10 +59,11 @@ def may_be_posted(entry: SignedEntry, view: RoundView, now: float) -> bool:
         return False
     try:
         check_scores(entry.content.scores, view.legs)
+        check_originals(entry.content.originals, view.legs)
     except RuleViolation:
         return False
-    scores, salt = entry.content.scores, entry.content.salt
-    return commitment(entry.model, entry.round, entry.account, salt, scores) == seat.commitment
+    scores, originals, salt = entry.content.scores, entry.content.originals, entry.content.salt
+    return commitment(entry.model, entry.round, entry.account, salt, scores, originals) == seat.commitment
 
 
 def _check_bid(bid: SignedBid, rules: Rules) -> None:

@@ -141,5 +141,6 @@ class RelayedSubmission:
             case CommitScores(commitment=commitment):
                 signature = self._sign(CommitMessage(model, number, commitment))
                 return SignedCommit(account, commitment, signature)
-            case RevealScores(scores=scores, salt=salt):
-                return SignedReveal(account, scores, salt, self._sign(RevealMessage(model, number, scores, salt)))
+            case RevealScores(scores=scores, originals=originals, salt=salt):
+                signature = self._sign(RevealMessage(model, number, scores, originals, salt))
+                return SignedReveal(account, scores, originals, salt, signature)

@@ -141,7 +141,9 @@ class ValidatorRole:
                 return
             sealed = self._kit.journal.write(self._kit.model, view.number, SealedScores(scores, self._salts()))
             log.info("round %d: sealed %s", view.number, list(sealed.scores))
-        seal = commitment(self._kit.model, view.number, self._kit.ledger.account, sealed.salt, sealed.scores)
+        originals = tuple(range(len(sealed.scores)))
+        account = self._kit.ledger.account
+        seal = commitment(self._kit.model, view.number, account, sealed.salt, sealed.scores, originals)
         await self._kit.submission.submit(view, CommitScores(self._kit.model, view.number, seal))
         self._silence = ""
 
@@ -154,7 +156,9 @@ class ValidatorRole:
                 "node with the HOME that sealed them"
             )
             return
-        await self._kit.submission.submit(view, RevealScores(self._kit.model, view.number, sealed.scores, sealed.salt))
+        originals = tuple(range(len(sealed.scores)))
+        reveal = RevealScores(self._kit.model, view.number, sealed.scores, originals, sealed.salt)
+        await self._kit.submission.submit(view, reveal)
         self._silence = ""
 
     async def _judge(self, view: RoundView) -> tuple[Ppm, ...] | None:

@@ -117,9 +117,16 @@ class WatcherRole:
 
 
 def _same(one: SignedReveal, other: SignedReveal) -> bool:
-    return (one.scores, one.salt) == (other.scores, other.salt)
+    return (one.scores, one.originals, one.salt) == (other.scores, other.originals, other.salt)
 
 
 def _two_reveals(model: ModelId, number: int, one: SignedReveal, other: SignedReveal) -> ReportReveals:
-    scores, salts = (one.scores, other.scores), (one.salt, other.salt)
-    return ReportReveals(model, number, one.validator, scores, salts, (one.signature, other.signature))
+    return ReportReveals(
+        model,
+        number,
+        one.validator,
+        scores=(one.scores, other.scores),
+        originals=(one.originals, other.originals),
+        salts=(one.salt, other.salt),
+        signatures=(one.signature, other.signature),
+    )

@@ -157,8 +157,13 @@ class Relay:
         """Reveal, pay and begin the next round: two blocks."""
         m, r = self.model, self.round
         scores = tuple(UNAVAILABLE if a.score is None else Ppm(a.score) for a in attempts)
+        originals = tuple(range(len(scores)))
+        revealed = [
+            ev.ScoresRevealed(m, r, person(who), scores, originals, named(f"salt {who} {r}"))
+            for who in self.validators[:-1]
+        ]
         self.history.block(
-            *(ev.ScoresRevealed(m, r, person(who), scores, named(f"salt {who} {r}")) for who in self.validators[:-1]),
+            *revealed,
             ev.PhaseChanged(m, r, Phase.SETTLE, Timestamp(0)),
         )
         selected = sum(attempt.selected for attempt in attempts)

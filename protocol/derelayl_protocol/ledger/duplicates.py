@@ -24,6 +24,11 @@ def encode_originals(originals: Sequence[int]) -> bytes:
     return bytes(originals).ljust(HASH_BYTES, b"\0")
 
 
+def decode_originals(data: bytes, legs: int) -> tuple[int, ...]:
+    """Read what `encode_originals` wrote of a round with this many legs."""
+    return tuple(data[:legs])
+
+
 def check_originals(originals: Sequence[int], legs: Sequence[LegEntry]) -> None:
     """Raise RuleViolation(BAD_SCORES) unless each leg has an original: itself, or an earlier one, both submitted."""
     if len(originals) != len(legs):

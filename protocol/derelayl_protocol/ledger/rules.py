@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 
 from .. import limits
@@ -89,5 +90,20 @@ assert list(BOUNDS) == [field.name for field in fields(Rules)], "every rule has 
 
 def model_id(creator: Address, genesis: Root, rules: Rules) -> ModelId:
     """SHA-256 over 32-byte words: creator, genesis root, then the rules in field order (Solidity's abi.encode)."""
-    words = [from_hex(creator).rjust(HASH_BYTES, b"\0"), genesis, *(word(value) for value in astuple(rules))]
+    return _id_of(creator, genesis, astuple(rules))
+
+
+def is_id_of(model: ModelId, creator: Address, genesis: Root, rules: Rules) -> bool:
+    """Tell whether the id is that of these rules, in this version of the protocol or in the first.
+
+    There, `duplicate_bps` was no rule, and legs were settled as where it is 0.
+    """
+    first = [getattr(rules, name) for name in BOUNDS if name != "duplicate_bps"]
+    return model == model_id(creator, genesis, rules) or (
+        rules.duplicate_bps == 0 and model == _id_of(creator, genesis, first)
+    )
+
+
+def _id_of(creator: Address, genesis: Root, values: Iterable[int]) -> ModelId:
+    words = [from_hex(creator).rjust(HASH_BYTES, b"\0"), genesis, *map(word, values)]
     return ModelId(hashlib.sha256(b"".join(words)).digest())

@@ -26,9 +26,9 @@ SAMPLES = {int: 3, bool: True, bytes: b"\x05" * 32, Rules: RULES, Phase: Phase.C
 WHO = Address("0x" + "ab" * 20)
 SIGNATURE = b"\x0a" * 32 + b"\x0b" * 32
 BID = commands.SignedBid(WHO, 255, Wei(40), Timestamp(99), SIGNATURE)
-REVEAL = commands.SignedReveal(WHO, (Ppm(1),), bytes(32), SIGNATURE)
+REVEAL = commands.SignedReveal(WHO, (Ppm(1),), (0,), bytes(32), SIGNATURE)
 REVEALS = commands.ReportReveals(
-    MODEL, 1, WHO, ((Ppm(1), Ppm(-2)), ()), (bytes(32), bytes(ROOT)), (SIGNATURE, SIGNATURE)
+    MODEL, 1, WHO, ((Ppm(1), Ppm(-2)), ()), ((0, 0), ()), (bytes(32), bytes(ROOT)), (SIGNATURE, SIGNATURE)
 )
 
 
@@ -57,6 +57,8 @@ def _log(event: events.Event) -> tuple[list[bytes], bytes]:
         return f"({','.join(kind(inner) for inner in part['components'])})" if part["type"] == "tuple" else part["type"]
 
     values = [_flat(getattr(event, field.name)) for field in dataclasses.fields(event)]
+    if isinstance(event, events.ScoresRevealed):
+        values[-2] = bytes(event.originals).ljust(32, b"\0")
     topics = [keccak(text=f"{shape['name']}({','.join(kind(part) for part in shape['inputs'])})")]
     plain_types, plain = [], []
     for part, value in zip(shape["inputs"], values, strict=True):
@@ -114,12 +116,16 @@ def test_every_command_has_a_function_with_as_many_arguments() -> None:
         (commands.PlaceBid(MODEL, 2**64, 0, Wei(1)), Reason.WRONG_ROUND),
         (commands.MatchRound(MODEL, 1, (256,), ()), Reason.WRONG_ORDER),
         (commands.SubmitLeg(MODEL, 1, 999, ROOT), Reason.NO_SUCH_LEG),
-        (commands.RevealScores(MODEL, 1, (Ppm(2**63),), bytes(32)), Reason.BAD_SCORES),
+        (commands.RevealScores(MODEL, 1, (Ppm(2**63),), (0,), bytes(32)), Reason.BAD_SCORES),
+        (commands.RevealScores(MODEL, 1, (Ppm(5), Ppm(6)), (0,), bytes(32)), Reason.BAD_SCORES),
+        (commands.RevealScores(MODEL, 1, (Ppm(5),), (32,), bytes(32)), Reason.BAD_SCORES),
+        (commands.RevealScores(MODEL, 1, (Ppm(5),), (-1,), bytes(32)), Reason.BAD_SCORES),
+        (commands.RevealBySig(MODEL, 1, (replace(REVEAL, originals=()),)), Reason.BAD_SCORES),
         (commands.SettleRound(MODEL, 1, (0,), (256,)), Reason.WRONG_SEAT_ORDER),
         (commands.BidBySig(MODEL, 1, (replace(BID, segment=256),)), Reason.BAD_SEGMENT),
         (commands.BidBySig(MODEL, 1, (BID, replace(BID, amount=Wei(2**256)))), Reason.AMOUNT_TOO_LARGE),
         (commands.RevealBySig(MODEL, 1, (replace(REVEAL, scores=(Ppm(2**63),)),)), Reason.BAD_SCORES),
-        (replace(REVEALS, scores=((Ppm(0),), (Ppm(2**63),))), Reason.BAD_SCORES),
+        (replace(REVEALS, scores=((Ppm(0),), (Ppm(2**63),)), originals=((0,), (0,))), Reason.BAD_SCORES),
         (replace(REVEALS, round=2**64), Reason.WRONG_ROUND),
         (commands.CollectRoyalty(MODEL, ROOT, 256), Reason.BAD_STEPS),
         (commands.CreateModel(dataclasses.replace(RULES, segments=256), ROOT, Wei(0)), Reason.BAD_RULES),
@@ -161,11 +167,10 @@ def test_a_signature_is_two_words() -> None:
         [MODEL, 1, [(WHO, 255, 40, 99, b"\x0a" * 32, b"\x0b" * 32)]],
     )
     data = CODEC.command(REVEALS)
-    kinds = ["bytes32", "uint64", "address", "int64[][2]", "bytes32[2]", "bytes32[2]", "bytes32[2]"]
+    kinds = ["bytes32", "uint64", "address", "int64[][2]", *["bytes32[2]"] * 4]
     first, second = b"\x0a" * 32, b"\x0b" * 32
-    assert data[4:] == encode(
-        kinds, [MODEL, 1, WHO, [[1, -2], []], [bytes(32), ROOT], [first, first], [second, second]]
-    )
+    words = [[bytes(32)] * 2, [bytes(32), ROOT], [first, first], [second, second]]
+    assert data[4:] == encode(kinds, [MODEL, 1, WHO, [[1, -2], []], *words])
 
 
 def test_several_results_are_a_tuple_and_one_is_itself() -> None:

@@ -43,7 +43,13 @@ async def _funded(world: World, key: NodeKey, alice: EvmLedger | None) -> EvmLed
 
 def _seal(validator: NodeKey) -> bytes:
     account = int(validator.address, 16)
-    words = [word(1), word(account), SALT, *(word(score) for score in SCORES)]
+    words = [
+        word(1),
+        word(account),
+        SALT,
+        *(word(score) for score in SCORES),
+        bytes(range(len(SCORES))).ljust(32, b"\0"),
+    ]
     return hashlib.sha256(MODEL + b"".join(words)).digest()
 
 
@@ -76,7 +82,7 @@ async def test_a_whole_round_decodes_at_each_phase_and_pays(world: World) -> Non
     await bob.send(Advance(MODEL, 1))
     await carol.send(CommitScores(MODEL, 1, _seal(CAROL)))
     assert (await alice.round(MODEL)).seats == (SeatEntry(CAROL.address, Wei(40), _seal(CAROL), None),)
-    await carol.send(RevealScores(MODEL, 1, SCORES, SALT))
+    await carol.send(RevealScores(MODEL, 1, SCORES, tuple(range(len(SCORES))), SALT))
     view = await alice.round(MODEL)
     assert view.phase is Phase.SETTLE
     assert view.seats[0].scores == SCORES

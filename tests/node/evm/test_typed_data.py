@@ -33,14 +33,14 @@ MODEL = ModelId(b"\x01" * 32)
 
 BID = BidMessage(MODEL, 7, 255, Wei(2**96 - 1), Timestamp(1_700_000_000))
 COMMIT = CommitMessage(MODEL, 2**64 - 1, b"\x03" * 32)
-REVEAL = RevealMessage(MODEL, 7, (Ppm(1204), UNAVAILABLE, Ppm(-20_000_000), Ppm(0)), b"\x04" * 32)
+REVEAL = RevealMessage(MODEL, 7, (Ppm(1204), UNAVAILABLE, Ppm(-20_000_000), Ppm(0)), (0, 1, 0, 3), b"\x04" * 32)
 HAND_OVER = HandOverMessage(MODEL, 7, Root(b"\x05" * 32), Root(b"\x06" * 32))
 MESSAGES = (BID, COMMIT, REVEAL, HAND_OVER)
 
 TYPES = {
     BidMessage: ("Bid", "bytes32 model,uint64 round,uint8 segment,uint256 amount,uint64 expiry"),
     CommitMessage: ("Commit", "bytes32 model,uint64 round,bytes32 commitment"),
-    RevealMessage: ("Reveal", "bytes32 model,uint64 round,int64[] scores,bytes32 salt"),
+    RevealMessage: ("Reveal", "bytes32 model,uint64 round,int64[] scores,bytes32 originals,bytes32 salt"),
 }
 
 
@@ -49,8 +49,9 @@ def general_digest(message: SignedMessage) -> bytes:
     name, members = TYPES[type(message)]
     fields = [dict(zip(("type", "name"), member.split(), strict=True)) for member in members.split(",")]
     values: dict[str, Any] = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
-    values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-    domain = {"name": "derelayl", "version": "1", "chainId": LEDGER.chain_id, "verifyingContract": LEDGER.address}
+    if isinstance(message, RevealMessage):
+        values |= {"scores": list(message.scores), "originals": bytes(message.originals).ljust(32, b"\0")}
+    domain = {"name": "derelayl", "version": "2", "chainId": LEDGER.chain_id, "verifyingContract": LEDGER.address}
     signable = encode_typed_data(domain, {name: fields}, values)
     return keccak(b"\x19" + signable.version + signable.header + signable.body)
 

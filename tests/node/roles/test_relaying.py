@@ -97,9 +97,10 @@ def commit_entry(relay: Relay, name: str, commitment: bytes = b"\x0c" * 32) -> S
 
 def reveal_entry(relay: Relay, name: str, scores: tuple[int, ...], salt: bytes = SALT) -> SignedEntry:
     key, opened = relay.keys[name], tuple(Ppm(score) for score in scores)
-    message = RevealMessage(relay.model, relay.view.number, opened, salt)
+    own = tuple(range(len(scores)))
+    message = RevealMessage(relay.model, relay.view.number, opened, own, salt)
     signature = signer(key, LEDGER)(message)
-    return SignedEntry(relay.model, relay.view.number, SignedReveal(key.address, opened, salt, signature))
+    return SignedEntry(relay.model, relay.view.number, SignedReveal(key.address, opened, own, salt, signature))
 
 
 def check(relay: Relay, entry: SignedEntry) -> None:

@@ -30,9 +30,10 @@ async def until_reveal(relay: Relay) -> None:
 
 def reveal_of(relay: Relay, player: Player, *scores: int) -> SignedEntry:
     opened, salt = tuple(Ppm(score) for score in scores), b"\x0a" * 32
+    own = tuple(range(len(scores)))
     sign = signer(player.key, LEDGER)
-    signature = sign(RevealMessage(relay.model, relay.view.number, opened, salt))
-    return SignedEntry(relay.model, relay.view.number, SignedReveal(player.key.address, opened, salt, signature))
+    signature = sign(RevealMessage(relay.model, relay.view.number, opened, own, salt))
+    return SignedEntry(relay.model, relay.view.number, SignedReveal(player.key.address, opened, own, salt, signature))
 
 
 async def second_child(relay: Relay, cheat: Player) -> Root:
