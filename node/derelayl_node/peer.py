@@ -143,6 +143,8 @@ async def _open(
     store = FileStore(home / "store")
     ledger = await open_network_ledger(network, key, home, settings)
     stack.callback(ledger.close)
+    if settings.roles != ("seeder",):
+        await ledger.check_takes_part()
     rules = await ledger.rules(model)
     pace = Pace(clock, settings.poll_seconds)
     watch = RoundWatch(ledger, clock, model, pace)

@@ -23,7 +23,7 @@ from ..ports import AccountView, BlockRef, LedgerUnavailable, LogBatch
 from ..settings import DEFAULT_MAX_FEE_GWEI, ChainAccess, Network, chain_access
 from .deploy import NetworkAddresses
 from .event_log import EventLog
-from .first_version import check_may_send
+from .first_version import check_may_send, check_takes_part
 from .one_block import at_fresh_head
 from .outbox import UNKNOWN, Outbox
 from .provider import DEFAULT_TIMEOUT_S, Rpc, open_chain
@@ -99,6 +99,10 @@ class EvmLedger:
         """
         check_may_send(command, await self._thread(self._views.version))
         return await self._sending.send(command, key, cover)
+
+    async def check_takes_part(self) -> None:
+        """Raise AnotherVersion where this program only reads."""
+        check_takes_part(await self._thread(self._views.version))
 
     async def settle(self) -> int:
         """Wait until nothing that this account has signed is on its way; returns how many intents were.

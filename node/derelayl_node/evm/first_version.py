@@ -12,7 +12,7 @@ from typing import Any
 from derelayl_protocol.ledger.commands import Command, Release, Unstake, Withdraw
 from derelayl_protocol.ledger.rules import Rules
 
-from ..failures import Failure
+from ..ports import LedgerUnavailable
 from .typed_data import DOMAIN_VERSION
 
 FIRST = "1"
@@ -28,7 +28,7 @@ LEAVING = (Withdraw, Unstake, Release)
 """Commands that take money out: they are the same in both versions."""
 
 
-class AnotherVersion(Failure):
+class AnotherVersion(LedgerUnavailable):
     """The ledger is of a protocol version that this program does not take part in, or does not know."""
 
 
@@ -47,7 +47,13 @@ def check_readable(version: str) -> None:
 
 def check_may_send(command: Command, version: str) -> None:
     """Raise AnotherVersion for a command that takes part in a network of another version than today's."""
-    if version != DOMAIN_VERSION and not isinstance(command, LEAVING):
+    if not isinstance(command, LEAVING):
+        check_takes_part(version)
+
+
+def check_takes_part(version: str) -> None:
+    """Raise AnotherVersion for a ledger of another version than today's."""
+    if version != DOMAIN_VERSION:
         raise AnotherVersion(
             f"The ledger is of protocol version {version}, and this derelayl takes part in networks of version "
             f"{DOMAIN_VERSION}: this one can be read, and a stake or a balance taken out of it, no more."

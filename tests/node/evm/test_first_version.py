@@ -118,6 +118,8 @@ async def test_what_takes_part_is_refused_by_the_version_and_what_leaves_is_not(
     for command in taking_part:
         with pytest.raises(AnotherVersion, match=r"protocol version 1, and this derelayl takes part .* version 2"):
             await ledger.send(command)
+    with pytest.raises(AnotherVersion, match="this one can be read"):
+        await ledger.check_takes_part()
     for leaving in (commands.Unstake(MODEL), commands.Release(MODEL), commands.Withdraw(Wei(1))):
         with pytest.raises(AssertionError, match="eth_"):
             await ledger.send(leaving)  # it is on its way to the chain
