@@ -33,6 +33,7 @@ def example(field: dataclasses.Field[Any]) -> Any:
         "Rules": RULES,
         "tuple[Address, ...]": (person("a"), person("b")),
         "tuple[Ppm, ...]": (Ppm(-3), UNAVAILABLE),
+        "tuple[int, ...]": (0, 1, 0),
     }
     return values[str(field.type)]
 
