@@ -1,4 +1,7 @@
-"""Who bids what, and which tips are offered."""
+"""Who bids what, and which tips are offered.
+
+People decide as the node's trainers do: `derelayl_protocol.ledger.experience`, which has the reasons, for many at once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from derelayl_protocol.ledger.experience import EAGERNESS, LONGEST_PAUSE, RELIEF, TRIALS
 from derelayl_protocol.limits import MAX_BIDS
 
 from ..ledger import NOBODY, Bids
@@ -15,19 +19,15 @@ from .state import World
 from .strategies import role_of, trainer_of
 from .strategies.port import Market
 
-RELIEF = 0.25  # how much slower bids fall than they rise while legs pay
-EAGERNESS = (0.1, 100.0)  # bounds of the factor by which experience moves a bid
-TRIALS = 3  # legs that everybody tries before it judges whether they pay
 
-
-def willing(world: World, luck: Luck) -> Bools:
-    """Say who wants a leg, (R, P): trainers whose legs have paid, newcomers, and now and then one whose have not.
+def willing(world: World) -> Bools:
+    """Say who wants a leg, (R, P): trainers whose legs have paid, newcomers, and after a pause those whose have not.
 
     A leg pays when its average profit, less the person's risk aversion times the standard deviation, is at least 0.
     """
     income = world.income
     pays = income.leg - world.people.traits.risk * income.leg_deviation >= 0
-    tries = (income.legs < TRIALS) | (luck.decide < world.settings.curiosity)
+    tries = (income.legs < TRIALS) | (world.round - world.leased >= _pause(income.lost, world.settings.curiosity))
     still_down = (world.crash_from < world.round) & (world.round <= world.crash_until)
     return world.present & world.trainers & (pays | tries) & ~still_down
 
@@ -95,6 +95,14 @@ def allowed(attribute: str, strategies: tuple[int, ...]) -> Bools:
 
 
 # --- Inside -----------------------------------------------------------------------------------------------------------
+
+
+def _pause(lost: Ints, curiosity: float) -> Floats:
+    """Return after how many rounds people try again who have lost so many legs in a row, (R, P); inf is never."""
+    if curiosity == 0:
+        return np.where(lost > 0, np.inf, 1.0)
+    grown = np.exp(np.minimum(-np.log(curiosity) * lost / TRIALS, np.log(LONGEST_PAUSE)))
+    return np.asarray(np.rint(grown))
 
 
 def _amounts(world: World, wants: Bools, luck: Luck) -> Ints:

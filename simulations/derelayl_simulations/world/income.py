@@ -54,6 +54,7 @@ class Averages:
     leg: Floats  # (R, P) money a leg, of legs that were leased
     leg_square: Floats  # (R, P) the same squared
     legs: Ints  # (R, P) legs averaged
+    lost: Ints  # (R, P) legs in a row, up to the newest, that brought a loss
     gross: Floats  # (2, R) money a round that people of the role earn before costs: trainers, validators
     work: Floats  # (2, R) legs' worth of work a round that they do for it
     seen: Ints  # (2, R) rounds averaged in which there was anybody
@@ -69,6 +70,7 @@ class Averages:
             leg=np.zeros(each),
             leg_square=np.zeros(each),
             legs=np.zeros(each, np.int64),
+            lost=np.zeros(each, np.int64),
             gross=np.zeros((2, relays)),
             work=np.zeros((2, relays)),
             seen=np.zeros((2, relays), np.int64),
@@ -76,7 +78,7 @@ class Averages:
 
     def forget(self, who: Bools) -> None:
         """Start again for newcomers `who` (R, P)."""
-        for each in (self.usage, self.rounds, self.leg, self.leg_square, self.legs):
+        for each in (self.usage, self.rounds, self.leg, self.leg_square, self.legs, self.lost):
             each[who] = 0
         self.profit[:, who] = 0
 
@@ -90,6 +92,7 @@ class Averages:
     def remember_legs(self, who: Bools, earned: Floats) -> None:
         """Average in what the legs of the round brought to those who had any, money."""
         self.legs += who
+        self.lost = np.where(who, np.where(earned > 0, 0, self.lost + (earned < 0)), self.lost)
         weight = np.where(who, 1.0 / np.clip(self.legs, 1, self.window), 0.0)
         self.leg += weight * (earned - self.leg)
         self.leg_square += weight * (earned * earned - self.leg_square)

@@ -45,7 +45,7 @@ def play_round(world: World, luck: Luck, prescribed: Sequence[Event] = ()) -> Ro
     shocks.happen(world, prescribed, luck)
     before = circulating(world)
     owners = _owners(world)
-    wanted = bidding.willing(world, luck)
+    wanted = bidding.willing(world)
     bids = bidding.place_bids(world, wanted, luck)
     bidders = _people(world, bids.account)
     leases = match(world.book, bids, bidding.offers(world), luck.matching(bids.account.shape[1]))
