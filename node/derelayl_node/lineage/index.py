@@ -11,12 +11,14 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from derelayl_protocol.checkpoint.ancestry import Edge, lineage_digest
 from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.ledger.experience import Past
 from derelayl_protocol.types import Address, ModelId, Root, Timestamp
 
 from ..ports import KNOWN_BLOCKS, BlockRef, LedgerUnavailable, LogBatch, LogEntry
 from . import queries
 from .database import IndexUnusable, nobody_left, open_engine, reading, table_names, writing
 from .event_json import event_from_json, event_to_json
+from .past import past
 from .projection import Projector
 from .records import Head
 from .rows import Rows, revert
@@ -107,6 +109,11 @@ class LineageIndex:
         """Those of the account's checkpoints where royalties wait."""
         with self.reading() as connection:
             return tuple(queries.waiting_royalties(connection, model, account))
+
+    def past(self, model: ModelId, account: Address, before: int) -> Past | None:
+        """What the account knows that bids in round `before`; None while that round's beginning is not read."""
+        with self.reading() as connection:
+            return past(connection, model, account, before)
 
     def event(self, block_hash: bytes, transaction: bytes, log_index: int) -> Event | None:
         """Look up a stored event by its place on the chain."""
