@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from derelayl_protocol.errors import Ignored, LocalFault, RuleViolation
 from derelayl_protocol.ledger.entries import SignedEntry
+from derelayl_protocol.ledger.experience import Past
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.spelling import from_hex
 from derelayl_protocol.statement.words import short
@@ -41,6 +42,7 @@ from .pace import Pace
 from .ports import LedgerUnavailable, StoreDamaged, StoreFull, TrainingFailed
 from .refusals import sentence_of
 from .roles.admission import check_entry
+from .roles.bidder import Bidder, Recall
 from .roles.keeper import Keeper
 from .roles.kit import Kit
 from .roles.owner import OwnerRole, Waiting
@@ -199,11 +201,14 @@ async def _open(
             return None
         return await trio.to_thread.run_sync(index.waiting_royalties, model, key.address)
 
+    async def recall(number: int) -> Past | None:
+        return await trio.to_thread.run_sync(index.past, model, key.address, number)
+
     return Peer(
         settings=settings,
         shared=network,
         kit=kit,
-        roles=_roles(settings, kit, waiting, activity),
+        roles=_roles(settings, kit, waiting, activity, recall),
         watch=watch,
         pace=pace,
         store=store,
@@ -233,9 +238,12 @@ class Roles:
         return {name: role.step for name, role in roles.items() if role is not None}
 
 
-def _roles(settings: NodeSettings, kit: Kit, waiting: Waiting, activity: Activity) -> Roles:
+def _roles(
+    settings: NodeSettings, kit: Kit, waiting: Waiting, activity: Activity, recall: Recall | None = None
+) -> Roles:
+    learned = recall if settings.bidding == "learned" else None
+    bidder = Bidder(kit, Wei(settings.bid_wei), Wei(settings.leg_cost_wei), learned)
     policy = TrainerPolicy(
-        bid=Wei(settings.bid_wei),
         segment=settings.segment,
         steps=settings.steps,
         batch=settings.batch,
@@ -250,7 +258,7 @@ def _roles(settings: NodeSettings, kit: Kit, waiting: Waiting, activity: Activit
         seeder=SeederRole(kit),
         watcher=WatcherRole(kit),
         validator=ValidatorRole(kit, partial(secrets.token_bytes, 32)) if "validator" in chosen else None,
-        trainer=TrainerRole(kit, policy, scratch, activity.leg_changed) if "trainer" in chosen else None,
+        trainer=TrainerRole(kit, policy, bidder, scratch, activity.leg_changed) if "trainer" in chosen else None,
         relayer=RelayerRole(kit) if "relayer" in chosen else None,
     )
 

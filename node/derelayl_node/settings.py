@@ -207,7 +207,17 @@ class NodeSettings(ChainAccess):
         default="", description="The lineage index: a SQLite file (default: in HOME), or postgresql://… ."
     )
     bid_wei: Annotated[int, Flag("bid")] = Field(
-        default=TOKEN, gt=0, le=2**96 - 1, description="Bid for a lease, in wei."
+        default=TOKEN, gt=0, le=2**96 - 1, description="The most that is bid for a lease, in wei."
+    )
+    bidding: Literal["learned", "fixed"] = Field(
+        default="learned",
+        description="learned: by what the account's legs brought, with pauses while they lose; fixed: always --bid.",
+    )
+    leg_cost_wei: Annotated[int, Flag("leg-cost")] = Field(
+        default=0,
+        ge=0,
+        le=2**96 - 1,
+        description="What a leg costs beside its bid (energy, hardware), in wei; learned bidding counts it.",
     )
     segment: str = Field(
         default="rotate", pattern=r"^(rotate|whole|[0-9]{1,2})$", description="rotate, whole, or a segment's number."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import BindParameter, Connection, bindparam, or_, select
 
 from derelayl_protocol.ledger.experience import WINDOW, Past, Tried
 from derelayl_protocol.ledger.selection import LegEnding
@@ -24,7 +24,7 @@ REWARDED_LEGS: Final = 32
 """Newest selected legs whose mean reward is told: those of a few rounds."""
 
 _MODEL = bindparam("model", type_=HexBytes())
-_ACCOUNT = bindparam("account")
+_ACCOUNT: Final[BindParameter[str]] = bindparam("account")
 _BEFORE = bindparam("before", type_=INT_64)
 _LIMIT = bindparam("limit", type_=INT_64)
 

@@ -24,6 +24,7 @@ from ..handoff import FetchFailed, Taken
 from ..journal import SignedChild
 from ..ports import TrainingFailed
 from ..refusals import NOTHING_LEFT, may_pass, sentence_of
+from .bidder import Bidder
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
 from .kit import Kit
 
@@ -41,9 +42,8 @@ SEEN_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class TrainerPolicy:
-    """How this peer bids and trains."""
+    """How this peer trains."""
 
-    bid: Wei
     segment: str  # see duties.segment_for_round
     steps: int
     batch: int
@@ -64,8 +64,11 @@ class LegStage:
 class TrainerRole:
     """One trainer of one model."""
 
-    def __init__(self, kit: Kit, policy: TrainerPolicy, scratch: Path, report: Callable[[LegStage], None]) -> None:
+    def __init__(
+        self, kit: Kit, policy: TrainerPolicy, bidder: Bidder, scratch: Path, report: Callable[[LegStage], None]
+    ) -> None:
         self._kit = kit
+        self._bidder = bidder
         self._policy = policy
         self._scratch = scratch
         self._report = report
@@ -81,12 +84,13 @@ class TrainerRole:
     @property
     def obstacle(self) -> str:
         """Why it does not bid, or hand in its leg; "" if nothing is in its way."""
-        return "; ".join(filter(None, (self._unfit, self._refusal)))
+        return "; ".join(filter(None, (self._bidder.obstacle, self._unfit, self._refusal)))
 
     async def step(self, view: RoundView) -> None:
         """Act on one look at the round; returns when nothing is left to do in it for now.
 
         Raises LedgerUnavailable, TrainingFailed, FetchFailed and the store's errors: the leg is lost, the peer goes on.
+        Also what the bidder raises.
         """
         now = self._kit.clock.now()
         await self._publish(view)
@@ -101,16 +105,15 @@ class TrainerRole:
 
     async def _enter(self, view: RoundView) -> None:
         segment = segment_for_round(self._policy.segment, view.number, self._kit.rules.segments)
-        if not has_bid(view, self._kit.ledger.account) and not await self._can_train(view, segment):
+        bid = None if has_bid(view, self._kit.ledger.account) else await self._bidder.amount(view)
+        if bid is not None and not await self._can_train(view, segment):
             return
         try:
             for tip in tips_to_offer(view, self._kit.ledger.account):
                 deposit = Wei(self._kit.rules.offer_deposit * self._kit.rules.legs_per_tip)
                 await self._kit.ledger.send(OfferTip(self._kit.model, view.number, tip), cover=deposit)
-            if not has_bid(view, self._kit.ledger.account):
-                await self._kit.submission.submit(
-                    view, PlaceBid(self._kit.model, view.number, segment, self._policy.bid)
-                )
+            if bid is not None:
+                await self._kit.submission.submit(view, PlaceBid(self._kit.model, view.number, segment, bid))
         except RuleViolation as refusal:
             # The round moved on while we were entering it, or the purse is empty: sit this one out.
             self._refused(f"round {view.number}: not entered", refusal)

@@ -11,6 +11,7 @@ from derelayl_node.handoff import Handoff, keep_genesis
 from derelayl_node.journal import Journal
 from derelayl_node.keys import NodeKey
 from derelayl_node.roles.admission import check_entry
+from derelayl_node.roles.bidder import Bidder
 from derelayl_node.roles.duties import KEEPER_STEP_SECONDS, KEEPERS
 from derelayl_node.roles.keeper import Keeper
 from derelayl_node.roles.kit import Kit
@@ -131,7 +132,7 @@ class Relay:
             submission=submission,
             recover=self.recover,
         )
-        policy = TrainerPolicy(bid=BID, segment="whole", steps=5, batch=1, learning_rate=0.1, seed=key.secret[0])
+        policy = TrainerPolicy(segment="whole", steps=5, batch=1, learning_rate=0.1, seed=key.secret[0])
         stages: list[str] = []
 
         def report(status: LegStage) -> None:
@@ -150,7 +151,7 @@ class Relay:
             owner=OwnerRole(kit, partial(self._waiting, key.address)),
             seeder=SeederRole(kit),
             keeper=Keeper(kit),
-            trainer_role=TrainerRole(kit, policy, home / "scratch", report),
+            trainer_role=TrainerRole(kit, policy, Bidder(kit, BID, Wei(0), None), home / "scratch", report),
             validator=ValidatorRole(kit, lambda: bytes([key.secret[0]]) * 32),
             relayer=RelayerRole(kit),
             watcher=WatcherRole(kit),

@@ -11,6 +11,7 @@ import trio
 from derelayl_node.handoff import FetchFailed
 from derelayl_node.journal import SignedChild
 from derelayl_node.ports import LedgerUnavailable, TrainingFailed
+from derelayl_node.roles.bidder import Bidder
 from derelayl_node.roles.duties import KEEPER_STEP_SECONDS, KEEPERS, patience
 from derelayl_node.roles.trainer import SUBMIT_RESERVE_SECONDS
 from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS, ValidatorRole
@@ -46,7 +47,7 @@ def settled_legs(relay: Relay) -> list[LegSettled]:
 
 async def test_a_trainer_without_tokens_sits_the_round_out(relay: Relay) -> None:
     ann = relay.players["ann"]
-    ann.trainer_role._policy = replace(ann.trainer_role._policy, bid=Wei(WALLET + 1))
+    ann.trainer_role._bidder = Bidder(ann.kit, Wei(WALLET + 1), Wei(0), None)
     await ann.trainer_role.step(relay.view)
     assert not relay.events(BidPlaced)
 
