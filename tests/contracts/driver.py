@@ -282,7 +282,7 @@ class Driver:
             )
         liable = self.random.choice([list(ledger.unbonding), list(ledger.stakes), ACCOUNTS]) or ACCOUNTS
         validator = self.random.choice(liable)
-        scores = (Ppm(5), UNAVAILABLE), (Ppm(5), UNAVAILABLE)[: self.random.randint(1, 2)]
+        scores = (Ppm(5), UNAVAILABLE), (Ppm(5), UNAVAILABLE)
         salts = self.random.randbytes(32), self.random.randbytes(32)
         return self._any(), self.sign.reveals(model, self.random.randrange(9), validator, scores, salts)
 
@@ -324,7 +324,7 @@ class Driver:
             changes[field] = lambda: (value[0], value[0]) if nested else self._spoiled_scores(value)
         if field == "originals":
             nested = isinstance(item, commands.ReportReveals)
-            changes[field] = lambda: (value[1], value[0]) if nested else self._spoiled_originals(value)
+            changes[field] = lambda: (value[0], value[0]) if nested else self._spoiled_originals(value)
         if field in ("bids", "commits", "reveals") and value:
             changes[field] = lambda: self._spoiled_entries(item.model, item.round, value)
         if field in ("genesis", "root", "tip", "child", "commitment", "salt"):
@@ -332,6 +332,10 @@ class Driver:
         if field.endswith("_order"):
             changes[field] = lambda: self._spoiled_order(value)
         changed: dict[str, Any] = {field: changes[field]()}
+        if field == "scores":  # a list that is longer or shorter than the other has no form in the contract
+            nested = isinstance(item, commands.ReportReveals)
+            scores = changed[field]
+            changed["originals"] = tuple(map(own_originals, scores)) if nested else own_originals(scores)
         return replace(item, **changed)
 
     def _spoiled_entries(self, model: ModelId, number: int, entries: Sequence[Any]) -> tuple[Any, ...]:
@@ -398,9 +402,8 @@ class Driver:
 
     def _spoiled_originals(self, originals: Sequence[int]) -> tuple[int, ...]:
         wrong = list(originals)
-        if not wrong or self.random.random() < 0.2:
-            return (*wrong, 0)
-        wrong[self.random.randrange(len(wrong))] = self.random.randrange(limits.MAX_BIDS)
+        if wrong:
+            wrong[self.random.randrange(len(wrong))] = self.random.randrange(limits.MAX_BIDS)
         return tuple(wrong)
 
     # --- values -------------------------------------------------------------------------------------------------------
