@@ -17,7 +17,9 @@ import trio
 
 from derelayl_node.handoff import check_signature, keep_genesis
 from derelayl_node.keys import NodeKey
-from derelayl_node.roles.duties import overdue, seat_of
+from derelayl_node.roles.duties import overdue, seat_of, tips_in_order
+from derelayl_node.roles.judging import Verdict
+from derelayl_node.roles.validator import SEED_BYTES
 from derelayl_node.store.packing import assemble_weights
 from derelayl_node.testing.clock import FakeClock
 from derelayl_node.testing.ledger import FakeChain
@@ -31,13 +33,14 @@ from derelayl_protocol.ledger.presets import MINIMAL
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.scoring import commitment, score_ppm
 from derelayl_protocol.ledger.state import LegEntry, ModelState, RoundView
+from derelayl_protocol.limits import BPS
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.statement.books import Books
 from derelayl_protocol.statement.teller import Line, Teller
-from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, LedgerId, ModelId, Ppm, Root, Wei
+from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, LedgerId, ModelId, Root, Wei
 from derelayl_training.architectures import build
-from derelayl_training.jobs import Architecture
-from derelayl_training.judge import losses_of_files
+from derelayl_training.jobs import Architecture, ChildFile, JudgingJob, TipFile
+from derelayl_training.judge import judge
 from derelayl_training.registry import ARCHITECTURES
 from derelayl_training.split import Split
 from derelayl_training.train import write_genesis
@@ -215,26 +218,46 @@ class Relay:
         seat = seat_of(view, account)
         if seat is None or view.phase not in (Phase.COMMIT, Phase.REVEAL):
             return
-        scores, salt = self._scores(view, self.data[name]), self.draw("salt", f"{name} {view.number}")
-        originals = tuple(range(len(scores)))
+        verdict, salt = self._verdict(view, name), self.draw("salt", f"{name} {view.number}")
         if view.phase is Phase.COMMIT and seat.commitment is None:
-            seal = commitment(self.model, view.number, account, salt, scores, originals)
+            seal = commitment(self.model, view.number, account, salt, verdict.scores, verdict.originals)
             self.chain.execute(account, ask.CommitScores(self.model, view.number, seal))
         elif view.phase is Phase.REVEAL and seat.scores is None:
-            self.chain.execute(account, ask.RevealScores(self.model, view.number, scores, originals, salt))
+            reveal = ask.RevealScores(self.model, view.number, verdict.scores, verdict.originals, salt)
+            self.chain.execute(account, reveal)
 
-    def _scores(self, view: RoundView, own: Split) -> tuple[Ppm, ...]:
-        return tuple(self._score(view.number, leg, own) for leg in view.legs)
+    def _verdict(self, view: RoundView, name: str) -> Verdict:
+        """What a peer says of each leg; UNAVAILABLE of a child that is not acceptable under its lease."""
+        scores, originals = [UNAVAILABLE] * len(view.legs), list(range(len(view.legs)))
+        numbers = [number for number, leg in enumerate(view.legs) if self._is_acceptable(view.number, leg)]
+        if not numbers:
+            return Verdict(tuple(scores), tuple(originals))
+        tips, own = [tip.root for tip in tips_in_order(view)], self.data[name]
+        job = JudgingJob(
+            architecture=self.architecture,
+            tips=[TipFile(self.weights(root), self.manifest(root).header.segment) for root in tips],
+            children=[
+                ChildFile(self.weights(leg.child), tips.index(leg.parent))
+                for leg in (view.legs[number] for number in numbers)
+            ],
+            alike=self.rules.duplicate_bps / BPS,
+            seed=int.from_bytes(self.draw("samples", f"{name} {view.number}")[:SEED_BYTES]),
+        )
+        judged = judge(build(self.architecture), job, own.held_x, own.held_y)
+        for number, child in zip(numbers, judged.children, strict=True):
+            if child is not None:
+                scores[number] = score_ppm(judged.bar.loss, child.loss, child.error)
+                originals[number] = numbers[child.original]
+        return Verdict(tuple(scores), tuple(originals))
 
-    def _score(self, number: int, leg: LegEntry, own: Split) -> Ppm:
-        """A leg's gain on held-out data, UNAVAILABLE for a child that is not acceptable under its lease."""
+    def _is_acceptable(self, number: int, leg: LegEntry) -> bool:
         if not leg.submitted:
-            return UNAVAILABLE
-        child, parent = self.manifest(leg.child), self.manifest(leg.parent)
+            return False
+        child = self.manifest(leg.child)
         try:
             check_child(
                 child,
-                parent,
+                self.manifest(leg.parent),
                 model=self.model,
                 round=number,
                 segment=leg.segment,
@@ -243,10 +266,8 @@ class Relay:
             )
             check_signature(self.ledger, leg.child, child)
         except PeerFault:
-            return UNAVAILABLE
-        files = [self.weights(leg.parent), self.weights(leg.child)]
-        before, after = losses_of_files(build(self.architecture), files, own.held_x, own.held_y)
-        return UNAVAILABLE if before is None or after is None else score_ppm(before.mean, after.mean, after.error)
+            return False
+        return True
 
     def draw(self, what: str, whose: str) -> bytes:
         """32 bytes that look random and are the same in every run with this seed."""

@@ -7,14 +7,15 @@ that counts is the ledger's word, which the roles ask for.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from derelayl_protocol.checkpoint.composition import compose
 from derelayl_protocol.checkpoint.manifest import (
     Header,
     Manifest,
@@ -25,7 +26,7 @@ from derelayl_protocol.checkpoint.manifest import (
     root_of,
 )
 from derelayl_protocol.checkpoint.messages import Announcement
-from derelayl_protocol.errors import LocalFault, PeerFault
+from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.statement.words import short
@@ -46,7 +47,7 @@ NO_MODEL = ModelId(bytes(32))
 """The model of a genesis checkpoint: its id is made from the genesis root, so the root cannot name it."""
 
 MAX_CACHED_WEIGHTS = 8
-"""Assembled safetensors files kept for the training worker; the chunks stay in the store."""
+"""Assembled safetensors files kept for the training worker beside those in use; the chunks stay in the store."""
 
 WEIGHTS_REPAIR_SECONDS = 30.0
 """How long fetching the damaged chunks of a weights file may take: a leg or a verdict waits for it."""
@@ -133,6 +134,7 @@ class Handoff:
         self._scrub = Scrub(store)
         self._taking: dict[Root, trio.Lock] = {}
         self._fetched: dict[Root, int] = {}
+        self._held: Counter[Root] = Counter()
         self.bytes_fetched = 0  # over the network since the start
         cache.mkdir(parents=True, exist_ok=True)
 
@@ -205,6 +207,24 @@ class Handoff:
         self._forget_old_weights()
         return path
 
+    @asynccontextmanager
+    async def holding_weights(self, roots: Sequence[Root]) -> AsyncIterator[list[Path]]:
+        """The weights files of checkpoints that were taken, all there until the block ends. Raises what `weights` does.
+
+        A round's judging reads more files at once than are kept otherwise, and one that went missing meanwhile would be
+        taken for a trainer's fault.
+        """
+        self._held.update(roots)
+        try:
+            yield [await self.weights(root) for root in roots]
+        finally:
+            self._held.subtract(roots)
+            self._forget_old_weights()
+
+    async def held(self, root: Root) -> Manifest | None:
+        """The manifest of a checkpoint of which every chunk is here already; nothing is fetched."""
+        return await trio.to_thread.run_sync(self._whole, root)
+
     async def hand_over(
         self, model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, weights: WeightsFile, record: Record
     ) -> SignedChild:
@@ -212,22 +232,8 @@ class Handoff:
 
         Two children signed under one lease cost the bid: note this one on disk before anybody learns of it.
         """
-        header = self._header(model, round_number, leg, (leg.parent,), parent, record)
+        header = self._header(model, round_number, leg, parent, record)
         return await trio.to_thread.run_sync(make_checkpoint, self._store, self._key, self._ledger, header, weights)
-
-    async def compose(
-        self, model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, second: Root, record: Record
-    ) -> SignedChild:
-        """Sign the parent with the leased segment of its sibling `second`, which was taken; no weights are read.
-
-        Raises LocalFault when the two do not go together.
-        """
-        wire = await trio.to_thread.run_sync(self._store.manifest, second)
-        if wire is None:
-            raise LocalFault(f"checkpoint {to_hex(second)} has not been taken over")
-        header = self._header(model, round_number, leg, (leg.parent, second), parent, record)
-        chunks = compose(parent, parse_manifest(wire))
-        return sign_checkpoint(self._key, self._ledger, Manifest(header(tensors=parent.header.tensors), chunks))
 
     async def publish(self, model: ModelId, round_number: int, child: SignedChild) -> None:
         """Serve this account's child from now on, and tell the peers. Raises StoreFull."""
@@ -258,7 +264,6 @@ class Handoff:
         model: ModelId,
         round_number: int,
         leg: LegEntry,
-        parents: tuple[Root, ...],
         parent: Manifest,
         record: Record,
     ) -> Callable[..., Header]:
@@ -266,7 +271,7 @@ class Handoff:
         return partial(
             Header,
             model=model,
-            parents=parents,
+            parents=(leg.parent,),
             round=round_number,
             segment=leg.segment,
             trainer=self._key.address,
@@ -338,7 +343,9 @@ class Handoff:
         self._fetched[root] = self._fetched.get(root, 0) + bytes_fetched
 
     def _forget_old_weights(self) -> None:
-        files = sorted(self._cache.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        held = {root.hex() for root, holders in self._held.items() if holders > 0}
+        free = [path for path in self._cache.glob("*.safetensors") if path.stem not in held]
+        files = sorted(free, key=lambda path: path.stat().st_mtime_ns)
         for path in files[:-MAX_CACHED_WEIGHTS]:
             path.unlink(missing_ok=True)
 

@@ -30,6 +30,7 @@ class SealedScores:
     """What one seat committed to."""
 
     scores: tuple[Ppm, ...]
+    originals: tuple[int, ...]
     salt: bytes
 
 
@@ -53,7 +54,11 @@ class Journal:
 
         Raises StoreFull, StoreDamaged.
         """
-        document = {"scores": list(sealed.scores), "salt": sealed.salt.hex()}
+        document = {
+            "scores": list(sealed.scores),
+            "originals": list(sealed.originals),
+            "salt": sealed.salt.hex(),
+        }
         path = self._answer_path(model, round_number)
         self._write(path, document)
         return _standing(self.read(model, round_number), path)
@@ -63,7 +68,9 @@ class Journal:
         path = self._answer_path(model, round_number)
         try:
             entry = json.loads(path.read_text())
-            return SealedScores(tuple(Ppm(int(score)) for score in entry["scores"]), bytes.fromhex(entry["salt"]))
+            scores = tuple(Ppm(int(score)) for score in entry["scores"])
+            originals = tuple(int(original) for original in entry["originals"])
+            return SealedScores(scores, originals, bytes.fromhex(entry["salt"]))
         except FileNotFoundError:
             return None
         except OSError as error:

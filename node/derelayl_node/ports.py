@@ -20,7 +20,7 @@ from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.state import CheckpointRecord, RoundView, Unbonding
 from derelayl_protocol.types import Address, Digest, ModelId, Ppm, Root, Timestamp, Wei
-from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, SampleCounts, WeightsFile
+from derelayl_training.jobs import Architecture, Judged, JudgingJob, LegJob, LegResult, SampleCounts, WeightsFile
 
 from .failures import Failure
 
@@ -244,13 +244,12 @@ class Trainer(Protocol):
         many there are. Raises TrainingFailed with what the data are, what the network takes, and the remedy.
         """
 
-    async def losses(
-        self, architecture: Architecture, weights: Sequence[Path], *, seconds: float, seed: int
-    ) -> tuple[HeldOutLoss | None, ...]:
-        """Measure each file on this peer's held-out data; None where it does not load or is not finite.
+    async def judge(self, job: JudgingJob, *, seconds: float) -> Judged:
+        """Measure the children and the bar on this peer's held-out data; None where a child does not load or its loss
+        is not finite.
 
-        All on the same samples, as many as `seconds` allow, in an order drawn from `seed`. Raises TrainingFailed when
-        MIN_JUDGED_SAMPLES of each file take longer, or the data have fewer.
+        All on the same samples, as many as `seconds` allow, drawn from the job's seed. Raises TrainingFailed when
+        MIN_JUDGED_SAMPLES of each file take longer, the data have fewer, or a leased tip does not load here.
         """
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:

@@ -116,14 +116,6 @@ class PrivacyDials(Dials):
     epsilon_limit: Weight = Field(default=0.0, description="refuse legs that would spend more in all; 0 is no limit")
 
 
-class ComposeDials(Dials):
-    """Of a trainer, whatever its method."""
-
-    compose: bool = Field(
-        default=False, description="put a sibling's segment in instead of training, where there is one"
-    )
-
-
 # --- All together -----------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +178,6 @@ class EveryDial(
     PrivacyDials,
     ForgettingDials,
     ElaDials,
-    ComposeDials,
     PseudoinverseDials,
     SparseDials,
     IncubationDials,

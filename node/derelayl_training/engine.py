@@ -19,18 +19,17 @@ from .job_lines import (
     FitJob,
     GenesisDone,
     GenesisJob,
+    JudgeDone,
+    JudgeJob,
     LoadDone,
     LoadJob,
-    Loss,
-    LossesDone,
-    LossesJob,
     SamplesDone,
     SamplesJob,
     TrainDone,
     TrainJob,
 )
 from .jobs import MIN_JUDGED_SAMPLES, too_few_to_judge
-from .judge import losses_in_time, share_correct
+from .judge import judge, share_correct
 from .methods import make_method
 from .own_data import OwnData
 from .resources import open_resources
@@ -61,8 +60,8 @@ class Engine:
             case FitJob():
                 self._fitting(self._build(job.network), self._own.load())
                 return self._own.samples()
-            case LossesJob():
-                return self._losses(job, notice)
+            case JudgeJob():
+                return self._judge(job, notice)
             case AccuracyJob():
                 return self._accuracy(job)
             case SamplesJob():
@@ -83,21 +82,12 @@ class Engine:
             return run_leg_in_processes(job, self._own.spec, self._compute, progress)
         return TrainDone.of(run_leg(job.leg_job(), self._own.load(), progress, self._resources, notice))
 
-    def _losses(self, job: LossesJob, notice: Notice) -> LossesDone:
+    def _judge(self, job: JudgeJob, notice: Notice) -> JudgeDone:
         model = self._build(job.network)
         split = self._fitting(model, self._own.load())
         if len(split.held_y) < MIN_JUDGED_SAMPLES:
             raise LocalFault(too_few_to_judge(len(split.held_y)))
-        measured = losses_in_time(
-            model,
-            [Path(path) for path in job.weights],
-            split.held_x,
-            split.held_y,
-            seconds=job.seconds,
-            seed=job.seed,
-            notice=notice,
-        )
-        return LossesDone(losses=[None if each is None else Loss.of(each) for each in measured])
+        return JudgeDone.of(judge(model, job.judging(), split.held_x, split.held_y, seconds=job.seconds, notice=notice))
 
     def _accuracy(self, job: AccuracyJob) -> AccuracyDone:
         model = self._build(job.network)

@@ -7,10 +7,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from derelayl_protocol.limits import MAX_TEXT, MIB
+from derelayl_protocol.limits import MAX_BIDS, MAX_TEXT, MAX_TIPS, MIB
 from derelayl_protocol.types import WHOLE_MODEL
 
-from .jobs import Architecture, HeldOutLoss, LegJob, LegResult, SampleCounts
+from .bar import MAX_BAR_TIPS, MAX_CANDIDATES
+from .jobs import (
+    Architecture,
+    Bar,
+    ChildFile,
+    Judged,
+    JudgedChild,
+    JudgingJob,
+    LegJob,
+    LegResult,
+    SampleCounts,
+    TipFile,
+)
 from .recipe import Recipe
 
 MAX_LINE_BYTES = 8 * MIB
@@ -25,9 +37,6 @@ MAX_STEPS = 1_000_000
 MAX_BATCH = 65_536
 """Samples of one step."""
 
-MAX_FILES = 64
-"""Weights files in one judging: every leg of a round and every parent."""
-
 MAX_PATH = 4096
 """Characters of a path; the limit of Linux."""
 
@@ -41,6 +50,7 @@ class Line(BaseModel):
 PathText = Annotated[str, Field(min_length=1, max_length=MAX_PATH)]
 Settings = dict[str, int | str | bool]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Segment = Annotated[int, Field(ge=0, le=WHOLE_MODEL)]
 
 
 class ArchitectureLine(Line):
@@ -68,7 +78,7 @@ class TrainJob(Line):
     network: ArchitectureLine
     parent: PathText
     child: PathText
-    segment: Annotated[int, Field(ge=0, le=WHOLE_MODEL)]
+    segment: Segment
     steps: Annotated[int, Field(ge=1, le=MAX_STEPS)]
     batch: Annotated[int, Field(ge=1, le=MAX_BATCH)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
@@ -114,12 +124,50 @@ class FitJob(Line):
     network: ArchitectureLine
 
 
-class LossesJob(Line):
-    kind: Literal["losses"] = "losses"
+class Tip(Line):
+    path: PathText
+    segment: Segment
+
+
+class Child(Line):
+    path: PathText
+    parent: Annotated[int, Field(ge=0, lt=MAX_TIPS)]
+
+
+class JudgeJob(Line):
+    kind: Literal["judge"] = "judge"
     network: ArchitectureLine
-    weights: Annotated[list[PathText], Field(max_length=MAX_FILES)]
+    tips: Annotated[list[Tip], Field(min_length=1, max_length=MAX_TIPS)]
+    children: Annotated[list[Child], Field(min_length=1, max_length=MAX_BIDS)]
+    alike: Annotated[float, Field(ge=0, le=1)]
+    seed: Seed
     seconds: Annotated[float, Field(ge=0)]  # for all files together
-    seed: Seed  # of the order in which samples are measured
+
+    @model_validator(mode="after")
+    def _parents_are_there(self) -> JudgeJob:
+        if any(child.parent >= len(self.tips) for child in self.children):
+            raise ValueError("a child continues a tip that is not named")
+        return self
+
+    @classmethod
+    def of(cls, job: JudgingJob, seconds: float) -> JudgeJob:
+        return cls(
+            network=ArchitectureLine.of(job.architecture),
+            tips=[Tip(path=str(tip.path), segment=tip.segment) for tip in job.tips],
+            children=[Child(path=str(child.path), parent=child.parent) for child in job.children],
+            alike=job.alike,
+            seed=job.seed,
+            seconds=seconds,
+        )
+
+    def judging(self) -> JudgingJob:
+        return JudgingJob(
+            architecture=self.network.architecture(),
+            tips=[TipFile(Path(tip.path), tip.segment) for tip in self.tips],
+            children=[ChildFile(Path(child.path), child.parent) for child in self.children],
+            alike=self.alike,
+            seed=self.seed,
+        )
 
 
 class AccuracyJob(Line):
@@ -139,7 +187,7 @@ class LoadJob(Line):
     kind: Literal["load"] = "load"
 
 
-AnyJob = GenesisJob | TrainJob | FitJob | LossesJob | AccuracyJob | SamplesJob | LoadJob
+AnyJob = GenesisJob | TrainJob | FitJob | JudgeJob | AccuracyJob | SamplesJob | LoadJob
 Job = Annotated[AnyJob, Field(discriminator="kind")]
 
 
@@ -169,22 +217,47 @@ class TrainDone(Line):
         )
 
 
+class BarLine(Line):
+    loss: float
+    tips: Annotated[list[int], Field(min_length=1, max_length=MAX_BAR_TIPS)]
+    segment: Segment
+
+
 class Loss(Line):
-    mean: float
+    loss: float
     error: Annotated[float, Field(ge=0)] | None
+    original: Annotated[int, Field(ge=0, lt=MAX_BIDS)]
+
+
+class JudgeDone(Line):
+    kind: Literal["judge"] = "judge"
     samples: Annotated[int, Field(ge=1)]
+    bar: BarLine
+    children: Annotated[list[Loss | None], Field(max_length=MAX_BIDS)]
+    left_out: Annotated[int, Field(ge=0, le=MAX_CANDIDATES)]
 
     @classmethod
-    def of(cls, loss: HeldOutLoss) -> Loss:
-        return cls(mean=loss.mean, error=loss.error, samples=loss.samples)
+    def of(cls, judged: Judged) -> JudgeDone:
+        bar = judged.bar
+        return cls(
+            samples=judged.samples,
+            bar=BarLine(loss=bar.loss, tips=list(bar.tips), segment=bar.segment),
+            children=[
+                None if each is None else Loss(loss=each.loss, error=each.error, original=each.original)
+                for each in judged.children
+            ],
+            left_out=judged.left_out,
+        )
 
-    def loss(self) -> HeldOutLoss:
-        return HeldOutLoss(self.mean, self.error, self.samples)
-
-
-class LossesDone(Line):
-    kind: Literal["losses"] = "losses"
-    losses: list[Loss | None]
+    def judged(self) -> Judged:
+        return Judged(
+            samples=self.samples,
+            bar=Bar(self.bar.loss, tuple(self.bar.tips), self.bar.segment),
+            children=tuple(
+                None if each is None else JudgedChild(each.loss, each.error, each.original) for each in self.children
+            ),
+            left_out=self.left_out,
+        )
 
 
 class AccuracyDone(Line):
@@ -205,7 +278,7 @@ class LoadDone(Line):
     kind: Literal["load"] = "load"
 
 
-Done = GenesisDone | TrainDone | LossesDone | AccuracyDone | SamplesDone | LoadDone
+Done = GenesisDone | TrainDone | JudgeDone | AccuracyDone | SamplesDone | LoadDone
 
 
 class Reply(Line):

@@ -5,9 +5,11 @@ Nothing here needs torch; `job_lines` writes these as lines of JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from derelayl_protocol.types import WHOLE_MODEL
 
 from .recipe import DEFAULT, Recipe
 
@@ -79,6 +81,73 @@ class HeldOutLoss:
     mean: float
     error: float | None
     samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class TipFile:
+    """The weights of a tip, and the segment that its own leg has trained; WHOLE_MODEL for a genesis, too."""
+
+    path: Path
+    segment: int = WHOLE_MODEL
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFile:
+    """The weights of a leg's child, and the place of the tip that it continues among those of the judging."""
+
+    path: Path
+    parent: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingJob:
+    """Measure the children of a round beside what anyone can make of its tips, all on the same held-out samples.
+
+    Tips stand in their order, the leased ones among them. Children whose changes of loss correlate at `alike`, in
+    [0, 1], or more are one in function; 0 compares none. `seed` draws the samples; nobody else must know it before.
+    """
+
+    architecture: Architecture
+    tips: Sequence[TipFile]
+    children: Sequence[ChildFile]
+    alike: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedChild:
+    """A child's mean loss in nats, the standard error of ln(the bar's loss / this loss), and its original: the place of
+    the first child of the same parent that is one with it in function, or its own."""
+
+    loss: float
+    error: float | None
+    original: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The least loss that anyone could reach without training, in nats, and the places of the tips that reach it.
+
+    One tip as it is, the plain average of several, or the first with the second's `segment` where that is not
+    WHOLE_MODEL.
+    """
+
+    loss: float
+    tips: tuple[int, ...]
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a judging has found; None for a child whose file is refused, or gives no finite loss.
+
+    `left_out` are things that anyone could make for which there was no time.
+    """
+
+    samples: int
+    bar: Bar
+    children: tuple[JudgedChild | None, ...]
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)

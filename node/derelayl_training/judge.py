@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,26 @@ from torch import Tensor
 from derelayl_protocol.errors import LocalFault, PeerFault
 
 from .architectures import SegmentedModel
+from .bar import Candidate, candidates
 from .inputs import to_inputs
-from .jobs import MIN_JUDGED_SAMPLES, HeldOutLoss
+from .jobs import MIN_JUDGED_SAMPLES, Bar, HeldOutLoss, Judged, JudgedChild, JudgingJob
+from .likeness import originals
 from .split import Inputs, Labels
-from .weights import load_weights
+from .weights import load_candidate, load_weights
 
 EVAL_BATCH = 256
 """Samples in one forward pass: large enough to be fast; `models.blocks.MAX_ACTIVATIONS` bounds what they become."""
 
 TIMED_BATCH = 64
 """The same where time is short: a look at the clock after each."""
+
+BAR_SHARE = 0.5
+"""Share of the time left after the least of each file that the least of what the bar is made of may take. What there is
+no time for is left out, so that a slow seat still has a verdict on each leg, by a lower bar."""
+
+DRAWN_SHARE = 0.75
+"""Share of the held-out samples that a seat judges a round by. Scores are public, and whoever sees enough of them on
+the same samples can fit these; a fresh draw adds noise of half the sampling error, and costs a seventh more of it."""
 
 MIN_SAMPLES_FOR_ERROR = 2
 """Below it there is no spread to estimate."""
@@ -58,42 +69,67 @@ def losses_of_files(
 ) -> tuple[HeldOutLoss | None, ...]:
     """Loss of each weights file on all samples, with its error against the first; None for one that is refused or gives
     no finite loss (the log says why)."""
-    judging = _Judging(model, files, samples, labels, EVAL_BATCH, lambda: None)
-    judging.measure(len(labels), lambda _number: math.inf)
-    return judging.results()
+    race = _Race(model, [(path.name, partial(load_weights, model, path)) for path in files], samples, labels)
+    race.measure(range(len(files)), len(labels))
+    losses = race.losses
+    return tuple(
+        None if own is None else HeldOutLoss(float(own.mean()), gain_error(losses[0], own), len(own)) for own in losses
+    )
 
 
-def losses_in_time(
+def judge(
     model: SegmentedModel,
-    files: Sequence[Path],
+    job: JudgingJob,
     samples: Inputs,
     labels: Labels,
     *,
-    seconds: float,
-    seed: int,
+    seconds: float = math.inf,
     notice: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[HeldOutLoss | None, ...]:
-    """The same within `seconds`, on as many samples as fit: the first ones of an order drawn from `seed`.
+) -> Judged:
+    """Measure the children, and what anyone can make of the tips, within `seconds` and all on the same samples.
 
-    First MIN_JUDGED_SAMPLES of each file, so that there is a verdict on every one; what time is left is divided among
-    the files, and a part of it kept for files that take longer than others. `notice` is called after each batch, and
-    what it raises ends the judging. Raises LocalFault when even the least takes too long.
+    These are the first ones of an order drawn from the job's seed, as many as fit, `drawn` at most. First
+    MIN_JUDGED_SAMPLES of each file, so that there is a verdict on every one; then as many of what the bar is made of,
+    as far as there is time; what is left is divided among all. `notice` is called after each batch, and what it raises
+    ends the judging. Raises LocalFault when even the least takes too long, or a leased tip cannot be loaded here.
     """
-    began = clock()
-    end = began + seconds
-    order = np.random.default_rng(seed).permutation(len(labels))
-    judging = _Judging(model, files, samples[order], labels[order], TIMED_BATCH, notice)
-    least = min(MIN_JUDGED_SAMPLES, len(labels))
-    judging.measure(least, lambda _number: end, clock)
-    if judging.common < least:
+    end = clock() + seconds
+    order = np.random.default_rng(job.seed).permutation(len(labels))[: drawn(len(labels))]
+    least = min(MIN_JUDGED_SAMPLES, len(order))
+    leased = sorted({child.parent for child in job.children})
+    made = candidates([tip.segment for tip in job.tips], leased)
+    tips = [tip.path for tip in job.tips]
+    loads = [
+        *((_name(tips, candidate), partial(load_candidate, model, tips, candidate)) for candidate in made),
+        *((child.path.name, partial(load_weights, model, child.path)) for child in job.children),
+    ]
+    race = _Race(model, loads, samples[order], labels[order], TIMED_BATCH, notice, clock)
+    children = range(len(made), len(loads))
+    needed = [*range(len(leased)), *children]
+    if race.measure(needed, least, lambda _left: end) < least:
         raise LocalFault(
-            f"within {seconds:.3g} s not even {least} samples of {len(files)} files could be measured: the machine is "
+            f"within {seconds:.3g} s not even {least} samples of {len(needed)} files could be measured: the machine is "
             f"too slow for this phase, or too busy"
         )
-    if least < len(labels):
-        judging.measure(len(labels), lambda number: clock() + (end - clock()) / (len(files) - number + 1), clock)
-    return judging.results()
+    for place, parent in enumerate(leased):
+        if race.losses[place] is None:  # a committee has accepted it, so it is this peer that lacks something
+            raise LocalFault(
+                f"the leased tip {tips[parent].name} cannot be loaded here; is this version of derelayl too old?"
+            )
+    bar_end = clock() + (end - clock()) * BAR_SHARE
+    for place in range(len(leased), len(made)):
+        race.measure([place], least, lambda _left: bar_end)
+    late = [place for place in range(len(made)) if _is_short(race.losses[place], least)]
+    running = [place for place in range(len(loads)) if place not in late]
+    common = race.measure(running, len(order), lambda left: clock() + (end - clock()) / (left + 1))
+    same = [None if losses is None or place in late else losses[:common] for place, losses in enumerate(race.losses)]
+    return _judged(job, made, leased, same, common, len(late))
+
+
+def drawn(held: int) -> int:
+    """How many of so many held-out samples a seat judges a round by: a fresh part of them each time."""
+    return min(held, max(MIN_JUDGED_SAMPLES, math.ceil(held * DRAWN_SHARE)))
 
 
 def gain_error(parent: NDArray[np.float64] | None, child: NDArray[np.float64]) -> float | None:
@@ -111,68 +147,103 @@ def gain_error(parent: NDArray[np.float64] | None, child: NDArray[np.float64]) -
     return float(moves.std(ddof=1) / math.sqrt(len(moves)))
 
 
-class _Judging:
-    """Losses of several files on the same samples, a part of them at a time; one network's memory serves all files."""
+Losses = NDArray[np.float64]
+
+
+def _name(tips: Sequence[Path], candidate: Candidate) -> str:
+    return " and ".join(tips[place].name for place in candidate.tips)
+
+
+def _is_short(losses: Losses | None, least: int) -> bool:
+    return losses is not None and len(losses) < least
+
+
+def _judged(
+    job: JudgingJob,
+    made: Sequence[Candidate],
+    leased: Sequence[int],
+    losses: Sequence[Losses | None],
+    common: int,
+    left_out: int,
+) -> Judged:
+    """Compare losses, (common,) each: first of what was `made` of the tips, the leased ones leading; then children."""
+    reached = {place: float(own.mean()) for place, own in enumerate(losses[: len(made)]) if own is not None}
+    best = min(reached, key=lambda place: (reached[place], place))
+    parents = [losses[leased.index(child.parent)] for child in job.children]
+    children = losses[len(made) :]
+    changes = [
+        None if own is None or parent is None else own - parent for own, parent in zip(children, parents, strict=True)
+    ]
+    named = originals(changes, [child.parent for child in job.children], job.alike)
+    return Judged(
+        samples=common,
+        bar=Bar(reached[best], made[best].tips, made[best].segment),
+        children=tuple(
+            None if own is None else JudgedChild(float(own.mean()), gain_error(losses[best], own), original)
+            for own, original in zip(children, named, strict=True)
+        ),
+        left_out=left_out,
+    )
+
+
+class _Race:
+    """Losses of several networks on the same samples, a part of them at a time; one network's memory serves all.
+
+    `loads` fill that network, or raise PeerFault; each has a name. `losses` are what was measured so far, on the first
+    samples; None for what is refused.
+    """
 
     def __init__(
         self,
         model: SegmentedModel,
-        files: Sequence[Path],
+        loads: Sequence[tuple[str, Callable[[], None]]],
         samples: Inputs,
         labels: Labels,
-        batch: int,
-        notice: Callable[[], None],
+        batch: int = EVAL_BATCH,
+        notice: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = lambda: -math.inf,
     ) -> None:
         self._model = model
-        self._files = files
+        self._loads = loads
         self._samples = samples
         self._labels = labels
         self._batch = batch
         self._notice = notice
-        self._measured: list[NDArray[np.float64] | None] = [np.zeros(0) for _ in files]  # None: refused
-        self.common = 0
-        """How many samples every file that is not refused was measured on, the first ones."""
+        self._clock = clock
+        self.losses: list[Losses | None] = [np.zeros(0) for _ in loads]
 
-    def measure(
-        self, most: int, end_of: Callable[[int], float], clock: Callable[[], float] = lambda: -math.inf
-    ) -> None:
-        """Measure each file on samples `common` … `most`, file `number` until its end; no file on more than another."""
-        start, reached = self.common, most
-        for number, path in enumerate(self._files):
-            before = self._measured[number]
+    def measure(self, places: Sequence[int], most: int, end_of: Callable[[int], float] = lambda _left: math.inf) -> int:
+        """Measure these on their first `most` samples, each until its end, told how many are left; none of them on
+        more than another. Returns on how many all of them are."""
+        reached = most
+        for position, place in enumerate(places):
+            before = self.losses[place]
             if before is None:
                 continue
-            now = self._losses(path, start, reached, end_of(number), clock)
-            self._measured[number] = None if now is None else np.concatenate([before[:start], now])
+            now = self._measured(place, before, reached, end_of(len(places) - position))
+            self.losses[place] = now
             if now is not None:
-                reached = min(reached, start + len(now))
-        self.common = reached
+                reached = min(reached, len(now))
+        return reached
 
-    def results(self) -> tuple[HeldOutLoss | None, ...]:
-        same = [None if losses is None else losses[: self.common] for losses in self._measured]
-        return tuple(
-            None if own is None else HeldOutLoss(float(own.mean()), gain_error(same[0], own), len(own)) for own in same
-        )
-
-    def _losses(
-        self, path: Path, start: int, stop: int, end: float, clock: Callable[[], float]
-    ) -> NDArray[np.float64] | None:
-        """Losses on these samples, as far as there is time; None for a file that is refused."""
-        losses = np.zeros(0)
-        if start == stop or clock() >= end:
+    def _measured(self, place: int, losses: Losses, stop: int, end: float) -> Losses | None:
+        """These losses and more of them, as far as there is time; None for what is refused."""
+        start = len(losses)
+        if start >= stop or self._clock() >= end:
             return losses
+        name, load = self._loads[place]
         try:
-            load_weights(self._model, path)
+            load()
         except PeerFault as fault:
             log.warning("not judged: %s", fault)
             return None
         for more in _batches_of_losses(self._model, self._samples[start:stop], self._labels[start:stop], self._batch):
             losses = np.concatenate([losses, more])
             self._notice()
-            if clock() >= end:
+            if self._clock() >= end:
                 break
         if not np.isfinite(losses).all():
-            log.warning("not judged: %s gives the loss %s", path.name, losses.mean())
+            log.warning("not judged: %s gives the loss %s", name, losses.mean())
             return None
         return losses
 

@@ -18,7 +18,7 @@ from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root
 
 MODEL = ModelId(b"m" * 32)
 WRITERS = 8
-SEALED = SealedScores((Ppm(5), UNAVAILABLE), b"s" * 32)
+SEALED = SealedScores((Ppm(5), UNAVAILABLE), (0, 1), b"s" * 32)
 
 
 def test_a_damaged_entry_is_named_with_what_is_lost(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_folder_that_is_gone_is_reported(tmp_path: Path) -> None:
 def test_a_second_answer_to_a_round_does_not_replace_the_first(tmp_path: Path) -> None:
     one, two = Journal(tmp_path), Journal(tmp_path)
     assert one.write(MODEL, 3, SEALED) == SEALED
-    assert two.write(MODEL, 3, SealedScores((Ppm(6), Ppm(7)), b"t" * 32)) == SEALED
+    assert two.write(MODEL, 3, SealedScores((Ppm(6), Ppm(7)), (0, 0), b"t" * 32)) == SEALED
     assert two.read(MODEL, 3) == SEALED
     assert len(list(tmp_path.glob("*.json"))) == 1
 
@@ -79,7 +79,7 @@ def test_of_many_writers_at_once_one_stands_and_all_are_told_it(tmp_path: Path) 
 
     def write(salt: bytes) -> SealedScores:
         at_once.wait()
-        return Journal(tmp_path).write(MODEL, 3, SealedScores((Ppm(5),), salt))
+        return Journal(tmp_path).write(MODEL, 3, SealedScores((Ppm(5),), (0,), salt))
 
     with ThreadPoolExecutor(WRITERS) as pool:
         told = set(pool.map(write, salts))

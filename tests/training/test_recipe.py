@@ -45,14 +45,14 @@ def test_the_record_is_the_method_and_what_differs_with_fractions_as_text() -> N
 
 CHANGED = (
     "method=local,optimiser=adamw,momentum=0.8,weight_decay=0.001,warmup=0,schedule=cosine,clip=1,balanced=false,"
-    "window=2,cascade=0.5,sgr=0.125,ema=0.9,compose=true,prox=0.01,distil=0.5,temperature=4,merge=true,consolidate=3,"
+    "window=2,cascade=0.5,sgr=0.125,ema=0.9,prox=0.01,distil=0.5,temperature=4,merge=true,consolidate=3,"
     "consolidation_decay=0.5,rehearse=0.25,rehearsal_samples=10"
 )
 
 
 def test_a_manifest_has_the_bytes_that_it_always_had() -> None:
     assert encode(parse_recipe(CHANGED).record()) == (
-        b'{"balanced":false,"cascade":"0.5","clip":"1.0","compose":true,"consolidate":"3.0",'
+        b'{"balanced":false,"cascade":"0.5","clip":"1.0","consolidate":"3.0",'
         b'"consolidation_decay":"0.5","distil":"0.5","ema":"0.9","merge":true,"method":"local","momentum":"0.8",'
         b'"optimiser":"adamw","prox":"0.01","rehearsal_samples":10,"rehearse":"0.25","schedule":"cosine","sgr":"0.125",'
         b'"temperature":"4.0","warmup":0,"weight_decay":"0.001","window":2}'
@@ -63,7 +63,7 @@ def test_a_snapshot_knows_the_recipe_that_it_was_made_for_by_these_bytes() -> No
     assert DEFAULT.model_dump_json() == (
         '{"method":"backprop","optimiser":"sgd","momentum":0.9,"weight_decay":0.0001,"warmup":5,"schedule":"constant",'
         '"clip":0.0,"balanced":"auto","supervision":0.0,"window":1,"cascade":0.999,"sgr":0.0,"ema":0.995,"meta":false,'
-        '"keep":0.01,"forget":false,"compose":false,"ela_warmup":0.15,"ela_ramp":0.25,"ela_every":20,"ela_share":0.75,'
+        '"keep":0.01,"forget":false,"ela_warmup":0.15,"ela_ramp":0.25,"ela_every":20,"ela_share":0.75,'
         '"ela_floor":0.05,"ela_memory":0.9,"prox":0.0,"distil":0.0,"temperature":2.0,"merge":false,"consolidate":0.0,'
         '"consolidation_decay":0.9,"rehearse":0.0,"rehearsal_samples":200,"privacy":"none","noise":1.0,"dp_clip":1.0,'
         '"delta":0.00001,"epsilon_limit":0.0}'

@@ -13,15 +13,15 @@ from derelayl_protocol.errors import LocalFault, PeerFault
 from derelayl_training.architectures import build
 from derelayl_training.data import Split
 from derelayl_training.inputs import to_inputs
-from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, LegJob
-from derelayl_training.judge import gain_error, losses_in_time, losses_of_files, mean_loss, share_correct
+from derelayl_training.jobs import Architecture, LegJob
+from derelayl_training.judge import gain_error, losses_of_files, mean_loss, share_correct
 from derelayl_training.labels import label_shift, log_shares
 from derelayl_training.recipe import parse_recipe
 from derelayl_training.resources import CPU
 from derelayl_training.train import check_child, open_leg, run_leg, write_genesis
 from derelayl_training.weights import load_weights, save_weights
 
-from .tiny import ARCHITECTURE, OTHER_ARCHITECTURE, SIDE, Crash, silent, tiny_images, tiny_leg
+from .tiny import ARCHITECTURE, OTHER_ARCHITECTURE, SIDE, silent, tiny_images, tiny_leg
 
 # --- refusals ---
 
@@ -203,76 +203,6 @@ def test_weights_that_overflow_to_no_finite_loss_are_none(parent: Path, split: S
     tensors = load_file(parent)
     save_file({name: np.full_like(tensor, 1e38) for name, tensor in tensors.items()}, parent)
     assert losses_of_files(build(ARCHITECTURE), [parent], split.held_x, split.held_y) == (None,)
-
-
-class Ticking:
-    """A clock that goes on by `step` seconds at each look."""
-
-    def __init__(self, step: float) -> None:
-        self._step, self._now = step, 0.0
-
-    def __call__(self) -> float:
-        self._now += self._step
-        return self._now
-
-
-def test_with_time_enough_all_samples_are_measured(parent: Path, split: Split) -> None:
-    model = build(ARCHITECTURE)
-    (whole,) = losses_of_files(model, [parent], split.held_x, split.held_y)
-    (timed,) = losses_in_time(model, [parent], split.held_x, split.held_y, seconds=60, seed=5)
-    assert whole is not None
-    assert timed is not None
-    assert timed.samples == whole.samples == len(split.held_y)
-    assert timed.mean == pytest.approx(whole.mean, rel=1e-9)
-
-
-def test_when_time_is_short_all_files_are_measured_on_the_same_fewer_samples(tmp_path: Path, parent: Path) -> None:
-    images, labels = tiny_images(1000)
-    child = write_genesis(ARCHITECTURE, 9, tmp_path / "other").path
-    model, files = build(ARCHITECTURE), [parent, child, parent]
-    losses = losses_in_time(model, files, images, labels, seconds=40, seed=5, clock=Ticking(1.0))
-    assert None not in losses
-    before, other, same = (loss for loss in losses if loss is not None)
-    assert MIN_JUDGED_SAMPLES < before.samples == other.samples == same.samples < 1000
-    assert before == same  # the same samples: nothing of the difference is chance
-    assert other.error is not None
-    part = np.random.default_rng(5).permutation(1000)[: other.samples]
-    (alone,) = losses_of_files(model, [child], images[part], labels[part])
-    assert alone is not None
-    assert other.mean == pytest.approx(alone.mean, rel=1e-9)
-
-
-def test_fewer_samples_widen_the_error_and_lower_the_score(parent: Path, tmp_path: Path) -> None:
-    images, labels = tiny_images(1000)
-    child = write_genesis(ARCHITECTURE, 9, tmp_path / "other").path
-    errors = []
-    for seconds in (14, 1000):
-        _, loss = losses_in_time(
-            build(ARCHITECTURE), [parent, child], images, labels, seconds=seconds, seed=5, clock=Ticking(1.0)
-        )
-        assert loss is not None
-        assert loss.error is not None
-        errors.append(loss.error)
-    assert errors[0] > 1.5 * errors[1]
-
-
-def test_a_judging_without_time_for_the_least_number_of_samples_is_none(parent: Path, split: Split) -> None:
-    with pytest.raises(LocalFault, match=rf"within 2 s not even {MIN_JUDGED_SAMPLES} samples of 2 files"):
-        losses_in_time(
-            build(ARCHITECTURE), [parent, parent], split.held_x, split.held_y, seconds=2, seed=1, clock=Ticking(1.0)
-        )
-
-
-def test_a_judging_that_is_withdrawn_ends_between_two_batches(parent: Path) -> None:
-    images, labels = tiny_images(1000)
-    batches = iter(range(3))
-
-    def notice() -> None:
-        if next(batches, None) is None:
-            raise Crash
-
-    with pytest.raises(Crash):
-        losses_in_time(build(ARCHITECTURE), [parent], images, labels, seconds=60, seed=1, notice=notice)
 
 
 def test_the_error_of_a_gain_is_that_of_paired_losses() -> None:

@@ -1,13 +1,13 @@
 """A data set of two easy classes and a network small enough to train in milliseconds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from derelayl_protocol.types import WHOLE_MODEL
-from derelayl_training.jobs import Architecture, LegJob
+from derelayl_training.jobs import Architecture, ChildFile, JudgingJob, LegJob, TipFile
 
 SIDE = 8
 ARCHITECTURE = Architecture("small-cnn", {"channels": 1, "height": SIDE, "width": SIDE, "classes": 2, "stem": 4})
@@ -44,6 +44,14 @@ def tiny_shard(folder: Path, **replaced: np.ndarray) -> Path:
 
 def tiny_leg(parent: Path, child: Path, segment: int = WHOLE_MODEL, steps: int = 20, rate: float = 0.05) -> LegJob:
     return LegJob(ARCHITECTURE, parent, child, segment, steps, 16, rate, seed=3)
+
+
+def judging(
+    parent: Path, *children: Path, architecture: Architecture = ARCHITECTURE, tips: Sequence[Path] = (), seed: int = 1
+) -> JudgingJob:
+    """Judge children of one parent, beside other tips of the round that are whole models."""
+    files = [TipFile(path) for path in (parent, *tips)]
+    return JudgingJob(architecture, files, [ChildFile(path, 0) for path in children], alike=0.95, seed=seed)
 
 
 def silent(_fraction: float) -> None:

@@ -13,7 +13,7 @@ from derelayl_protocol.ledger.matching import bid_order, tip_order
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.settlement import leg_order, seat_order
-from derelayl_protocol.ledger.state import LegEntry, RoundView, SeatEntry
+from derelayl_protocol.ledger.state import LegEntry, RoundView, SeatEntry, TipEntry
 from derelayl_protocol.spelling import from_hex
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Root
 
@@ -105,6 +105,11 @@ def open_lease(view: RoundView, account: Address, now: float) -> tuple[int, LegE
 def seat_of(view: RoundView, account: Address) -> SeatEntry | None:
     """The account's committee seat of this round."""
     return next((seat for seat in view.seats if seat.validator == account), None)
+
+
+def tips_in_order(view: RoundView) -> tuple[TipEntry, ...]:
+    """The round's tips in the order in which the bar is made of them: the highest cumulative score first."""
+    return tuple(sorted(view.tips, key=lambda tip: (-tip.score, tip.root)))
 
 
 def segment_for_round(policy: str, round_number: int, segments: int) -> int:

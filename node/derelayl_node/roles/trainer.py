@@ -20,7 +20,7 @@ from derelayl_protocol.types import Root, Wei
 from derelayl_training.jobs import Architecture, LegJob, LegResult, Record
 from derelayl_training.recipe import DEFAULT, Recipe
 
-from ..handoff import FetchFailed, Taken
+from ..handoff import FetchFailed
 from ..journal import SignedChild
 from ..ports import TrainingFailed
 from ..refusals import NOTHING_LEFT, may_pass, sentence_of
@@ -195,10 +195,6 @@ class TrainerRole:
             self._report(LegStage(view.number, number, "fetching"))
             taken = await self._kit.handoff.take(leg.parent, remaining)
             log.info("round %d leg %d: parent complete, %d bytes fetched", view.number, number, taken.bytes_fetched)
-            if self._policy.recipe.compose:
-                composed = await self._compose(view, leg, taken, remaining)
-                if composed is not None:
-                    return composed
             self._report(LegStage(view.number, number, "training"))
             name = f"child-{view.number}-{number}"
             self._forget_other_legs(name)
@@ -225,33 +221,6 @@ class TrainerRole:
         for path in self._scratch.glob("child-*"):
             if not path.name.startswith(f"{name}."):
                 path.unlink(missing_ok=True)
-
-    async def _compose(self, view: RoundView, leg: LegEntry, parent: Taken, seconds: float) -> SignedChild | None:
-        """A child from two selected legs of the last round, if a sibling of the parent trained the leased segment."""
-        for root in await self._siblings(view, leg.parent):
-            sibling = await self._kit.handoff.take(root, seconds)
-            if sibling.manifest.header.segment == leg.segment != parent.manifest.header.segment:
-                record: Record = {"method": "compose", "bytes_fetched": parent.bytes_fetched + sibling.bytes_fetched}
-                child = await self._kit.handoff.compose(
-                    self._kit.model, view.number, leg, parent.manifest, root, record
-                )
-                child = self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
-                log.info("round %d: composed of %s and %s", view.number, short(leg.parent), short(root))
-                return child
-        return None
-
-    async def _siblings(self, view: RoundView, parent: Root) -> list[Root]:
-        """Tips with the same parent as this one, best first."""
-        others = [tip for tip in sorted(view.tips, key=lambda tip: -tip.score) if tip.root != parent]
-        if not others:
-            return []
-        common = await self._parent_of(parent)
-        return [tip.root for tip in others if common is not None and await self._parent_of(tip.root) == common]
-
-    async def _parent_of(self, root: Root) -> Root | None:
-        """None for what is no accepted checkpoint: the chain may have gone back behind our look at the round."""
-        record = await self._kit.registry.checkpoint(self._kit.model, root)
-        return None if record is None else record.parent
 
     async def _train(self, view: RoundView, number: int, job: LegJob) -> LegResult:
         try:

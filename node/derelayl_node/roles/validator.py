@@ -12,7 +12,7 @@ from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.limits import BPS
 from derelayl_protocol.spelling import exact_tokens, to_hex
-from derelayl_protocol.types import Address, Ppm, Wei
+from derelayl_protocol.types import Address, Wei
 from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, too_few_to_judge
 
 from ..handoff import FetchFailed
@@ -20,7 +20,7 @@ from ..journal import SealedScores
 from ..ports import StoreDamaged, StoreFull, TrainingFailed
 from ..refusals import NOTHING_LEFT, may_pass, sentence_of
 from .duties import seat_of
-from .judging import Judging, NoVerdict
+from .judging import Judging, NoVerdict, Verdict
 from .kit import Kit
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,10 @@ LOST_MODEL_SECONDS = 2.0
 
 COMMIT_RESERVE_SECONDS = 3.0
 """Judging stops this long before the deadline, so that the commit is in time with what is known by then."""
+
+
+SEED_BYTES = 7
+"""Of fresh randomness that draws the held-out samples of a round: nobody can foresee them, nor fit a child to them."""
 
 
 class ValidatorRole:
@@ -136,14 +140,14 @@ class ValidatorRole:
     async def _commit(self, view: RoundView) -> None:
         sealed = self._kit.journal.read(self._kit.model, view.number)
         if sealed is None:
-            scores = await self._judge(view)
-            if scores is None:
+            verdict = await self._judge(view)
+            if verdict is None:
                 return
-            sealed = self._kit.journal.write(self._kit.model, view.number, SealedScores(scores, self._salts()))
+            answer = SealedScores(verdict.scores, verdict.originals, self._salts())
+            sealed = self._kit.journal.write(self._kit.model, view.number, answer)
             log.info("round %d: sealed %s", view.number, list(sealed.scores))
-        originals = tuple(range(len(sealed.scores)))
         account = self._kit.ledger.account
-        seal = commitment(self._kit.model, view.number, account, sealed.salt, sealed.scores, originals)
+        seal = commitment(self._kit.model, view.number, account, sealed.salt, sealed.scores, sealed.originals)
         await self._kit.submission.submit(view, CommitScores(self._kit.model, view.number, seal))
         self._silence = ""
 
@@ -156,21 +160,21 @@ class ValidatorRole:
                 "node with the HOME that sealed them"
             )
             return
-        originals = tuple(range(len(sealed.scores)))
-        reveal = RevealScores(self._kit.model, view.number, sealed.scores, originals, sealed.salt)
+        reveal = RevealScores(self._kit.model, view.number, sealed.scores, sealed.originals, sealed.salt)
         await self._kit.submission.submit(view, reveal)
         self._silence = ""
 
-    async def _judge(self, view: RoundView) -> tuple[Ppm, ...] | None:
-        """One score for each leg; None where this peer has no verdict on one of them: then it says nothing at all.
+    async def _judge(self, view: RoundView) -> Verdict | None:
+        """What this peer says of each leg; None where it has no verdict on one of them: then it says nothing at all.
 
-        The next look at the round tries again, as long as there is time.
+        The next look at the round tries again, as long as there is time, on a fresh draw of its samples.
         """
         seconds = view.deadline - self._kit.clock.now() - COMMIT_RESERVE_SECONDS
         if seconds <= 0:
             return None
         try:
-            scores = await Judging(self._kit, view, seconds).scores()
+            seed = int.from_bytes(self._salts()[:SEED_BYTES])
+            verdict = await Judging(self._kit, view, seconds, seed).verdict()
         except OWN_FAULTS as failure:
             price = self._kit.rules.slash_bps / BPS
             self._hinder(
@@ -179,7 +183,7 @@ class ValidatorRole:
             )
             return None
         self._silence = ""
-        return scores
+        return verdict
 
     def _hinder(self, obstacle: str) -> None:
         if obstacle != self._silence:

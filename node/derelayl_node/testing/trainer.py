@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,14 @@ from safetensors.numpy import load
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_training.bar import candidates
 from derelayl_training.jobs import (
     MIN_JUDGED_SAMPLES,
     Architecture,
-    HeldOutLoss,
+    Bar,
+    Judged,
+    JudgedChild,
+    JudgingJob,
     LegJob,
     LegResult,
     SampleCounts,
@@ -50,14 +54,15 @@ class FakeTrainer:
     """Implements ports.Trainer in memory and on real safetensors files, the same bytes for the same job.
 
     `bias` shifts the optimum of this peer's data, so that peers judge differently; a leg lasts `seconds` on trio's
-    clock; `jobs` records the legs asked for. A child is better than its parent unless that is at the optimum. Tests may
-    set: `counts`, the samples that there are; `unfit`, why the data are not what a network takes; `pace`, held-out
-    samples of one file that are measured in a second; `stuck`, whether judging never ends; `refused`, files that do not
-    load.
+    clock; `jobs` and `judgings` record what was asked for. A child is better than its parent unless that is at the
+    optimum. Tests may set: `counts`, the samples that there are; `unfit`, why the data are not what a network takes;
+    `pace`, held-out samples of one file that are measured in a second; `stuck`, whether judging never ends; `refused`,
+    files that do not load.
     """
 
     def __init__(self, *, bias: float = 0.0, seconds: float = 0.0) -> None:
         self.jobs: list[LegJob] = []
+        self.judgings: list[JudgingJob] = []
         self.counts = SampleCounts(train=100, held=100)
         self.unfit = ""
         self.pace = math.inf
@@ -106,25 +111,39 @@ class FakeTrainer:
         self._check_fits()
         return self.counts
 
-    async def losses(
-        self, architecture: Architecture, weights: Sequence[Path], *, seconds: float, seed: int
-    ) -> tuple[HeldOutLoss | None, ...]:
-        """FLOOR plus the mean squared distance to this peer's optimum; None for a file that is refused.
+    async def judge(self, job: JudgingJob, *, seconds: float) -> Judged:
+        """A loss is FLOOR plus the mean squared distance to this peer's optimum; None for a file that is refused.
 
-        Samples are only counted: they do not change a loss. Raises TrainingFailed.
+        Samples are only counted: they do not change a loss, so children are one in function when their weights are the
+        same. Raises TrainingFailed.
         """
         await self._begin()
-        _dimensions(architecture)
+        self.judgings.append(job)
+        _dimensions(job.architecture)
         self._check_fits()
         if self.stuck:
             await trio.sleep_forever()
         if self.counts.held < MIN_JUDGED_SAMPLES:
             raise TrainingFailed(too_few_to_judge(self.counts.held))
-        affordable = self.pace * seconds / len(weights) if seconds > 0 else 0
+        leased = sorted({child.parent for child in job.children})
+        files = len(leased) + len(job.children)
+        affordable = self.pace * seconds / files if seconds > 0 else 0
         if affordable < MIN_JUDGED_SAMPLES:
             raise TrainingFailed(f"within {seconds:g} s not even {MIN_JUDGED_SAMPLES} samples could be measured")
-        samples = int(min(self.counts.held, affordable))
-        return tuple(self._loss_of_file(architecture, path, samples) for path in weights)
+        tips = [self._weights_of(job.architecture, tip.path) for tip in job.tips]
+        for place in leased:
+            if tips[place] is None:
+                raise TrainingFailed(f"the leased tip {job.tips[place].path.name} cannot be loaded here")
+        children = [self._weights_of(job.architecture, child.path) for child in job.children]
+        return Judged(
+            samples=int(min(self.counts.held, affordable)),
+            bar=min(self._bars(job, tips, leased), key=lambda bar: bar.loss),
+            children=tuple(
+                None if own is None else JudgedChild(self._loss(own), 0.0, _first_like(number, job, children))
+                for number, own in enumerate(children)
+            ),
+            left_out=0,
+        )
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
         """exp(-distance) on data without a bias: 1 at the optimum. Raises TrainingFailed."""
@@ -152,13 +171,34 @@ class FakeTrainer:
     def _loss(self, weights: Weights) -> float:
         return FLOOR + _distance(weights, self._optimum)
 
-    def _loss_of_file(self, architecture: Architecture, path: Path, samples: int) -> HeldOutLoss | None:
-        if path in self.refused:
-            return None
+    def _bars(self, job: JudgingJob, tips: Sequence[Weights | None], leased: Sequence[int]) -> Iterator[Bar]:
+        for candidate in candidates([tip.segment for tip in job.tips], leased):
+            members = [weights for place in candidate.tips if (weights := tips[place]) is not None]
+            if len(members) < len(candidate.tips):
+                continue
+            if candidate.segment == WHOLE_MODEL:
+                made = {name: np.mean([each[name] for each in members], axis=0) for name in members[0]}
+            else:
+                name = _name(candidate.segment)
+                made = {**members[0], name: members[1][name]}
+            yield Bar(self._loss(made), candidate.tips, candidate.segment)
+
+    def _weights_of(self, architecture: Architecture, path: Path) -> Weights | None:
+        """None where the port's word is that a file is refused."""
         try:
-            return HeldOutLoss(self._loss(_read(path, architecture)), error=0.0, samples=samples)
+            return None if path in self.refused else _read(path, architecture)
         except TrainingFailed:
-            return None  # the port's word for a file that is refused
+            return None
+
+
+def _first_like(number: int, job: JudgingJob, children: Sequence[Weights | None]) -> int:
+    """The first child of the same parent with the same weights, where copies are looked for at all."""
+    own, parent = children[number], job.children[number].parent
+    for place, other in enumerate(children[:number] if job.alike else ()):
+        same = own is not None and other is not None and all(np.array_equal(own[name], other[name]) for name in own)
+        if same and job.children[place].parent == parent:
+            return place
+    return number
 
 
 def _check(job: LegJob) -> int:

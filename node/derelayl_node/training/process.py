@@ -25,18 +25,18 @@ from derelayl_training.job_lines import (
     FitJob,
     GenesisDone,
     GenesisJob,
+    JudgeDone,
+    JudgeJob,
     Line,
     LoadDone,
     LoadJob,
-    LossesDone,
-    LossesJob,
     SamplesDone,
     SamplesJob,
     TrainDone,
     TrainJob,
     encode,
 )
-from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, SampleCounts, WeightsFile
+from derelayl_training.jobs import Architecture, Judged, JudgingJob, LegJob, LegResult, SampleCounts, WeightsFile
 
 from ..groups import ungrouped
 from ..ports import TrainingFailed
@@ -118,24 +118,16 @@ class SubprocessTrainer:
             done = await self._run(lambda: TrainJob.of(job, dry=True), SamplesDone)
         return done.counts()
 
-    async def losses(
-        self, architecture: Architecture, weights: Sequence[Path], *, seconds: float, seed: int
-    ) -> tuple[HeldOutLoss | None, ...]:
-        """Measure each file on the same held-out samples, None for a refused one. Raises TrainingFailed.
+    async def judge(self, job: JudgingJob, *, seconds: float) -> Judged:
+        """Measure the children of a round and the bar on the same held-out samples. Raises TrainingFailed.
 
         What the job waits for its turn, or for a worker to load, is part of the `seconds`.
         """
         end = trio.current_time() + seconds
-
-        def job() -> LossesJob:
-            network = ArchitectureLine.of(architecture)
-            left = max(end - trio.current_time(), 0.0)
-            return LossesJob(network=network, weights=[str(path) for path in weights], seconds=left, seed=seed)
-
-        done = await self._run(job, LossesDone)
-        if len(done.losses) != len(weights):
-            raise TrainingFailed(f"the worker judged {len(done.losses)} files of {len(weights)}")
-        return tuple(None if loss is None else loss.loss() for loss in done.losses)
+        done = await self._run(lambda: JudgeJob.of(job, max(end - trio.current_time(), 0.0)), JudgeDone)
+        if len(done.children) != len(job.children):
+            raise TrainingFailed(f"the worker judged {len(done.children)} children of {len(job.children)}")
+        return done.judged()
 
     async def accuracy(self, architecture: Architecture, weights: Path, data: str) -> float:
         """Share of the held-out samples of the data spec `data` classified correctly. Raises TrainingFailed."""

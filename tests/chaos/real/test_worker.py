@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import trio
+from tests.training.tiny import judging
 
 from derelayl_node.ports import TrainingFailed
 from derelayl_node.training import worker_process
@@ -30,8 +32,10 @@ async def _job(trainer: SubprocessTrainer, home: Path) -> LegJob:
 async def test_a_file_of_another_kind_has_no_loss_and_cannot_be_a_parent(tmp_path: Path) -> None:
     async with open_trainer(Dials().spec(), worker=WORKER) as trainer:
         job = await _job(trainer, tmp_path)
+        tip = Path(shutil.copy(job.parent, tmp_path / "tip"))
         job.parent.write_bytes(b"no safetensors")
-        assert await trainer.losses(ARCHITECTURE, [job.parent], seconds=DEADLINE_SECONDS, seed=1) == (None,)
+        judged = await trainer.judge(judging(tip, job.parent, architecture=ARCHITECTURE), seconds=DEADLINE_SECONDS)
+        assert judged.children == (None,)
         with pytest.raises(TrainingFailed, match="not a weights file"):
             await trainer.train(job)
 
@@ -42,10 +46,12 @@ async def test_a_leg_lowers_the_loss_of_every_judge(tmp_path: Path) -> None:
         await trainer.train(job)
     for seed in (1, 2):
         async with open_trainer(Dials(seed).spec(), worker=WORKER) as judge:
-            parent, child = await judge.losses(ARCHITECTURE, [job.parent, job.child], seconds=DEADLINE_SECONDS, seed=1)
-            assert parent is not None
+            judged = await judge.judge(
+                judging(job.parent, job.child, architecture=ARCHITECTURE), seconds=DEADLINE_SECONDS
+            )
+            (child,) = judged.children
             assert child is not None
-            assert child.mean < parent.mean
+            assert child.loss < judged.bar.loss
     assert trained_steps(tmp_path) == {(3, 1): STEPS}
 
 

@@ -37,15 +37,16 @@ from derelayl_training.job_lines import (
     AccuracyDone,
     AccuracyJob,
     AnyJob,
+    BarLine,
     Done,
     FitJob,
     GenesisDone,
     GenesisJob,
+    JudgeDone,
+    JudgeJob,
     LoadDone,
     LoadJob,
     Loss,
-    LossesDone,
-    LossesJob,
     Reply,
     SamplesDone,
     SamplesJob,
@@ -155,8 +156,8 @@ class Player:
                 return GenesisDone(segment_of=_segment_of())
             case TrainJob():
                 return self._train(job)
-            case LossesJob():
-                return LossesDone(losses=[self._loss_of(Path(path)) for path in job.weights])
+            case JudgeJob():
+                return self._judge(job)
             case AccuracyJob():
                 return AccuracyDone(accuracy=1.0 / (1.0 + self._loss(_read(Path(job.weights)))))
 
@@ -193,12 +194,29 @@ class Player:
                     write_text(snapshot, json.dumps({"leg": leg, "steps": step + 1}))
         snapshot.unlink(missing_ok=True)
 
-    def _loss_of(self, path: Path) -> Loss | None:
+    def _judge(self, job: JudgeJob) -> JudgeDone:
+        """Every child is its own original; what anyone can make is the better of the tips. Raises LocalFault."""
+        tips = {place: self._loss_of(Path(tip.path)) for place, tip in enumerate(job.tips)}
+        if any(tips[child.parent] is None for child in job.children):
+            raise LocalFault("a leased tip cannot be loaded here")
+        bar, place = min((loss, place) for place, loss in tips.items() if loss is not None)
+        losses = [self._loss_of(Path(child.path)) for child in job.children]
+        return JudgeDone(
+            samples=SAMPLES,
+            bar=BarLine(loss=bar, tips=[place], segment=WHOLE_MODEL),
+            children=[
+                None if loss is None else Loss(loss=loss, error=ERROR, original=number)
+                for number, loss in enumerate(losses)
+            ],
+            left_out=0,
+        )
+
+    def _loss_of(self, path: Path) -> float | None:
         try:
             loss = self._loss(_read(path))
         except LocalFault:
             return None
-        return Loss(mean=loss, error=ERROR, samples=SAMPLES) if np.isfinite(loss) and loss > 0 else None
+        return loss if np.isfinite(loss) and loss > 0 else None
 
     def _loss(self, weights: Weights) -> float:
         numbers = np.concatenate([weights[_name(each)] for each in range(SEGMENTS)]).astype(np.float64)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import trio
 
 from derelayl_node.testing.trainer import FakeTrainer
-from derelayl_training.jobs import Architecture, HeldOutLoss, LegJob, LegResult, SampleCounts
+from derelayl_training.jobs import Judged, JudgingJob, LegJob, LegResult, SampleCounts
 
 from .weather import Weather
 
@@ -74,13 +72,11 @@ class VirtualTrainer(FakeTrainer):
                 self._worked.snapshots[leg] = done + SNAPSHOT_SECONDS
             return await super().train(job)
 
-    async def losses(
-        self, architecture: Architecture, weights: Sequence[Path], **limits: Any
-    ) -> tuple[HeldOutLoss | None, ...]:
+    async def judge(self, job: JudgingJob, *, seconds: float) -> Judged:
         with self._given_up():
             await self._load()
-            await self._work(JUDGE_SECONDS * len(weights))
-            return await super().losses(architecture, weights, **limits)
+            await self._work(JUDGE_SECONDS * (len(job.tips) + len(job.children)))
+            return await super().judge(job, seconds=seconds)
 
     async def _load(self) -> None:
         if not self._loaded:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import trio
 
@@ -19,7 +17,7 @@ from derelayl_protocol.ledger.commands import Command, SubmitLeg
 from derelayl_protocol.ledger.events import Event
 from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.types import Address, ModelId, Root, Wei
-from derelayl_training.jobs import Architecture, HeldOutLoss, Record
+from derelayl_training.jobs import Judged, JudgingJob, Record
 from tests.chaos.adversaries import GossipFlood
 
 from .ledger import VirtualLedger
@@ -41,11 +39,10 @@ class StaleHandoff(Handoff):
         model: ModelId,
         round_number: int,
         leg: LegEntry,
-        parents: tuple[Root, ...],
         parent: Manifest,
         record: Record,
     ) -> Callable[..., Header]:
-        return super()._header(model, round_number, leg, (self.genesis,), parent, record)
+        return super()._header(model, round_number, replace(leg, parent=self.genesis), parent, record)
 
 
 class TwoFacedHandoff(Handoff):
@@ -79,14 +76,15 @@ class PartialTrainer(VirtualTrainer):
     friends: frozenset[Address] = frozenset()
     look: Callable[[], RoundView]
 
-    async def losses(
-        self, architecture: Architecture, weights: Sequence[Path], **limits: Any
-    ) -> tuple[HeldOutLoss | None, ...]:
-        found = await super().losses(architecture, weights, **limits)
+    async def judge(self, job: JudgingJob, *, seconds: float) -> Judged:
+        found = await super().judge(job, seconds=seconds)
         trainers = {leg.child.hex(): leg.trainer for leg in self.look().legs}
-        means = [BEST if trainers.get(path.name.split(".")[0]) in self.friends else WORST for path in weights[1:]]
-        pairs = zip(found, (MIDDLE, *means), strict=True)
-        return tuple(None if loss is None else replace(loss, mean=mean) for loss, mean in pairs)
+        losses = [
+            BEST if trainers.get(each.path.name.split(".")[0]) in self.friends else WORST for each in job.children
+        ]
+        pairs = zip(found.children, losses, strict=True)
+        children = tuple(None if child is None else replace(child, loss=loss) for child, loss in pairs)
+        return replace(found, bar=replace(found.bar, loss=MIDDLE), children=children)
 
 
 async def flood(network: VirtualNetwork, model: ModelId, kind: GossipFlood, round_seconds: float, me: Address) -> None:

@@ -14,11 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from derelayl_node.ports import Trainer, TrainingFailed
+from derelayl_protocol.ledger.scoring import score_ppm
 from derelayl_protocol.types import WHOLE_MODEL
 from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, LegJob, WeightsFile
+
+from ...training.tiny import judging
 
 
 @dataclass(frozen=True)
@@ -112,15 +116,64 @@ async def check_judges_refused_files_as_none_and_the_others_still(case: Case) ->
     for path, content in zip(files, bad.values(), strict=True):
         if content is not None:
             save_file(content, path)
-    losses = await case.trainer.losses(case.architecture, [*files, parent], seconds=60, seed=1)
-    assert losses[:-1] == (None,) * len(bad)
-    assert losses[-1] is not None
+    judged = await case.trainer.judge(judging(parent, *files, parent, architecture=case.architecture), seconds=60)
+    assert judged.children[:-1] == (None,) * len(bad)
+    assert judged.children[-1] is not None
+
+
+async def check_judges_nothing_below_a_leased_tip_that_is_refused(case: Case) -> None:
+    parent = (await case.parent()).path
+    broken = case.folder / "broken"
+    broken.write_bytes(parent.read_bytes()[:-1])
+    with pytest.raises(TrainingFailed, match="leased tip broken cannot be loaded here"):
+        await case.trainer.judge(judging(broken, parent, architecture=case.architecture), seconds=60)
+
+
+async def check_leaves_another_tip_that_is_refused_out_of_the_bar(case: Case) -> None:
+    parent = (await case.parent()).path
+    broken = case.folder / "broken"
+    broken.write_bytes(parent.read_bytes()[:-1])
+    job = judging(parent, parent, architecture=case.architecture, tips=[broken])
+    judged = await case.trainer.judge(job, seconds=60)
+    assert judged.bar.tips == (0,)
+    assert judged.children[0] is not None
+    assert judged.children[0].loss == judged.bar.loss
+
+
+async def check_hands_over_nothing_that_anyone_could_make_above_the_bar(case: Case) -> None:
+    """The parent, another tip, or their average: whoever leases what, it is worth nothing."""
+    first, second = case.folder / "first", case.folder / "second"
+    await case.trainer.genesis(case.architecture, 7, first)
+    await case.trainer.genesis(case.architecture, 8, second)
+    one, other = load_file(first), load_file(second)
+    average = case.folder / "average"
+    save_file({name: mean_of(tensor, other[name]) for name, tensor in one.items()}, average)
+    for parent, tip in ((first, second), (second, first)):
+        job = judging(parent, first, second, average, architecture=case.architecture, tips=[tip])
+        judged = await case.trainer.judge(job, seconds=60)
+        for child in judged.children:
+            assert child is not None
+            assert score_ppm(judged.bar.loss, child.loss, child.error) <= 0
+
+
+def mean_of(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    return ((one + other) / 2).astype(one.dtype) if one.dtype.kind == "f" else one
+
+
+async def check_names_the_first_of_two_copies_as_the_original(case: Case) -> None:
+    parent = (await case.parent()).path
+    await case.trainer.train(case.leg("child"))
+    child, copy = case.folder / "child", case.folder / "copy"
+    copy.write_bytes(child.read_bytes())
+    job = judging(parent, parent, child, copy, architecture=case.architecture)
+    judged = await case.trainer.judge(job, seconds=60)
+    assert [each.original for each in judged.children if each is not None] == [0, 1, 1]
 
 
 async def check_a_judging_without_time_is_no_verdict(case: Case) -> None:
     parent = (await case.parent()).path
     with pytest.raises(TrainingFailed, match=f"within 0 s not even {MIN_JUDGED_SAMPLES} samples"):
-        await case.trainer.losses(case.architecture, [parent, parent], seconds=0, seed=1)
+        await case.trainer.judge(judging(parent, parent, architecture=case.architecture), seconds=0)
 
 
 async def check_tells_how_many_samples_fit_a_network(case: Case) -> None:
@@ -179,11 +232,13 @@ async def check_a_leg_improves_and_reports_what_it_did(case: Case) -> None:
     assert result.steps == case.steps
     assert 0 < result.samples <= case.steps * 16
     assert 0 < result.loss_after < result.loss_before
-    old, new = await case.trainer.losses(case.architecture, [parent.path, result.weights.path], seconds=60, seed=1)
+    job = judging(parent.path, parent.path, result.weights.path, architecture=case.architecture)
+    judged = await case.trainer.judge(job, seconds=60)
+    old, new = judged.children
     assert old is not None
     assert new is not None
-    assert 0 < new.mean < old.mean < math.inf
-    assert new.samples == old.samples >= MIN_JUDGED_SAMPLES
+    assert 0 < new.loss < old.loss == judged.bar.loss < math.inf
+    assert judged.samples >= MIN_JUDGED_SAMPLES
     assert old.error == 0
     accuracies = [
         await case.trainer.accuracy(case.architecture, p, case.data) for p in (parent.path, case.leg("child").child)

@@ -1,28 +1,30 @@
 """What a seat says of legs in a hurry, with a broken worker, with the wrong data; and what it costs to say nothing."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import trio
 
-from derelayl_node.handoff import MAX_CACHED_WEIGHTS, FetchFailed, Taken
+from derelayl_node import handoff
+from derelayl_node.handoff import FetchFailed, Taken, keep_genesis
 from derelayl_node.roles.judging import Judging, NoVerdict
-from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS
-from derelayl_node.testing.trainer import FakeTrainer
+from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS, ValidatorRole
+from derelayl_node.testing.trainer import FAKE_ARCHITECTURE, FakeTrainer
 from derelayl_protocol.checkpoint.manifest import Manifest
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.commands import CommitScores
 from derelayl_protocol.ledger.events import LegSettled, RoundSettled, ValidatorSlashed
 from derelayl_protocol.ledger.phases import Phase
-from derelayl_protocol.ledger.state import LegEntry
-from derelayl_protocol.limits import BPS
-from derelayl_protocol.types import UNAVAILABLE, ModelId, Root
-from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, HeldOutLoss, SampleCounts
+from derelayl_protocol.ledger.state import LegEntry, TipEntry
+from derelayl_protocol.limits import BPS, MAX_BIDS
+from derelayl_protocol.statement.words import short
+from derelayl_protocol.types import UNAVAILABLE, ModelId, Ppm, Root
+from derelayl_training.bar import MAX_BAR_TIPS
+from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Judged, JudgingJob, SampleCounts
 
-from .relay import BID, RULES, Player, Relay
+from .relay import BID, LEDGER, RULES, Player, Relay
 
 
 async def trained(relay: Relay) -> Player:
@@ -94,7 +96,7 @@ async def test_a_seat_without_any_peer_blames_nobody(relay: Relay) -> None:
         if name != "vera":
             relay.hub.leave(name)
     with pytest.raises(NoVerdict, match="no peer answered"):
-        await Judging(vera.kit, relay.view, 0.3).scores()
+        await Judging(vera.kit, relay.view, 0.3, seed=1).verdict()
 
 
 async def test_a_parent_that_does_not_load_here_is_no_childs_fault(relay: Relay) -> None:
@@ -165,25 +167,104 @@ async def test_a_child_that_cannot_be_fetched_at_first_is_tried_again(relay: Rel
     assert len(tries) == 4
 
 
-async def test_more_children_of_one_parent_than_files_are_kept_are_all_judged(relay: Relay) -> None:
+async def test_a_copy_that_came_late_is_named_after_the_first_and_scores_of_the_first_stand(relay: Relay) -> None:
+    """All are measured again beside it: what came late is asked about, and nothing else changes."""
+    vera = await trained(relay)
+    view = replace(relay.view, legs=(relay.view.legs[0], relay.view.legs[1], relay.view.legs[1]))
+    honest, tries = vera.handoff.take_child, []
+
+    async def late(
+        model: ModelId, round_number: int, leg: LegEntry, parent: Manifest, deadline_seconds: float
+    ) -> Taken:
+        tries.append(leg.child)
+        if len(tries) == 1:
+            raise FetchFailed("it took longer than 5 s")
+        return await honest(model, round_number, leg, parent, deadline_seconds)
+
+    vera.handoff.take_child = late  # type: ignore[method-assign]
+    verdict = await Judging(vera.kit, view, 10.0, seed=1).verdict()
+    first, second = vera.trainer.judgings
+    assert len(second.children) == 3 == len(first.children) + 1
+    assert first.seed == second.seed
+    assert verdict.originals == (0, 1, 1)
+    assert UNAVAILABLE not in verdict.scores
+
+
+async def test_all_legs_of_a_crowded_round_are_measured_on_the_same_samples_from_files_that_stay(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handoff, "MAX_CACHED_WEIGHTS", 2)
     vera = await trained(relay)
     view = relay.view
-    crowd = replace(view, legs=tuple(view.legs[0] for _ in range(MAX_CACHED_WEIGHTS + 3)))
-    asked: list[int] = []
-    honest = vera.trainer.losses
+    others = [await another_tip(relay, seed) for seed in range(4)]
+    crowd = replace(view, legs=tuple(view.legs[0] for _ in range(MAX_BIDS)), tips=(*view.tips, *others))
+    honest = vera.trainer.judge
 
-    async def losses(
-        architecture: Architecture, weights: Sequence[Path], *, seconds: float, seed: int
-    ) -> tuple[HeldOutLoss | None, ...]:
-        asked.append(len(weights))
-        assert all(path.exists() for path in weights)
-        return await honest(architecture, weights, seconds=seconds, seed=seed)
+    async def judge(job: JudgingJob, *, seconds: float) -> Judged:
+        assert all(path.exists() for path in [tip.path for tip in job.tips] + [child.path for child in job.children])
+        return await honest(job, seconds=seconds)
 
-    vera.trainer.losses = losses  # type: ignore[method-assign]
-    scores = await Judging(vera.kit, crowd, 10.0).scores()
-    assert len(scores) == MAX_CACHED_WEIGHTS + 3
-    assert UNAVAILABLE not in scores
-    assert asked == [MAX_CACHED_WEIGHTS, 1 + 4]
+    vera.trainer.judge = judge  # type: ignore[method-assign]
+    verdict = await Judging(vera.kit, crowd, 10.0, seed=1).verdict()
+    (job,) = vera.trainer.judgings
+    assert (len(job.tips), len(job.children)) == (5, MAX_BIDS)
+    assert len(list((relay.folder / "vera" / "weights").glob("*.safetensors"))) == 2
+    assert verdict.originals == (0,) * MAX_BIDS
+    assert UNAVAILABLE not in verdict.scores
+
+
+# --- the bar ---
+
+
+async def another_tip(relay: Relay, seed: int, *, at: str = "vera") -> TipEntry:
+    """A checkpoint that a player holds, as a tip of the round; scores rise with the seed."""
+    player = relay.players[at]
+    weights = await player.trainer.genesis(FAKE_ARCHITECTURE, 100 + seed, relay.folder / f"tip{seed}")
+    root = keep_genesis(player.store, player.key, LEDGER, FAKE_ARCHITECTURE, weights)
+    return TipEntry(root, player.key.address, Ppm(seed), offered=False)
+
+
+async def test_the_bar_is_made_of_the_best_tips_that_are_here_and_fetches_none(
+    relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    vera = await trained(relay)
+    here, elsewhere = await another_tip(relay, 1), await another_tip(relay, 2, at="vito")
+    caplog.set_level("INFO")
+    await Judging(vera.kit, replace(relay.view, tips=(*relay.view.tips, here, elsewhere)), 10.0, seed=1).verdict()
+    (job,) = vera.trainer.judgings
+    assert [tip.path.stem for tip in job.tips] == [here.root.hex(), relay.genesis.hex()]
+    assert {child.parent for child in job.children} == {1}
+    assert f"the bar is made without the tip {short(elsewhere.root)}" in caplog.text
+    assert not vera.store.manifest(elsewhere.root)
+
+
+async def test_tips_in_order_make_the_bar_up_to_a_limit(relay: Relay) -> None:
+    vera = await trained(relay)
+    others = [await another_tip(relay, seed) for seed in range(MAX_BAR_TIPS + 3)]
+    await Judging(vera.kit, replace(relay.view, tips=(*relay.view.tips, *others)), 10.0, seed=1).verdict()
+    (job,) = vera.trainer.judgings
+    best = [tip.root.hex() for tip in reversed(others)][: MAX_BAR_TIPS - 1]
+    assert [tip.path.stem for tip in job.tips if tip.path.stem in best] == best
+    assert len(job.tips) == MAX_BAR_TIPS
+
+
+async def test_a_better_tip_that_anyone_can_fetch_is_worth_nothing_as_a_child(relay: Relay) -> None:
+    vera = await trained(relay)
+    view = relay.view
+    better = TipEntry(view.legs[0].child, view.legs[0].trainer, Ppm(9), offered=False)
+    await vera.handoff.take(better.root, 10)
+    verdict = await Judging(vera.kit, replace(view, tips=(*view.tips, better)), 10.0, seed=1).verdict()
+    assert verdict.scores[0] <= 0
+
+
+async def test_each_round_and_each_seat_draws_other_samples(relay: Relay) -> None:
+    vera = await trained(relay)
+    draws = iter(range(100))
+    role = ValidatorRole(vera.kit, lambda: bytes([next(draws)]) * 32)
+    for _ in range(2):
+        await role._judge(relay.view)
+    first, second = vera.trainer.judgings
+    assert first.seed != second.seed != relay.view.number
 
 
 # --- before a token moves ---

@@ -33,9 +33,8 @@ from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.types import UNAVAILABLE, ModelId, Root, Wei
 from derelayl_training.jobs import Record, WeightsFile
-from derelayl_training.recipe import parse_recipe
 
-from .relay import BID, RULES, SUPPLY, WALLET, Player, Relay
+from .relay import BID, RULES, SUPPLY, WALLET, Relay
 
 
 def settled_legs(relay: Relay) -> list[LegSettled]:
@@ -381,36 +380,3 @@ def test_scratch_is_left_empty_after_a_leg(tmp_path: Path) -> None:
         return [path for player in relay.trainers for path in (tmp_path / player.name / "scratch").iterdir()]
 
     assert trio.run(play) == []
-
-
-# --- composing --------------------------------------------------------------------------------------------------------
-
-
-async def test_two_legs_on_different_segments_are_composed_without_training(relay: Relay) -> None:
-    await relay.begin(replace(RULES, selection_bps=10_000))
-    for trainer, segment in zip(relay.trainers, ("0", "1"), strict=True):
-        trainer.trainer_role._policy = replace(trainer.trainer_role._policy, segment=segment)
-    await relay.play_round()
-    assert len(relay.view.tips) == 2
-    for trainer in relay.trainers:
-        recipe = parse_recipe("compose=true")
-        trainer.trainer_role._policy = replace(trainer.trainer_role._policy, recipe=recipe)
-    trained = sum(len(trainer.trainer.jobs) for trainer in relay.trainers)
-    await relay.play_round()
-    children = [relay.players[name] for name in ("ann", "bob")]
-    manifests = [parse_manifest(wire) for player in children for wire in [await newest_child(relay, player)]]
-    composed = [manifest for manifest in manifests if len(manifest.header.parents) == 2]
-    assert composed
-    assert all(manifest.header.training["method"] == "compose" for manifest in composed)
-    assert sum(len(trainer.trainer.jobs) for trainer in relay.trainers) == trained + 2 - len(composed)
-    gains = {leg.child: leg.score for leg in settled_legs(relay)}
-    assert all(gains[root_of(manifest)] > 0 for manifest in composed)
-
-
-async def newest_child(relay: Relay, player: Player) -> bytes:
-    """The manifest that a trainer handed in last."""
-    child = player.trainer_role._published
-    assert child is not None
-    wire = player.store.manifest(child)
-    assert wire is not None
-    return wire

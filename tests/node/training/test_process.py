@@ -18,11 +18,11 @@ from derelayl_node.training import process, worker_process
 from derelayl_node.training.process import SubprocessTrainer, open_trainer, public_part
 from derelayl_node.training.worker_process import OnProgress
 from derelayl_training.compute import Compute
-from derelayl_training.job_lines import PING, PONG, ArchitectureLine, GenesisJob, LossesJob, TrainJob, encode
-from derelayl_training.jobs import HeldOutLoss, LegJob, SampleCounts
+from derelayl_training.job_lines import PING, PONG, ArchitectureLine, GenesisJob, JudgeJob, TrainJob, encode
+from derelayl_training.jobs import LegJob, SampleCounts
 from derelayl_training.worker import NICENESS
 
-from ...training.tiny import ARCHITECTURE, tiny_leg, tiny_shard
+from ...training.tiny import ARCHITECTURE, judging, tiny_leg, tiny_shard
 
 PATIENCE_SECONDS = 30.0
 LONG = 10_000
@@ -57,8 +57,9 @@ def first(been):
     open(been, "w").close()
     return True
 def judge(number=1.0):
-    loss = {"mean": float(number), "error": None, "samples": 16}
-    say(done={"kind": "losses", "losses": [loss]})
+    bar = {"loss": 2.0, "tips": [0], "segment": 255}
+    child = {"loss": float(number), "error": None, "original": 0}
+    say(done={"kind": "judge", "samples": 16, "bar": bar, "children": [child], "left_out": 0})
 """
 
 
@@ -84,9 +85,12 @@ async def until(condition: Callable[[], bool]) -> None:
             await trio.sleep(0.01)
 
 
-async def judge(trainer: SubprocessTrainer, seconds: float = PATIENCE_SECONDS) -> HeldOutLoss | None:
-    (loss,) = await trainer.losses(ARCHITECTURE, [Path("w")], seconds=seconds, seed=1)
-    return loss
+async def judge(
+    trainer: SubprocessTrainer, file: Path = Path("w"), *, seconds: float = PATIENCE_SECONDS
+) -> float | None:
+    judged = await trainer.judge(judging(file, file), seconds=seconds)
+    (child,) = judged.children
+    return None if child is None else child.loss
 
 
 # --- workers that misbehave ---
@@ -148,7 +152,7 @@ async def test_a_worker_that_is_stopped_at_work_is_replaced_long_before_the_dead
     async with open_scripted(script) as trainer:
         with pytest.raises(TrainingFailed, match=r"does not answer for 2 s"):
             await judge(trainer)
-        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert await judge(trainer) == 1.0
 
 
 async def test_a_worker_that_answers_pings_may_take_its_time_and_answer_the_last_one_late(
@@ -161,13 +165,13 @@ async def test_a_worker_that_answers_pings_may_take_its_time_and_answer_the_last
         say(alive=True)
     judge(1)
     say(alive=True)
-    while "losses" not in sys.stdin.readline(): pass
+    while "judge" not in sys.stdin.readline(): pass
     judge(2); sys.stdin.read()
     """
     monkeypatch.setattr(worker_process, "PING_SECONDS", 0.02)
     monkeypatch.setattr(worker_process, "UNANSWERED_PINGS", 500)
     async with open_scripted(script) as trainer:
-        assert [await judge(trainer), await judge(trainer)] == [HeldOutLoss(float(n), None, 16) for n in (1, 2)]
+        assert [await judge(trainer), await judge(trainer)] == [1.0, 2.0]
 
 
 async def test_a_worker_that_loads_is_asked_for_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,10 +179,10 @@ async def test_a_worker_that_loads_is_asked_for_no_sign_of_life(monkeypatch: pyt
     monkeypatch.setattr(worker_process, "UNANSWERED_PINGS", 2)
     script = """
     time.sleep(2); load()
-    assert "losses" in sys.stdin.readline(); judge(); sys.stdin.read()
+    assert "judge" in sys.stdin.readline(); judge(); sys.stdin.read()
     """
     async with open_scripted(script) as trainer:
-        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert await judge(trainer) == 1.0
 
 
 # --- a worker is kept ready ---
@@ -199,7 +203,7 @@ async def test_a_job_that_is_given_up_while_a_worker_loads_leaves_the_worker_alo
         loading = trainer.worker_pid
         assert loading is not None
         go.touch()
-        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert await judge(trainer) == 1.0
         assert trainer.worker_pid == loading
 
 
@@ -217,7 +221,7 @@ async def test_a_job_that_is_withdrawn_is_let_go_by_the_worker_which_takes_the_n
             await trainer.train(tiny_leg(tmp_path / "p", tmp_path / "c"))
         assert scope.cancelled_caught
         first = trainer.worker_pid
-        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert await judge(trainer) == 1.0
         assert trainer.worker_pid == first is not None
 
 
@@ -239,7 +243,7 @@ async def test_a_worker_that_holds_on_to_a_withdrawn_job_is_killed_and_another_i
             while not been.exists():
                 await judge(trainer)
         assert patience.cancelled_caught
-        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert await judge(trainer) == 1.0
         assert not trainer.obstacle
 
 
@@ -251,7 +255,7 @@ async def test_a_worker_that_dies_with_nothing_to_do_is_replaced(monkeypatch: py
         assert first is not None
         os.kill(first, signal.SIGKILL)
         await until(lambda: trainer.worker_pid not in (first, None))
-        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert await judge(trainer) == 1.0
 
 
 async def test_loading_that_fails_again_and_again_is_tried_ever_more_rarely_and_told(
@@ -271,7 +275,7 @@ async def test_loading_that_fails_again_and_again_is_tried_ever_more_rarely_and_
             await judge(trainer)
         assert "no device" in trainer.obstacle
         await until(lambda: not trainer.obstacle)
-        assert await judge(trainer) == HeldOutLoss(1.0, None, 16)
+        assert await judge(trainer) == 1.0
         assert tries.read_text() == "xxx"
 
 
@@ -284,7 +288,7 @@ async def test_what_a_judging_waits_for_its_worker_is_part_of_its_time() -> None
     async with open_scripted(script) as trainer:
         loss = await judge(trainer, seconds=100)
     assert loss is not None
-    assert loss.mean <= 99.5
+    assert loss <= 99.5
 
 
 async def test_samples_are_counted_before_the_worker_loads() -> None:
@@ -304,7 +308,7 @@ async def test_a_job_that_is_not_valid_starts_no_worker(tmp_path: Path) -> None:
 
 
 async def test_jobs_of_two_tasks_are_done_one_after_the_other() -> None:
-    found: list[HeldOutLoss | None] = []
+    found: list[float | None] = []
 
     async def ask(trainer: SubprocessTrainer) -> None:
         found.append(await judge(trainer))
@@ -313,7 +317,7 @@ async def test_jobs_of_two_tasks_are_done_one_after_the_other() -> None:
     async with open_scripted(script) as trainer, trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(ask, trainer)
-    assert found == [HeldOutLoss(float(number), None, 16) for number in (1, 2, 3)]
+    assert found == [1.0, 2.0, 3.0]
 
 
 async def test_a_failure_inside_comes_out_as_it_is() -> None:
@@ -378,12 +382,12 @@ async def test_the_worker_lets_go_of_a_leg_and_one_that_is_stopped_is_replaced(
         with scope:
             await trainer.train(tiny_leg(parent.path, tmp_path / "child", steps=LONG))
         assert scope.cancelled_caught
-        assert None not in await trainer.losses(ARCHITECTURE, [parent.path], seconds=PATIENCE_SECONDS, seed=1)
+        assert await judge(trainer, parent.path) is not None
         assert trainer.worker_pid == first is not None
         os.kill(first, signal.SIGSTOP)
         with trio.move_on_after(0.2):
-            await trainer.losses(ARCHITECTURE, [parent.path], seconds=0.2, seed=1)
-        assert None not in await trainer.losses(ARCHITECTURE, [parent.path], seconds=PATIENCE_SECONDS, seed=1)
+            await judge(trainer, parent.path, seconds=0.2)
+        assert await judge(trainer, parent.path) is not None
         assert trainer.worker_pid not in (first, None)
 
 
@@ -394,7 +398,7 @@ def test_the_worker_answers_nonsense_with_a_failure_and_pings_and_ends_in_mid_tr
     command = [sys.executable, "-m", "derelayl_training.worker", "--data", "shard:" + str(tiny_shard(tmp_path))]
     network = ArchitectureLine.of(ARCHITECTURE)
     genesis = encode(GenesisJob(network=network, seed=1, out=str(tmp_path / "parent")))
-    judging = encode(LossesJob(network=network, weights=[str(tmp_path / "parent")], seconds=60, seed=1))
+    judge = encode(JudgeJob.of(judging(tmp_path / "parent", tmp_path / "parent"), 60))
     long_leg = TrainJob.of(LegJob(ARCHITECTURE, tmp_path / "parent", tmp_path / "x", 255, LONG, 16, 0.01, 1))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
         assert worker.stdin is not None
@@ -404,8 +408,8 @@ def test_the_worker_answers_nonsense_with_a_failure_and_pings_and_ends_in_mid_tr
             (b'{"kind": "import", "module": "os"}\n', "the job is not valid"),
             (genesis.replace(b'"seed"', b'"data":"mnist-5k","seed"'), "the job is not valid"),
             (genesis, "segment_of"),
-            (judging.replace(b"60.0", b"-1.0"), "the job is not valid"),
-            (judging, "losses"),
+            (judge.replace(b"60.0", b"-1.0"), "the job is not valid"),
+            (judge, "original"),
         ]:
             worker.stdin.write(line)
             worker.stdin.flush()
