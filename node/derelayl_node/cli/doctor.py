@@ -16,14 +16,17 @@ import trio
 import typer
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_protocol.ledger.presets import STANDARD
 from derelayl_protocol.spelling import exact_tokens
 from derelayl_protocol.types import Address
 from derelayl_training.data import load
+from derelayl_training.jobs import MIN_JUDGED_SAMPLES, too_few_to_judge
 
 from ..evm.outbox import waiting_in
 from ..evm.provider import open_chain
 from ..keys import load_key_file
 from ..ports import LedgerUnavailable
+from ..roles.prospects import outlook
 from ..settings import DEFAULT_HOME, Network, chain_access, keystore_password
 from .console import show, show_json
 from .keys import HomeOption, JsonOption, PasswordFileOption
@@ -81,7 +84,7 @@ def _examine(
     if os.path.lexists(outbox):
         yield _attempt("outbox", lambda: _outbox(outbox))
     if data:
-        yield _attempt("data", lambda: _data(data))
+        yield from _data(data)
     if network is None:
         yield Finding("network", True, "no --network given, so chain and clock were not checked")
         return
@@ -127,9 +130,21 @@ def _outbox(outbox: Path) -> Finding:
     return Finding("outbox", True, f"{waiting_in(outbox)} signed transactions not known to be mined")
 
 
-def _data(spec: str) -> Finding:
-    split = load(spec)
-    return Finding("data", True, f"{len(split.train_y)} samples to train on, {len(split.held_y)} held out")
+def _data(spec: str) -> Iterator[Finding]:
+    """What there is, and what a validator with it may expect under the standard rules."""
+    try:
+        split = load(spec)
+    except LocalFault as error:
+        yield Finding("data", False, str(error).rstrip("."))
+        return
+    held = len(split.held_y)
+    yield Finding("data", True, f"{len(split.train_y)} samples to train on, {held} held out")
+    if held < MIN_JUDGED_SAMPLES:
+        yield Finding("judging", True, f"no validator: {too_few_to_judge(held)}")
+        return
+    expected = outlook(held, STANDARD)
+    advice = "a validator pays" if expected.earns else "better a trainer or a seeder than a validator"
+    yield Finding("judging", True, f"{advice} under the standard rules: {expected.text}")
 
 
 def _chain(shared: Network, home: Path, account: list[Address]) -> Finding:

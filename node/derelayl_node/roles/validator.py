@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import trio
+
 from derelayl_protocol.errors import LocalFault, RuleViolation
 from derelayl_protocol.ledger.commands import CommitScores, RevealScores, Stake
 from derelayl_protocol.ledger.phases import Phase
@@ -22,6 +24,7 @@ from ..refusals import NOTHING_LEFT, may_pass, sentence_of
 from .duties import seat_of
 from .judging import Judging, NoVerdict, Verdict
 from .kit import Kit
+from .prospects import outlook
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +62,9 @@ class ValidatorRole:
         return "; ".join(filter(None, (self._silence, self._low_stake)))
 
     async def check_data(self) -> None:
-        """Find out whether this peer's data can judge this model; waits for a peer that shows what the model is.
+        """Find out whether this peer's data can judge this model, and tell what that may earn before it stakes.
 
+        Waits for a peer that shows what the model is.
         Raises LocalFault with the remedy, LedgerUnavailable.
         """
         while True:
@@ -79,6 +83,8 @@ class ValidatorRole:
             raise LocalFault(f"this peer cannot judge the model: {failure}") from failure
         if counts.held < MIN_JUDGED_SAMPLES:
             raise LocalFault(f"this peer cannot judge the model: {too_few_to_judge(counts.held)}")
+        expected = await trio.to_thread.run_sync(outlook, counts.held, self._kit.rules)
+        log.log(logging.INFO if expected.earns else logging.WARNING, "validator: %s", expected.text)
         self._silence = ""
 
     async def join(self) -> None:

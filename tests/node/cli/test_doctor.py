@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import save_file
 
 from derelayl_node.cli.doctor import Finding, _examine
 from derelayl_node.evm.outbox import Outbox, SignedTransaction
 from derelayl_node.keys import create_key_file
 from derelayl_node.settings import Network
 
+from ...training.tiny import tiny_tensors
 from ..evm.conftest import template, world
 from ..evm.world import ALICE, World
 
@@ -40,6 +42,18 @@ def test_an_outbox_says_what_may_be_on_its_way_and_a_damaged_one_is_found(home: 
     assert damaged is not None
     assert not damaged.fine
     assert "do not delete it" in damaged.text
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [(8, "no validator"), (20, "better a trainer or a seeder than a validator"), (400, "a validator pays")],
+)
+def test_it_says_what_judging_with_the_data_may_earn(home: Path, tmp_path: Path, held: int, said: str) -> None:
+    save_file(tiny_tensors(held=held), tmp_path / "shard.safetensors")
+    findings = list(_examine(home, None, None, f"shard:{tmp_path / 'shard.safetensors'}", 0))
+    (judging,) = [finding for finding in findings if finding.check == "judging"]
+    assert judging.fine  # no reason not to train
+    assert judging.text.startswith(said)
 
 
 @pytest.mark.parametrize("kind", ["folder", "dangling link"])

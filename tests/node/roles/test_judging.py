@@ -286,6 +286,19 @@ async def test_a_validator_with_a_handful_of_samples_does_not_pass_the_check(rel
     await vera.validator.check_data()
 
 
+async def test_a_validator_with_few_samples_is_warned_before_it_stakes(
+    relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    vera = relay.players["vera"]
+    vera.trainer.counts = SampleCounts(train=0, held=20)
+    await vera.validator.check_data()
+    (warning,) = [record for record in caplog.records if "held-out samples" in record.message]
+    assert warning.levelname == "WARNING"
+    assert "is charged in" in warning.message
+    assert "judging does not pay" in warning.message
+
+
 async def test_the_check_of_the_data_fetches_no_weights(relay: Relay) -> None:
     vera = relay.players["vera"]
     await vera.validator.check_data()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from derelayl_node.handoff import FetchFailed
+from derelayl_node.handoff import FetchFailed, Handoff
 from derelayl_node.journal import SignedChild
 from derelayl_node.ports import LedgerUnavailable, TrainingFailed
 from derelayl_node.roles.bidder import Bidder
@@ -16,6 +16,7 @@ from derelayl_node.roles.duties import KEEPER_STEP_SECONDS, KEEPERS, patience
 from derelayl_node.roles.trainer import SUBMIT_RESERVE_SECONDS
 from derelayl_node.roles.validator import COMMIT_RESERVE_SECONDS, ValidatorRole
 from derelayl_node.testing.ledger import FakeLedger
+from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.manifest import Manifest, encode_manifest, parse_manifest, root_of
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.commands import MatchRound
@@ -34,7 +35,7 @@ from derelayl_protocol.ledger.totals import conserved
 from derelayl_protocol.types import UNAVAILABLE, ModelId, Root, Wei
 from derelayl_training.jobs import Record, WeightsFile
 
-from .relay import BID, RULES, SUPPLY, WALLET, Relay
+from .relay import BID, LEDGER, RULES, SUPPLY, WALLET, Relay
 
 
 def settled_legs(relay: Relay) -> list[LegSettled]:
@@ -331,6 +332,22 @@ async def test_a_seeder_keeps_tips_and_children_alive(relay: Relay) -> None:
     founder = relay.players["founder"]
     await founder.seeder.step(relay.view)
     assert {leg.child for leg in relay.view.legs} < set(founder.store.roots())
+
+
+async def test_a_tip_whose_owner_serves_nobody_is_had_from_any_seat_that_judged_it(relay: Relay) -> None:
+    """Or the owner of the trunk's tip could take the bids of all who lease it."""
+    await relay.begin(replace(RULES, selection_bps=10_000))
+    await relay.play_round()
+    tips = sorted(relay.view.tips, key=lambda tip: -tip.score)
+    hostage = relay.players[next(name for name in ("ann", "bob") if relay.keys[name].address == tips[0].owner)]
+    for name in set(relay.players) - {"vito"}:
+        relay.hub.unreachable.add(name)
+    stranger = MemoryStore()
+    network = relay.hub.join("stranger", stranger)
+    handoff = Handoff(network, stranger, relay.keys["founder"], LEDGER, relay.folder / "stranger")
+    taken = await handoff.take(tips[0].root, 10)
+    assert taken.manifest.header.trainer == hostage.key.address
+    assert {peer for peer, _ in network.requests} == {"vito"}
 
 
 async def test_a_keeper_whose_look_is_old_looks_again_and_sends_nothing(
