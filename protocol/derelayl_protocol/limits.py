@@ -24,7 +24,7 @@ MAX_TEXT = 256
 """Characters of a tensor's name or of any other text in a manifest's header."""
 
 MAX_PARENTS = 2
-"""A leg has one parent, a composed checkpoint two."""
+"""A leg has one parent; what was composed of two legs under version 1 of the ledger names both."""
 
 MAX_ANNOUNCEMENT_BYTES = 16 * KIB
 """One gossip message; gossipsub loses messages near 1 MiB without an error, so we stay far below."""

@@ -202,7 +202,7 @@ def check_child(
     _agree("round", header.round, round)
     _agree("segment", header.segment, segment)
     _agree("trainer", header.trainer, trainer)
-    # A composed child names a second parent, which gave the leased segment; the ledger knows the first alone.
+    # A second parent, where a header names one, is its trainer's word alone: the ledger knows the first.
     _agree("first parent", [root.hex() for root in header.parents[:1]], [parent_root.hex()])
     _agree("architecture", _architecture_bytes(child), _architecture_bytes(parent))
     _agree("number of tensors", len(header.tensors), len(parent.header.tensors))
@@ -210,11 +210,6 @@ def check_child(
         _agree("tensor", own, inherited)
     if segment != WHOLE_MODEL:
         _check_untouched(child, parent, segment)
-
-
-def has_same_tensors(first: Manifest, second: Manifest) -> bool:
-    """Whether two checkpoints are of one architecture and have the same table of tensors."""
-    return first.header.tensors == second.header.tensors and _architecture_bytes(first) == _architecture_bytes(second)
 
 
 def _architecture_bytes(manifest: Manifest) -> bytes:
