@@ -153,8 +153,10 @@ class Judging:
             judged = await self._kit.trainer.judge(job, seconds=max(end - trio.current_time(), 0.0))
         self._note(numbers, judged)
         log.info(
-            "round %d: legs %s measured on %d samples, above %s%s",
-            self._view.number, list(numbers), judged.samples, _name(judged.bar, list(tips)),
+            "round %d: legs %s measured on %d samples with standard errors up to %.3f nats, above %s%s",
+            self._view.number, list(numbers), judged.samples,
+            max((child.error or 0.0 for child in judged.children if child is not None), default=0.0),
+            _name(judged.bar, list(tips)),
             f"; no time for {judged.left_out} other things that anyone could make" if judged.left_out else "",
         )  # fmt: skip
 
