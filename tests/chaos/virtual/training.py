@@ -15,6 +15,9 @@ from .weather import Weather
 
 TRAIN_SECONDS = 4.0
 JUDGE_SECONDS = 0.5
+IN_TIME = 0.9
+"""Share of its time after which a judging ends at the latest: where that is short, it measures fewer samples."""
+
 LOAD_SECONDS = 2.0
 """What a new worker takes to load what it needs."""
 
@@ -75,7 +78,8 @@ class VirtualTrainer(FakeTrainer):
     async def judge(self, job: JudgingJob, *, seconds: float) -> Judged:
         with self._given_up():
             await self._load()
-            await self._work(JUDGE_SECONDS * (len(job.tips) + len(job.children)))
+            whole = JUDGE_SECONDS * (len(job.tips) + len(job.children))
+            await self._work(min(whole, IN_TIME * seconds / self._weather.slowness(self._name)))
             return await super().judge(job, seconds=seconds)
 
     async def _load(self) -> None:
