@@ -1,8 +1,8 @@
 """One relay in plain Python, as one writes it for an agent-based model: the rules of docs/PROTOCOL.md section 4.
 
 Accounts are any objects with `free` and `stake`, so the agents of a framework can be its accounts. Only what the
-benchmark's world does is here: no equivocation, no access, no unstaking, no missing scores. Both rivals use it, and
-their balances are compared with ours to the wei.
+benchmark's world does is here: no equivocation, no access, no unstaking, no missing scores, no copies. Both rivals use
+it, and their balances are compared with ours to the wei.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Checkpoint:
     parent: int  # number of a checkpoint, -1 for genesis
     score: int
     pending: int = 0
+    stalled: bool = False
 
 
 @dataclass(slots=True)
@@ -77,18 +78,21 @@ class PlainRelay:
             offered = owner.free >= each * most
             if offered:
                 owner.free -= each * most
-            ranked.append((not offered, -self.checkpoints[tip].score, tip_ranks[place], tip))
+            checkpoint = self.checkpoints[tip]
+            ranked.append((checkpoint.stalled, not offered, -checkpoint.score, tip_ranks[place], tip))
         ranked.sort()
         self._seat(draws)
         self.bids.sort()
         places = len(ranked) * most
         self.legs = []
+        bond = -self.bids[:places][-1][0]
         for number, (amount, _, account) in enumerate(self.bids[:places]):
-            withheld, _, _, tip = ranked[number // most]
-            self.legs.append(Leg(account, -amount, tip, 0 if withheld else each, not late[number]))
+            _, withheld, _, _, tip = ranked[number // most]
+            self.legs.append(Leg(account, bond, tip, 0 if withheld else each, not late[number]))
+            self.accounts[account].free += -amount - bond
         for amount, _, account in self.bids[places:]:
             self.accounts[account].free -= amount
-        for rank, (withheld, _, _, tip) in enumerate(ranked):
+        for rank, (_, withheld, _, _, tip) in enumerate(ranked):
             used = min(max(len(self.legs) - rank * most, 0), most)
             if not withheld:
                 self.accounts[self.checkpoints[tip].owner].free += (most - used) * each
@@ -103,6 +107,7 @@ class PlainRelay:
         submitted = [number for number, leg in enumerate(self.legs) if leg.submitted]
         if not submitted or len(revealed) < self.rules["quorum"]:
             self._void(bool(submitted))
+            self._mark_stalled()
             return
         weights = [seat.weight for seat in revealed]
         score = {leg: median([seat.scores[leg] for seat in revealed], weights) for leg in submitted}
@@ -118,6 +123,8 @@ class PlainRelay:
         self.settled_rounds += 1
         if selected:
             self.tips = [self._accept(self.legs[leg], score[leg]) for leg in selected]
+        else:
+            self._mark_stalled()
 
     def collect(self) -> None:
         """Collect one step from every checkpoint with something pending, the oldest first."""
@@ -179,6 +186,15 @@ class PlainRelay:
                 self.carry += leg.bid
         if judged:
             self.carry += self._slash()
+
+    def _mark_stalled(self) -> None:
+        for tip in self.tips:
+            submitted = [leg.submitted for leg in self.legs if leg.parent == tip]
+            if submitted:
+                self.checkpoints[tip].stalled = 2 * sum(submitted) < len(submitted)
+        if all(self.checkpoints[tip].stalled for tip in self.tips):
+            for tip in self.tips:
+                self.checkpoints[tip].stalled = False
 
     def _pay_legs(self, selected: list[int], score: dict[int, int], pot: int) -> int:
         total, paid = sum(score[leg] for leg in selected), 0

@@ -18,10 +18,19 @@ from derelayl_simulations.ledger import LedgerSettings
 
 RULES = (
     LedgerSettings().rules(),
-    LedgerSettings(selected_share=0.4, legs_per_tip=2, committee_size=4, agreement=0.02, offer_deposit=0.0).rules(),
     LedgerSettings(
-        gamma=0.0, quorum=5, slash_share=0.5, halving_rounds=3, validator_share=0.6, trainer_share=0.2
+        selected_share=0.4, legs_per_tip=2, committee_size=4, quorum=3, agreement=0.02, offer_deposit=0.0
     ).rules(),
+    LedgerSettings(
+        gamma=0.0,
+        committee_size=5,
+        quorum=5,
+        slash_share=0.5,
+        halving_rounds=3,
+        validator_share=0.6,
+        trainer_share=0.25,
+    ).rules(),
+    LedgerSettings(legs_per_tip=1, committee_size=5, quorum=5).rules(),  # void rounds leave tips stalled
 )
 
 

@@ -73,7 +73,7 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_allowed(change: dict[st
         ({"world.costs.energy_price": -1}, "world.costs.energy_price is -1, allowed is 0 … 1e+06"),
         ({"world.group.0.cost": {"mean": -1}}, "world.group.0.cost.mean is -1, allowed is 0 … 1e+09"),
         ({"world.group.nobody.share": 1}, "world.group.nobody names no entry; there are people, judges"),
-        ({"ledger.quorum": 9}, "ledger: quorum is 9, allowed is 1 … 5"),
+        ({"ledger.quorum": 15}, "ledger: quorum is 15, allowed is 1 … 11"),
         ({"event": [{"round": 1, "kind": "boom", "amount": 1}]}, "event.0.kind is 'boom', allowed is 'cost', 'demand'"),
     ],
 )

@@ -109,10 +109,8 @@ def test_the_ledger_lets_a_useless_leg_pass_as_often_as_the_formula_says(seats: 
     trial = try_useless_leg(settings, 2000, 30, 6.0, honest_judges(0.02, 0.5), rng)
     expected = cheating.passes(0.0, 0.02, settings.margin, seats)
     assert stats.binomtest(int(trial.passed.sum()), 2000, expected).pvalue > 0.001
-    assert set(np.unique(trial.profit)) == {
-        -6.0,
-        60.0,
-    }  # the bid is lost, or the trainers' share of the emission is won
+    # The bond is lost, or the trainers' share of the emission is won.
+    assert set(np.unique(trial.profit)) == {-6.0, settings.emission * settings.trainer_share}
 
 
 @pytest.mark.parametrize(("bought", "seats"), [(6, 3), (15, 5), (20, 9), (12, 4)])

@@ -40,6 +40,7 @@ class Book:
     rules: Rules
     checkpoints: Checkpoints
     tips: Ints  # (R, T) numbers of the checkpoints that legs may continue, NOBODY after the last; T may change
+    stalled: Bools  # (R, T) tips that too few of their legs were submitted for: last in the next order
     free: Ints  # (R, A) wei an account can spend or withdraw
     stake: Ints  # (R, A) wei of a validator
     unbonding: Ints  # (R, A) wei on its way out, can still be lost
@@ -78,6 +79,7 @@ class Book:
             rules=rules,
             checkpoints=Checkpoints(relays, genesis_owner),
             tips=np.arange(relays)[:, None],
+            stalled=np.zeros((relays, 1), np.bool_),
             free=np.full(everyone, free, np.int64),
             stake=np.zeros(everyone, np.int64),
             unbonding=np.zeros(everyone, np.int64),

@@ -12,6 +12,7 @@ from .arithmetic import Bools, Ints
 from .book import Book
 from .checkpoints import NOBODY
 from .luck import MatchLuck
+from .settings import MAX_MONEY_WEI
 
 CLASS_BITS = 58
 """Above any sum of scores: 2e7 ppm a leg, at most 2**31 legs."""
@@ -30,12 +31,14 @@ class Leases:
     """A matched round of each relay. Legs are numbered as on the ledger, padded with NOBODY and 0 to the most of all.
 
     A relay without a bid is idle, one without a quorum of seats void: neither has a leg or a seat, and all money is
-    back. A bid of 0 on a leg means that its trainer was caught equivocating.
+    back. All bonds of a relay are the lowest bid that got a leg; what was bid above it is back. A bond of 0 means
+    that the trainer was caught equivocating.
     """
 
     trainer: Ints  # (R, L) account
-    bid: Ints  # (R, L) wei
+    bid: Ints  # (R, L) wei of the bond
     bid_column: Ints  # (R, L) where the leg's bid stands in `Bids`
+    tip: Ints  # (R, L) where its parent stands in `Book.tips`
     parent: Ints  # (R, L) number of the checkpoint it continues
     owner: Ints  # (R, L) account that owns the parent
     deposit: Ints  # (R, L) wei of the owner, 0 if it has not offered
@@ -164,8 +167,8 @@ def _seat(book: Book, parties: Bools, luck: MatchLuck, idle: Bools) -> Ints:
 
 def _lease(
     book: Book, bids: Bids, placed: Bools, made: Bools, owners: Ints, luck: MatchLuck
-) -> tuple[tuple[Ints, Ints, Ints, Ints, Ints, Ints], Ints]:
-    """Give the j-th bid in order tip j // k in order: the first six fields of `Leases`, and the legs of each tip."""
+) -> tuple[tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints], Ints]:
+    """Give the j-th bid in order tip j // k in order: the first seven fields of `Leases`, and the legs of each tip."""
     rules, tips = book.rules, book.tips
     legs = np.minimum(placed.sum(axis=1), (tips != NOBODY).sum(axis=1) * rules.legs_per_tip)
     columns = _bid_order(bids, placed, luck)[:, : int(legs.max())]
@@ -182,10 +185,13 @@ def _lease(
         masked: Ints = (values - NOBODY) * is_leg + NOBODY
         return masked
 
+    amounts = bids.amount[lines, columns]
+    bond = amounts.min(axis=1, keepdims=True, where=is_leg, initial=MAX_MONEY_WEI)
     fields = (
         of_legs(bids.account[lines, columns]),
-        bids.amount[lines, columns] * is_leg,
+        bond * is_leg,
         of_legs(columns),
+        of_legs(places),
         of_legs(tips[lines, places]),
         of_legs(owners[lines, places]),
         made[lines, places] * is_leg * np.int64(rules.offer_deposit),
@@ -200,20 +206,20 @@ def _bid_order(bids: Bids, placed: Bools, luck: MatchLuck) -> Ints:
 
 
 def _tip_key(book: Book, made: Bools) -> Ints:
-    """Rank offered tips before the others and those before no tip, and within each the greater score first."""
+    """Rank stalled tips last, offered before the others, and then the greater score first; after all what is no tip."""
     absent = book.tips == NOBODY
-    kind = (absent * 2 + ~(made | absent)).astype(np.int64)
+    kind = (absent * 4 + book.stalled * 2 + ~(made | absent)).astype(np.int64)
     key: Ints = (kind << CLASS_BITS) - book.checkpoints.score[book.tips] * ~absent
     return key
 
 
 def _return_the_rest(book: Book, bids: Bids, leases: Leases, owners: Ints, used: Ints) -> None:
-    """Return bids without a leg and the parts of offers that no leg uses; lock the rest."""
-    left = leases.placed.copy()
+    """Return what is no bond of the bids, and the parts of offers that no leg uses; lock the rest."""
+    left = np.where(leases.placed, bids.amount, 0)
     relays, numbers = np.nonzero(leases.is_leg)
-    left[relays, leases.bid_column[relays, numbers]] = False
+    left[relays, leases.bid_column[relays, numbers]] -= leases.bid[relays, numbers]
     relays, columns = np.nonzero(left)
-    book.free[relays, bids.account[relays, columns]] += bids.amount[relays, columns]
+    book.free[relays, bids.account[relays, columns]] += left[relays, columns]
     relays, places = np.nonzero(leases.offered)
     unused = (book.rules.legs_per_tip - used[relays, places]) * book.rules.offer_deposit
     book.free[relays, owners[relays, places]] += unused

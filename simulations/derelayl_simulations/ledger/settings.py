@@ -11,7 +11,7 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.presets import STANDARD
 from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.scoring import PPM
-from derelayl_protocol.limits import BPS, MAX_COMMITTEE, MAX_LEGS_PER_TIP, MAX_REPORTER_BPS, MAX_SCORE_PPM
+from derelayl_protocol.limits import BPS, MAX_BIDS, MAX_COMMITTEE, MAX_REPORTER_BPS, MAX_SCORE_PPM
 from derelayl_protocol.types import TOKEN
 
 MAX_MONEY_WEI = 2**60
@@ -39,6 +39,7 @@ COUNTS = ("legs_per_tip", "committee_size", "quorum", "halving_rounds")
 
 SHARES: Mapping[str, str] = {
     "selected_share": "selection_bps",
+    "duplicate": "duplicate_bps",
     "gamma": "gamma_bps",
     "trainer_share": "trainer_bps",
     "royalty_share": "royalty_bps",
@@ -103,7 +104,7 @@ class LedgerSettings(BaseModel):
     wei_per_coin: int = Field(default=10**9, ge=1, le=10**12)  # a real token has 10**18, which 64 bits do not hold
     budget: Coins = 100_000.0  # coins behind the emission of each relay
     # k, trainers that may continue a tip in a round
-    legs_per_tip: int = Field(default=OURS["legs_per_tip"], ge=1, le=MAX_LEGS_PER_TIP)
+    legs_per_tip: int = Field(default=OURS["legs_per_tip"], ge=1, le=MAX_BIDS)
     # s, most of a round's submitted legs
     selected_share: float = Field(default=OURS["selected_share"], ge=1 / BPS, le=1.0)
     committee_size: int = Field(default=OURS["committee_size"], ge=1, le=MAX_COMMITTEE)  # seats
@@ -111,6 +112,8 @@ class LedgerSettings(BaseModel):
     quorum: int = Field(default=OURS["quorum"], ge=1, le=MAX_COMMITTEE)
     margin: Nats = OURS["margin"]  # a leg that gains less is never selected
     agreement: Nats = OURS["agreement"]  # from this distance on, a score is of no worth to the committee
+    # correlation of two legs' changes of loss from which on the later is a copy; 0 lets copies be
+    duplicate: Share = OURS["duplicate"]
     gamma: Share = OURS["gamma"]  # share of a royalty that climbs one step to the parent
     trainer_share: Share = OURS["trainer_share"]  # of the pot; the three add up to 1
     royalty_share: Share = OURS["royalty_share"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -15,6 +16,7 @@ from derelayl_protocol.types import UNAVAILABLE
 from .arithmetic import Bools, Ints, portion, share
 from .book import Book
 from .checkpoints import NOBODY
+from .copies import classes
 from .matching import Leases
 from .scoring import judge
 
@@ -63,12 +65,14 @@ def settle(
     revealed: Bools,
     scores: Ints,
     child: Ints | None = None,
+    originals: Ints | None = None,
 ) -> Outcome:
     """End the round of every relay, move the money and make the selected children the new tips.
 
     `submitted` (R, L); `committed` and `revealed` (R, K), a seat reveals only what it has committed; `scores` (R, K, L)
     ppm or UNAVAILABLE, where a seat has not revealed or a leg was not submitted they are not looked at. `child` (R, L)
-    says which legs of a relay name the same root, by equal values; without it every child is another.
+    says which legs of a relay name the same root, by equal values; without it every child is another. `originals`
+    (R, K, L) is each seat's original of each leg; without it, or where the rules let copies be, every leg is its own.
     """
     submitted = submitted & leases.is_leg
     committed = committed & leases.is_seat
@@ -77,7 +81,10 @@ def settle(
     settled = ending == Ending.SETTLED
     judged = submitted & settled[:, None]
     score, agreement = judge(scores, leases.weight, revealed & settled[:, None], judged, book.rules.agreement_ppm)
-    relays, ranks, legs = _select(book, leases, judged, score, child)
+    of_class = None
+    if originals is not None and book.rules.duplicate_bps:
+        of_class = classes(originals, leases.weight, revealed, judged)
+    relays, ranks, legs = _select(book, leases, judged, score, child, of_class)
     selected = np.zeros_like(submitted)
     selected[relays, legs] = True
 
@@ -115,6 +122,7 @@ def settle(
         carry=carry,
     )
     _move(book, leases, outcome)
+    _mark_stalled(book, leases, submitted, selected)
     _renew_tips(book, relays, ranks, numbers[relays, legs])
     return outcome
 
@@ -134,29 +142,42 @@ def _ending(book: Book, leases: Leases, submitted: Bools, committed: Bools, reve
     return np.select(list(cases.values()), [np.int8(case) for case in cases], np.int8(Ending.SETTLED))
 
 
-def _select(book: Book, leases: Leases, judged: Bools, score: Ints, child: Ints | None) -> tuple[Ints, Ints, Ints]:
+def _select(
+    book: Book, leases: Leases, judged: Bools, score: Ints, child: Ints | None, of_class: Ints | None
+) -> tuple[Ints, Ints, Ints]:
     """Return the selected legs in settlement order, relay after relay: their relays, ranks and leg numbers, flat."""
-    rules = book.rules
+    rules, trainings = book.rules, judged
     eligible = judged & (score >= rules.margin_ppm) & (leases.bid > 0)
-    if child is not None:
-        eligible &= ~_taken(child, eligible, score)
-    most = np.maximum(1, judged.sum(axis=1) * rules.selection_bps // BPS)
+    if of_class is not None:
+        trainings = judged & (of_class == np.arange(judged.shape[1]))
+    names = [each for each in (child, of_class) if each is not None]
+    if names:
+        eligible &= ~_passed_over(names, eligible, score)
+    most = np.maximum(1, trainings.sum(axis=1) * rules.selection_bps // BPS)
     count = np.minimum(eligible.sum(axis=1), most)
     order = np.argsort(np.where(eligible, -score, 1), axis=1, kind="stable")
     relays, ranks = np.nonzero(np.arange(score.shape[1]) < count[:, None])
     return relays, ranks, order[relays, ranks]
 
 
-def _taken(child: Ints, eligible: Bools, score: Ints) -> Bools:
-    """Which legs, (R, L), name a child that a better eligible leg names, too: greater score, or first of equals."""
+def _passed_over(names: Sequence[Ints], eligible: Bools, score: Ints) -> Bools:
+    """Which legs, (R, L), share one of their `names` (R, L) with a better eligible leg that is not passed over itself.
+
+    Better is a greater score, or the first of equals.
+    """
     legs = np.arange(score.shape[1])
     # [relay, leg, other leg]
     better = (score[:, None] > score[:, :, None]) | (
         (score[:, None] == score[:, :, None]) & (legs[None, :] < legs[:, None])
     )
-    twins = (child[:, None] == child[:, :, None]) & eligible[:, None]
-    found: Bools = (better & twins).any(axis=2)
-    return found
+    alike = np.any([each[:, None] == each[:, :, None] for each in names], axis=0)
+    rivals = better & alike & eligible[:, None]
+    passed: Bools = rivals.any(axis=2)
+    while True:  # legs that only a passed over leg stood in the way of come back, the best of them for good
+        then: Bools = (rivals & ~passed[:, None]).any(axis=2)
+        if np.array_equal(passed, then):
+            return passed
+        passed = then
 
 
 def _returned(leases: Leases, submitted: Bools, selected: Bools, settled: Bools) -> tuple[Ints, Ints]:
@@ -228,6 +249,17 @@ def _move(book: Book, leases: Leases, outcome: Outcome) -> None:
     book.settled_rounds += outcome.ending == Ending.SETTLED
 
 
+def _mark_stalled(book: Book, leases: Leases, submitted: Bools, selected: Bools) -> None:
+    """Mark anew the tips of rounds that had legs and leave them in place; where all are marked, none is."""
+    stays: Bools = np.asarray(leases.is_leg.any(axis=1) & ~selected.any(axis=1))
+    relays, legs = np.nonzero(leases.is_leg & stays[:, None])
+    had, came = np.zeros_like(book.tips), np.zeros_like(book.tips)
+    np.add.at(had, (relays, leases.tip[relays, legs]), 1)
+    np.add.at(came, (relays, leases.tip[relays, legs]), submitted[relays, legs])
+    book.stalled = np.where(had > 0, 2 * came < had, book.stalled)
+    book.stalled &= ~(book.stalled | (book.tips == NOBODY)).all(axis=1, keepdims=True)
+
+
 def _renew_tips(book: Book, relays: Ints, ranks: Ints, numbers: Ints) -> None:
     """Put the selected children in place of the old tips, where there are any."""
     renewed = np.zeros(book.relays, np.bool_)
@@ -237,6 +269,9 @@ def _renew_tips(book: Book, relays: Ints, ranks: Ints, numbers: Ints) -> None:
     book.tips = np.full((book.relays, width), NOBODY, np.int64)
     book.tips[:, : kept.shape[1]] = kept[:, :width]
     book.tips[relays, ranks] = numbers
+    stalled = book.stalled & ~renewed[:, None]
+    book.stalled = np.zeros(book.tips.shape, np.bool_)
+    book.stalled[:, : stalled.shape[1]] = stalled[:, :width]
     book.access[renewed] = 0
 
 

@@ -24,7 +24,7 @@ from derelayl_simulations.ledger.settings import AMOUNTS, COUNTS, NATS, NOT_PLAY
         ({"gamma": -0.1}, "gamma"),
         ({"emission": float("nan")}, "emission"),
         ({"emmission": 1.0}, "emmission"),
-        ({"quorum": 6}, "allowed is 1 … 5"),
+        ({"quorum": 12}, "allowed is 1 … 11"),
         ({"trainer_share": 0.7}, "allowed is 1"),
         ({"budget": 1e9, "wei_per_coin": 10**12}, "budget is .* coins"),
         ({"min_bid": 1e-10}, "min_bid is 1e-10 coins, which is less than a wei"),
@@ -62,7 +62,7 @@ def test_every_rule_is_a_setting_or_said_not_to_be_played() -> None:
 def test_the_defaults_are_the_preset_s() -> None:
     ours = LedgerSettings()
     assert ours == LedgerSettings(**settings_of(STANDARD))
-    assert (ours.min_bid, ours.selected_share, ours.committee_size) == (0.1, 0.67, 5)
+    assert (ours.min_bid, ours.selected_share, ours.committee_size) == (0.1, 0.67, 11)
 
 
 def test_unbonding_is_told_in_rounds_that_use_up_their_time() -> None:

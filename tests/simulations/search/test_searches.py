@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.simulations.world.builders import FEW_SEATS
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.scenarios.load import Scenario, check
@@ -28,7 +29,7 @@ def searched() -> Scenario:
         "steps": 3,
     }
     world = {"participants": 24, "churn": False}
-    text = {"name": "searched", "question": "?", "rules": "ledger", "rounds": 4}
+    text = {"name": "searched", "question": "?", "rules": "ledger", "rounds": 4, "ledger": FEW_SEATS}
     return check(text | {"search": search, "world": world})
 
 

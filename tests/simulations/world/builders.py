@@ -19,6 +19,10 @@ HONEST = (
 )
 
 
+FEW_SEATS = {"committee_size": 5, "quorum": 3}
+"""A committee that a small world can fill."""
+
+
 def scenario(
     *,
     people: int = 30,
@@ -36,7 +40,7 @@ def scenario(
         "question": "does it work?",
         "rules": "ledger",
         "rounds": rounds,
-        "ledger": dict(ledger or {}),
+        "ledger": FEW_SEATS | dict(ledger or {}),
         "world": {"participants": people * relays, "relays": relays, "group": [dict(each) for each in groups], **world},
         "event": [dict(each) for each in events],
         "search": dict(search or {}),

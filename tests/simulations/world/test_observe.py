@@ -34,7 +34,7 @@ def test_the_common_ancestor_is_as_far_as_walking_says() -> None:
 
 
 def test_coins_of_people_and_what_waits_add_up_to_the_supply() -> None:
-    world, rounds = played(scenario(people=60, relays=2))
+    world, rounds = played(scenario(people=60, relays=2, churn=False))
     coin = world.ledger.wei_per_coin
     waiting = (world.book.carry.sum() + world.book.checkpoints.pending.sum()) / coin
     row = observe(world, rounds[-1], ["honest"])
