@@ -45,12 +45,13 @@ def random_rules(rng: np.random.Generator) -> Rules:
         train_seconds=10,
         commit_seconds=100,
         reveal_seconds=1000,
-        legs_per_tip=pick(1, 2, 4),
+        legs_per_tip=pick(1, 2, 4, limits.MAX_BIDS),
         selection_bps=pick(1, 5000, 6700, 10_000),
         committee_size=pick(2, 3, 5),
         quorum=pick(1, 2),
         margin_ppm=Ppm(pick(1, 1000)),
         agreement_ppm=Ppm(pick(1, 500, 2000, limits.MAX_SCORE_PPM)),
+        duplicate_bps=pick(0, 9_500, limits.BPS),
         gamma_bps=pick(0, 5000, 10_000),
         trainer_bps=trainer,
         royalty_bps=royalty,
@@ -95,9 +96,9 @@ class History:
         submitted = rng.random(legs) >= silent[0]
         committed, revealed = rng.random(seats) >= silent[1], rng.random(seats) >= silent[2]
         child = np.where(rng.random(legs) < 0.15, 0, np.arange(legs[1]))
-        scores = self._scores(leases)
-        recorded = self.replay.play(leases, submitted, child, committed, revealed, scores)
-        outcome = settle(self.book, leases, submitted, committed, revealed, scores, child)
+        scores, originals = self._scores(leases), self._originals(leases, submitted)
+        recorded = self.replay.play(leases, submitted, child, committed, revealed, scores, originals)
+        outcome = settle(self.book, leases, submitted, committed, revealed, scores, child, originals)
         self.replay.learn_children(leases, outcome, child, numbers)
         for relay, ending in enumerate(outcome.ending):
             self.seen[Ending(ending)] += 1
@@ -114,6 +115,11 @@ class History:
         self.seen["disqualified leg judged"] += int(
             ((leases.bid == 0) & leases.is_leg & (outcome.score > UNAVAILABLE)).sum()
         )
+        least = outcome.score.min(axis=1, keepdims=True, where=outcome.selected, initial=limits.MAX_SCORE_PPM)
+        above = (leases.bid > 0) & ~outcome.selected & (outcome.score > least)
+        alone = (child[:, None] == child[:, :, None]).sum(axis=2) == 1
+        self.seen["copy passed over"] += int((above & alone).sum())
+        self.seen["stalled tip"] += int(self.book.stalled.sum())
         self.seen["unavailable median"] += int(((outcome.score == UNAVAILABLE) & (outcome.forfeited > 0)).sum())
 
     # --- choices ------------------------------------------------------------------------------------------------------
@@ -138,6 +144,17 @@ class History:
         cases = [kind < 0.08, kind < 0.12, kind < 0.16]
         scores = np.select(cases, [UNAVAILABLE, np.int64(most), np.int64(-most)], near)
         return np.where(rng.random(shape[:2])[:, :, None] < 0.25, scores[:, :, ::-1], scores)
+
+    def _originals(self, leases: Leases, submitted: Any) -> Any:
+        """Some legs are copies of earlier ones, which most judges see; the others see no copies or any."""
+        rng, legs, seats = self.rng, leases.trainer.shape[1], leases.seats.shape
+        numbers, relays = np.arange(legs), np.arange(self.book.relays)[:, None, None]
+        copied = rng.random((len(relays), 1, legs)) < 0.4
+        truth = np.where(copied, (rng.random(copied.shape) * (numbers + 1)).astype(np.int64), numbers)
+        guess = (rng.random((*seats, legs)) * (numbers + 1)).astype(np.int64)
+        kind = rng.random((*seats, 1))
+        named = np.where(kind < 0.8, truth, np.where(kind < 0.9, guess, numbers))
+        return np.where(submitted[:, None] & submitted[relays, named], named, numbers)
 
     def _sparse(self, share: float, high: int) -> Any:
         shape = self.book.free.shape

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tests.contracts.envelopes import Signer
 from tests.contracts.evm import START, account, account_key
-from tests.contracts.orders import bid_order, commitment, settlement_order, tip_order
+from tests.contracts.orders import bid_order, settlement_order
 from tests.contracts.relay import Relay
 
 from derelayl_node.evm.typed_data import recoverer
@@ -19,9 +19,11 @@ from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.apply import apply
+from derelayl_protocol.ledger.matching import tip_order
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules, model_id
-from derelayl_protocol.ledger.signed import SignedMessage
+from derelayl_protocol.ledger.scoring import commitment
+from derelayl_protocol.ledger.signed import RevealMessage, SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, ModelState
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 from derelayl_simulations.ledger import NOBODY, Bids, Book, Leases, MatchLuck, Outcome
@@ -166,7 +168,9 @@ class Replay:
         self.now = Timestamp(self.now + self.rules.bid_seconds)
         for relay in map(int, np.flatnonzero(~leases.idle)):
             view = self.model(relay).current
-            self.must(relay, self.owners[relay][0], commands.MatchRound, bid_order(view), tip_order(view))
+            self.must(
+                relay, self.owners[relay][0], commands.MatchRound, bid_order(view), tip_order(view.seed, view.tips)
+            )
             self._compare_leases(relay, leases)
 
     def report_trainers(self, leases: Leases, reporter: Any, done: Any) -> None:
@@ -180,16 +184,19 @@ class Replay:
             assert (not isinstance(answer, Reason)) == done[relay, leg]
 
     def report_validators(self, reporter: Any, done: Any) -> None:
-        scores = (Ppm(5),), (Ppm(6),)
+        scores, originals, salts = ((Ppm(5),), (Ppm(6),)), ((0,), (0,)), (bytes(32), bytes(32))
         for relay, accused in zip(*np.nonzero(reporter != NOBODY), strict=True):
-            proof = self.sign.reveals(
-                self.models[relay], 1, self.owners[relay][accused], scores, (bytes(32), bytes(32))
+            model, owner = self.models[relay], self.owners[relay][accused]
+            first, second = (
+                self.sign.signature(RevealMessage(model, 1, *opened), owner)
+                for opened in zip(scores, originals, salts, strict=True)
             )
+            proof = commands.ReportReveals(model, 1, owner, scores, originals, salts, (first, second))
             answer = self.send(relay, self.owners[relay][reporter[relay, accused]], proof)
             assert (not isinstance(answer, Reason)) == done[relay, accused]
 
     def play(
-        self, leases: Leases, submitted: Any, child: Any, committed: Any, revealed: Any, scores: Any
+        self, leases: Leases, submitted: Any, child: Any, committed: Any, revealed: Any, scores: Any, originals: Any
     ) -> list[Events]:
         """Submit, commit, reveal, settle, with the deadlines between; return each relay's last events."""
         last: list[Events] = [()] * self.relays
@@ -199,11 +206,11 @@ class Replay:
                 name = self.root(relay, self.model(relay).current.number, int(child[relay, leg]))
                 self.must(relay, self.owners[relay][leases.trainer[relay, leg]], commands.SubmitLeg, int(leg), name)
         self._advance(running, Phase.TRAIN, self.rules.train_seconds, last)
-        sealed = {relay: self._seals(relay, leases, committed, scores) for relay in running}
+        sealed = {relay: self._seals(relay, leases, committed, scores, originals) for relay in running}
         for relay in self._in(running, Phase.COMMIT):
-            for owner, (row, salt) in sealed[relay].items():
+            for owner, (row, names, salt) in sealed[relay].items():
                 number = self.model(relay).current.number
-                seal = commitment(self.models[relay], number, owner, salt, row)
+                seal = commitment(self.models[relay], number, owner, salt, row, names)
                 self.must(relay, owner, commands.CommitScores, seal)
         self._advance(running, Phase.COMMIT, self.rules.commit_seconds, last)
         for relay in self._in(running, Phase.REVEAL):
@@ -227,8 +234,8 @@ class Replay:
             last[relay] = self.must(relay, self.owners[relay][1], commands.Advance)
 
     def _seals(
-        self, relay: int, leases: Leases, committed: Any, scores: Any
-    ) -> dict[Address, tuple[tuple[Ppm, ...], bytes]]:
+        self, relay: int, leases: Leases, committed: Any, scores: Any, originals: Any
+    ) -> dict[Address, tuple[tuple[Ppm, ...], tuple[int, ...], bytes]]:
         legs = self.model(relay).current.legs
         return {
             self.owners[relay][leases.seats[relay, seat]]: (
@@ -236,6 +243,7 @@ class Replay:
                     Ppm(int(score)) if leg.submitted else UNAVAILABLE
                     for leg, score in zip(legs, scores[relay, seat], strict=False)
                 ),
+                tuple(originals[relay, seat, : len(legs)].tolist()),
                 self.root(relay, self.model(relay).current.number, 1000 + int(seat)),
             )
             for seat in np.flatnonzero(committed[relay] & leases.is_seat[relay])
@@ -323,6 +331,10 @@ class Replay:
             assert (book.settled_rounds[relay], book.locked[relay]) == (model.settled_rounds, 0)
             tips = book.tips[relay][book.tips[relay] != NOBODY]
             assert [self.roots[relay][number] for number in tips] == [tip.root for tip in model.current.tips]
+            stalled = book.stalled[relay]
+            assert stalled.tolist() == [tip.stalled for tip in model.current.tips] + [False] * (
+                len(stalled) - len(tips)
+            )
             self._compare_checkpoints(relay, book, model)
 
     def _compare_checkpoints(self, relay: int, book: Book, model: ModelState) -> None:

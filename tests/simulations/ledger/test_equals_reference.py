@@ -36,6 +36,8 @@ OUTCOMES = (
     "twin children",
     "disqualified leg judged",
     "unavailable median",
+    "stalled tip",
+    "copy passed over",
     events.BidDisplaced,
     events.BidReturned,
     events.TipOffered,
