@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,8 +31,8 @@ class Leases:
     """A matched round of each relay. Legs are numbered as on the ledger, padded with NOBODY and 0 to the most of all.
 
     A relay without a bid is idle, one without a quorum of seats void: neither has a leg or a seat, and all money is
-    back. All bonds of a relay are the lowest bid that got a leg; what was bid above it is back. A bond of 0 means
-    that the trainer was caught equivocating.
+    back. All bonds of a relay are the lowest bid that got a leg; what was bid above it is back. A bond of 0 means that
+    the trainer was caught equivocating.
     """
 
     trainer: Ints  # (R, L) account
@@ -48,18 +48,13 @@ class Leases:
     offered: Bools  # (R, T) which offers were made: by `offered` of `match`, and covered
     idle: Bools  # (R,)
     void: Bools  # (R,) COMMITTEE_TOO_SMALL
+    is_leg: Bools = field(init=False)  # (R, L) which entries are legs
+    is_seat: Bools = field(init=False)  # (R, K) which entries are seats
+    legs: tuple[Ints, Ints] = field(init=False)  # relays and numbers of all legs, flat
 
-    @property
-    def is_leg(self) -> Bools:
-        """Which entries are legs, (R, L)."""
-        found: Bools = self.trainer != NOBODY
-        return found
-
-    @property
-    def is_seat(self) -> Bools:
-        """Which entries are seats, (R, K)."""
-        found: Bools = self.seats != NOBODY
-        return found
+    def __post_init__(self) -> None:
+        self.is_leg, self.is_seat = self.trainer != NOBODY, self.seats != NOBODY
+        self.legs = np.nonzero(self.is_leg)
 
 
 def match(book: Book, bids: Bids, offered: Bools, luck: MatchLuck) -> Leases:
@@ -71,27 +66,30 @@ def match(book: Book, bids: Bids, offered: Bools, luck: MatchLuck) -> Leases:
     """
     placed = _place(book, bids)
     relays, columns = np.nonzero(placed)
-    bidders = bids.account[relays, columns]
+    bidders, amounts = bids.account[relays, columns], bids.amount[relays, columns]
     parties = np.zeros_like(book.seated)
     parties[relays, bidders] = True
     assert np.count_nonzero(parties) == len(relays), "an account bids once in a relay and round"
-    book.free[relays, bidders] -= bids.amount[relays, columns]
-    idle: Bools = ~np.any(placed, axis=1)
+    book.free[relays, bidders] -= amounts
+    idle: Bools = ~placed.any(axis=1)
 
     made, owners = _offer(book, offered & ~idle[:, None])
     lines, places = np.nonzero(book.tips != NOBODY)
     parties[lines, owners[lines, places]] = True
-    seats = _seat(book, parties, luck, idle)
+    seats, weight = _seat(book, parties, luck, idle)
     void = ~idle & ((seats != NOBODY).sum(axis=1) < book.rules.quorum)
-    seats[void] = NOBODY
-    relays, places = np.nonzero(seats != NOBODY)
-    weight = np.zeros_like(seats)
-    weight[relays, places] = book.stake[relays, seats[relays, places]]
-    book.seated[relays, seats[relays, places]] = True
+    seats[void], weight[void] = NOBODY, 0
 
     legs, used = _lease(book, bids, placed & ~void[:, None], made, owners, luck)
     leases = Leases(*legs, seats=seats, weight=weight, placed=placed, offered=made, idle=idle, void=void)
-    _return_the_rest(book, bids, leases, owners, used)
+    left = np.where(placed, bids.amount, 0)
+    left[leases.legs[0], leases.bid_column[leases.legs]] -= leases.bid[leases.legs]
+    book.free[relays, bidders] += left[relays, columns]
+    lines, places = np.nonzero(made)
+    book.free[lines, owners[lines, places]] -= used[lines, places] * book.rules.offer_deposit
+    book.locked += leases.bid.sum(axis=1) + leases.deposit.sum(axis=1)
+    lines, places = np.nonzero(leases.is_seat)
+    book.seated[lines, seats[lines, places]] = True
     return leases
 
 
@@ -103,9 +101,11 @@ def _place(book: Book, bids: Bids) -> Bools:
     lines = np.arange(book.relays)[:, None]
     covered = bids.amount <= book.free[lines, np.maximum(bids.account, 0)]
     sound: Bools = (bids.account != NOBODY) & (bids.amount >= book.rules.min_bid) & covered
+    if sound.shape[1] <= MAX_BIDS:
+        return sound
     arrival: Ints = np.cumsum(sound, axis=1, dtype=np.int64)
     placed: Bools = sound & (arrival <= MAX_BIDS)
-    crowded = np.flatnonzero(arrival.max(axis=1, initial=0) > MAX_BIDS)
+    crowded = np.flatnonzero(arrival[:, -1] > MAX_BIDS)
     if len(crowded):
         placed[crowded] = _displace(bids.amount[crowded], sound[crowded], arrival[crowded])
     return placed
@@ -128,73 +128,72 @@ def _displace(amount: Ints, sound: Bools, arrival: Ints) -> Bools:
 
 
 def _offer(book: Book, wanted: Bools) -> tuple[Bools, Ints]:
-    """Lock the owners' deposits; return which offers were made and the owners of the tips, both (R, T).
+    """Return which offers are made, their deposits being covered, and the owners of the tips, both (R, T).
 
     Tips of one relay have different owners: they are the selected legs of one round, and nobody has two.
     """
     owners = np.where(book.tips == NOBODY, NOBODY, book.checkpoints.owner[book.tips])
     deposit = book.rules.legs_per_tip * book.rules.offer_deposit
-    relays, places = np.nonzero(wanted & (book.tips != NOBODY))
-    covered = book.free[relays, owners[relays, places]] >= deposit
-    relays, places = relays[covered], places[covered]
-    made = np.zeros_like(wanted)
-    made[relays, places] = True
-    book.free[relays, owners[relays, places]] -= deposit
+    covered = book.free[np.arange(book.relays)[:, None], owners] >= deposit
+    made: Bools = wanted & covered & (book.tips != NOBODY)
     return made, owners
 
 
-def _seat(book: Book, parties: Bools, luck: MatchLuck, idle: Bools) -> Ints:
-    """Draw the committees without replacement; (R, K) accounts in seat order, NOBODY after the last."""
-    lines = np.arange(book.relays)
+def _seat(book: Book, parties: Bools, luck: MatchLuck, idle: Bools) -> tuple[Ints, Ints]:
+    """Draw the committees without replacement; accounts in seat order, NOBODY after the last, and weights; (R, K)."""
+    relays, size = np.arange(book.relays), book.rules.committee_size
     eligible = ~parties & (2 * book.stake >= book.rules.validator_stake)
-    size = book.rules.committee_size
     count = np.where(idle, 0, book.validator_count)
-    drawn = book.validators[:, : int(count.max())].copy()
-    seats = np.full((book.relays, size), NOBODY, np.int64)
-    taken = np.zeros(book.relays, np.int64)
-    for place in range(min(drawn.shape[1], MAX_COMMITTEE_DRAWS)):
-        drawing = (place < count) & (taken < size)
-        if not drawing.any():
+    drawn = book.validators[:, : int(count.max())].T.copy()  # [place, relay]
+    gets = np.zeros((min(len(drawn), MAX_COMMITTEE_DRAWS), book.relays), np.bool_)
+    for start in range(0, len(gets), size):  # as many as there are seats at a time: with luck, all are seated
+        places = np.arange(start, min(start + size, len(gets)))
+        others = places + luck.draw[:, places] % np.maximum(count[:, None] - places, 1)
+        for place, cells in zip(places.tolist(), others.T * len(relays) + relays, strict=True):
+            accounts = drawn.take(cells)
+            drawn.put(cells, drawn[place])
+            drawn[place] = accounts
+        gets[places] = (places[:, None] < count) & eligible[relays, drawn[places]]
+        if ((gets.sum(axis=0) >= size) | (count <= start + size)).all():
             break
-        other = place + luck.draw[:, place] % np.maximum(count - place, 1)
-        account = drawn[lines, other]
-        drawn[lines, other] = drawn[:, place]
-        gets = np.flatnonzero(drawing & eligible[lines, account])
-        seats[gets, taken[gets]] = account[gets]
-        taken[gets] += 1
-    return seats
+    taken = np.cumsum(gets, axis=0)
+    places, lines = np.nonzero(gets & (taken <= size))
+    accounts, numbers = drawn[places, lines], taken[places, lines] - 1
+    seats, weight = np.full((len(relays), size), NOBODY, np.int64), np.zeros((len(relays), size), np.int64)
+    seats[lines, numbers], weight[lines, numbers] = accounts, book.stake[lines, accounts]
+    return seats, weight
 
 
 def _lease(
     book: Book, bids: Bids, placed: Bools, made: Bools, owners: Ints, luck: MatchLuck
 ) -> tuple[tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints], Ints]:
     """Give the j-th bid in order tip j // k in order: the first seven fields of `Leases`, and the legs of each tip."""
-    rules, tips = book.rules, book.tips
-    legs = np.minimum(placed.sum(axis=1), (tips != NOBODY).sum(axis=1) * rules.legs_per_tip)
+    most, tips = book.rules.legs_per_tip, book.tips
+    legs = np.minimum(placed.sum(axis=1), (tips != NOBODY).sum(axis=1) * most)
     columns = _bid_order(bids, placed, luck)[:, : int(legs.max())]
     numbers = np.arange(columns.shape[1])
     is_leg = numbers < legs[:, None]
     tip_order = np.lexsort((luck.tip_rank[:, : tips.shape[1]], _tip_key(book, made)), axis=1)
-    places = tip_order[:, np.minimum(numbers // rules.legs_per_tip, tips.shape[1] - 1)]
     lines, ranks = np.arange(book.relays)[:, None], np.arange(tips.shape[1])
     used = np.empty_like(tips)
-    used[lines, tip_order] = np.clip(legs[:, None] - ranks * rules.legs_per_tip, 0, rules.legs_per_tip)
+    used[lines, tip_order] = np.clip(legs[:, None] - ranks * most, 0, most)
+    columns = np.where(is_leg, columns, 0)
+    places = np.where(is_leg, tip_order[:, np.minimum(numbers // most, tips.shape[1] - 1)], 0)
+    bids_at, tips_at = columns + lines * placed.shape[1], places + lines * tips.shape[1]
+    bond = np.where(is_leg, bids.amount.take(bids_at), MAX_MONEY_WEI).min(axis=1, keepdims=True, initial=MAX_MONEY_WEI)
 
     def of_legs(values: Ints) -> Ints:
         """What is no leg becomes NOBODY."""
-        masked: Ints = (values - NOBODY) * is_leg + NOBODY
-        return masked
+        return np.where(is_leg, values, NOBODY)
 
-    amounts = bids.amount[lines, columns]
-    bond = amounts.min(axis=1, keepdims=True, where=is_leg, initial=MAX_MONEY_WEI)
     fields = (
-        of_legs(bids.account[lines, columns]),
+        of_legs(bids.account.take(bids_at)),
         bond * is_leg,
         of_legs(columns),
         of_legs(places),
-        of_legs(tips[lines, places]),
-        of_legs(owners[lines, places]),
-        made[lines, places] * is_leg * np.int64(rules.offer_deposit),
+        of_legs(tips.take(tips_at)),
+        of_legs(owners.take(tips_at)),
+        (made.take(tips_at) & is_leg) * np.int64(book.rules.offer_deposit),
     )
     return fields, used
 
@@ -211,16 +210,3 @@ def _tip_key(book: Book, made: Bools) -> Ints:
     kind = (absent * 4 + book.stalled * 2 + ~(made | absent)).astype(np.int64)
     key: Ints = (kind << CLASS_BITS) - book.checkpoints.score[book.tips] * ~absent
     return key
-
-
-def _return_the_rest(book: Book, bids: Bids, leases: Leases, owners: Ints, used: Ints) -> None:
-    """Return what is no bond of the bids, and the parts of offers that no leg uses; lock the rest."""
-    left = np.where(leases.placed, bids.amount, 0)
-    relays, numbers = np.nonzero(leases.is_leg)
-    left[relays, leases.bid_column[relays, numbers]] -= leases.bid[relays, numbers]
-    relays, columns = np.nonzero(left)
-    book.free[relays, bids.account[relays, columns]] += left[relays, columns]
-    relays, places = np.nonzero(leases.offered)
-    unused = (book.rules.legs_per_tip - used[relays, places]) * book.rules.offer_deposit
-    book.free[relays, owners[relays, places]] += unused
-    book.locked += leases.bid.sum(axis=1) + leases.deposit.sum(axis=1)

@@ -7,11 +7,13 @@ most. Relays go through in blocks that fit its cache.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from derelayl_protocol.limits import MAX_BIDS, MAX_SCORE_PPM
+from derelayl_protocol.limits import MAX_COMMITTEE, MAX_SCORE_PPM
 from derelayl_protocol.types import UNAVAILABLE
 
 from .arithmetic import Bools, Ints
@@ -22,11 +24,11 @@ MISSING = -100_000_000
 APART = 500_000_000
 """A leg that was not submitted: this far below as a seat's score, above as a median, so it is close to nothing."""
 
-FAILED = 1_000_000_000
-"""What puts a candidate for a median behind all others."""
+BLOCK_CELLS = 1 << 14
+"""Cells of an array of a block: 128 KiB of 64 bits."""
 
-BLOCK_CELLS = 1 << 16
-"""Cells of the largest array of a block: a quarter of a MiB."""
+SEAT_BITS = 4
+"""A seat's number beside its score."""
 
 Small = NDArray[np.int32]
 
@@ -42,13 +44,13 @@ def judge(scores: Ints, weight: Ints, revealed: Bools, submitted: Bools, toleran
     medians = np.full((relays, legs), UNAVAILABLE, np.int64)
     agreements = np.zeros((relays, seats), np.int64)
     for block in _blocks(relays, seats * legs):
-        shown, here = np.ascontiguousarray(revealed[block].T), np.ascontiguousarray(submitted[block].T)
-        seen = shown[:, None] & here
-        small = _encode(scores[block].transpose(1, 2, 0), seen)
-        median, others = _medians(small, shown * weight[block].T, shown)
+        shown, here = revealed[block].T, submitted[block].T
+        seen = shown & here[:, None]
+        small = _encode(scores[block].transpose(2, 1, 0), seen)
+        median, others = _medians(np.where(shown, small, np.int32(APART)), shown * weight[block].T)
         known = here & shown.any(axis=0) & (median != MISSING)
         medians[block] = np.where(known, median, np.int64(UNAVAILABLE)).T
-        common = np.where(here, others, np.int32(APART))
+        common = np.where(here[:, None], others, np.int32(APART))
         agreements[block] = _agreement(np.where(seen, small, np.int32(-APART)), common, here, tolerance).T
     agreements[~revealed | (revealed.sum(axis=1) < 2)[:, None]] = 0
     return medians, agreements
@@ -58,8 +60,9 @@ def judge(scores: Ints, weight: Ints, revealed: Bools, submitted: Bools, toleran
 
 
 def _blocks(relays: int, cells: int) -> Iterator[slice]:
+    """Cut the relays into blocks; there is none where a relay has no cells."""
     size = max(1, BLOCK_CELLS // max(1, cells))
-    return (slice(start, start + size) for start in range(0, relays, size))
+    return (slice(start, start + size) for start in range(0, relays if cells else 0, size))
 
 
 def _encode(scores: Ints, seen: Bools) -> Small:
@@ -69,54 +72,56 @@ def _encode(scores: Ints, seen: Bools) -> Small:
     return small.astype(np.int32, order="C")
 
 
-def _medians(scores: Small, weight: Ints, revealed: Bools) -> tuple[Small, Small]:
-    """Return the weighted lower medians of all seats, (L, r), and of all but each one, (K, L, r).
+def _medians(scores: Small, weight: Ints) -> tuple[Small, Small]:
+    """Return the weighted lower medians of all seats, (L, r), and of all but each one, (L, K, r).
 
-    `scores` (K, L, r); `weight` (K, r), 0 for seats that did not reveal; `revealed` (K, r). A score passes that has
-    half of the weight at or below it. Leaving a seat out, its own score may stay a candidate: where it would pass, so
-    does the next lower one of another.
+    `scores` (L, K, r), APART for seats that did not reveal; `weight` (K, r), 0 for those. With the seats of a leg in
+    the order of their scores, the median is the first place up to which there is half of the weight. Without a seat,
+    the total falls by its weight, and so does what there is up to the places behind it.
     """
-    at_or_below = [(score <= scores).view(np.int8) for score in scores]
-    twice = np.zeros(scores.shape, np.int64)
-    for each, under in zip(weight, at_or_below, strict=True):
-        twice += under * (2 * each)
-    candidates, total = np.where(revealed[:, None], scores, np.int32(APART)), weight.sum(axis=0)
-    others = np.empty_like(scores)
-    for seat, (each, under) in enumerate(zip(weight, at_or_below, strict=True)):
-        others[seat] = _lowest(candidates, twice < under * (2 * each) + (total - each))
-    return _lowest(candidates, twice < total), others
-
-
-def _lowest(candidates: Small, fails: Bools) -> Small:
-    """Return the lowest of those that do not fail, over the seats. A product is six times as fast as a choice."""
-    lowest: Small = (candidates + fails.view(np.int8) * np.int32(FAILED)).min(axis=0)
-    return lowest
+    legs, seats, relays = scores.shape
+    numbered = (scores.astype(np.int64) << SEAT_BITS) | np.arange(seats)[:, None]
+    ranked = np.sort(numbered.transpose(0, 2, 1).reshape(-1, seats), axis=1).T.copy()  # [place, column]
+    columns = np.arange(legs * relays)  # a leg of a relay each
+    leg, relay = np.divmod(columns, relays)
+    cells = (ranked & ((1 << SEAT_BITS) - 1)) * relays + relay
+    weights, total = weight.ravel().take(cells), np.tile(weight.sum(axis=0), legs)
+    twice = 2 * weights  # up to each place
+    for before, upto in pairwise(twice):
+        upto += before
+    more = total + weights
+    needed = np.where(twice >= more, total - weights, more)  # there is enough before the seat itself, or only behind it
+    places = np.zeros(cells.shape, np.int8)
+    for upto in twice:
+        places += (upto < needed).view(np.int8)
+    ranked >>= SEAT_BITS
+    others = np.empty(scores.size, np.int32)
+    others[cells + leg * (seats * relays)] = ranked.ravel().take(places.astype(np.int64) * len(columns) + columns)
+    median = ranked[(twice < total).view(np.int8).sum(axis=0), columns]
+    return median.astype(np.int32).reshape(legs, relays), others.reshape(scores.shape)
 
 
 def _agreement(own: Small, common: Small, submitted: Bools, tolerance: int) -> Ints:
     """Return n · Σ closeness of the same legs - Σ closeness of all pairs of legs, (K, r).
 
-    `own` and `common` (K, L, r), `submitted` (L, r).
+    `own` and `common` (L, K, r), `submitted` (L, r). Closeness is the tolerance less the distance, where that is less.
+    A leg is paired with the one that comes so many legs later, round and round: what is to be subtracted lies in rows.
     """
-    right = _closeness(own - common, tolerance).sum(axis=1, dtype=np.int64)
-    pairs = np.zeros_like(own)
-    legs = max(1, own.shape[1])
-    group = max(1, BLOCK_CELLS // max(1, own.size))
+    legs, apart = len(own), np.zeros_like(own)
+    later = sliding_window_view(np.concatenate([common, common[:-1]]), legs, axis=0).transpose(0, 3, 1, 2)
+    group = max(1, 2 * BLOCK_CELLS // max(1, own.size))  # of 32 bits
     for start in range(0, legs, group):
-        apart = own[:, :, None] - common[:, None, start : start + group]
-        pairs += _closeness(apart, tolerance).sum(axis=2, dtype=np.int32)
-    agreement: Ints = submitted.sum(axis=0) * right - pairs.sum(axis=1, dtype=np.int64)
+        distances = own - later[start : start + group]
+        np.abs(distances, out=distances)
+        np.minimum(distances, np.int32(tolerance), out=distances)
+        apart += distances.sum(axis=0, dtype=np.int32)
+        if start == 0:
+            same = distances[0].sum(axis=0, dtype=np.int64)
+    right, pairs = legs * tolerance - same, legs * legs * tolerance - apart.sum(axis=0, dtype=np.int64)
+    agreement: Ints = submitted.sum(axis=0) * right - pairs
     return agreement
 
 
-def _closeness(apart: Small, tolerance: int) -> Small:
-    """Change distances into closeness, in place."""
-    np.abs(apart, out=apart)
-    np.subtract(np.int32(tolerance), apart, out=apart)
-    np.maximum(apart, 0, out=apart)
-    return apart
-
-
 assert MISSING + MAX_SCORE_PPM < -MAX_SCORE_PPM, "what is missing is further off than any tolerance"
-assert np.iinfo(np.int32).max > FAILED + APART + APART, "a distance fits 32 bits"
-assert np.iinfo(np.int32).max > MAX_BIDS * MAX_SCORE_PPM, "the closeness of a leg to all others fits 32 bits"
+assert np.iinfo(np.int32).max > APART + APART, "a distance fits 32 bits"
+assert MAX_COMMITTEE < 1 << SEAT_BITS, "a seat's number fits beside its score"

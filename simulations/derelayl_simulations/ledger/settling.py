@@ -196,9 +196,9 @@ def _of_seats(values: Ints, leases: Leases) -> Ints:
 
 def _failed(leases: Leases, ending: NDArray[np.int8], committed: Bools, revealed: Bools) -> Bools:
     """Which seats, (R, K), did not do what they were asked for."""
-    asked = np.isin(ending, (Ending.SETTLED, Ending.TOO_FEW_REVEALS))[:, None]
-    failed = (asked & ~revealed) | ((ending == Ending.TOO_FEW_COMMITS)[:, None] & ~committed)
-    found: Bools = failed & leases.is_seat
+    revealing = (ending == Ending.SETTLED) | (ending == Ending.TOO_FEW_REVEALS)
+    done = np.where(revealing[:, None], revealed, committed | (ending != Ending.TOO_FEW_COMMITS)[:, None])
+    found: Bools = leases.is_seat & ~done
     return found
 
 
@@ -210,13 +210,12 @@ def _emission(book: Book) -> Ints:
 
 def _rewards(book: Book, pot: Ints, score: Ints, relays: Ints, legs: Ints) -> tuple[Ints, Ints]:
     """Share the trainers' and the lineage's part of the pot among the selected legs by score; (R, L) each."""
-    reward, royalty = np.zeros_like(score), np.zeros_like(score)
-    gains = score[relays, legs]
-    total = np.zeros_like(pot)
-    np.add.at(total, relays, gains)
-    for shares, bps in ((reward, book.rules.trainer_bps), (royalty, book.rules.royalty_bps)):
-        shares[relays, legs] = portion(share(pot, bps)[relays], gains, total[relays])
-    return reward, royalty
+    rules, gains = book.rules, np.zeros_like(score)
+    gains[relays, legs] = score[relays, legs]
+    pots = np.stack([share(pot, rules.trainer_bps), share(pot, rules.royalty_bps)])
+    shares = np.zeros((2, *score.shape), np.int64)
+    shares[:, relays, legs] = portion(pots[:, relays], gains[relays, legs], gains.sum(axis=1)[relays])
+    return shares[0], shares[1]
 
 
 def _agreed(
@@ -233,7 +232,7 @@ def _agreed(
 
 
 def _move(book: Book, leases: Leases, outcome: Outcome) -> None:
-    relays, legs = np.nonzero(leases.is_leg)
+    relays, legs = leases.legs
     trainers, owners = leases.trainer[relays, legs], leases.owner[relays, legs]
     book.free[relays, trainers] += (outcome.bid_returned + outcome.reward)[relays, legs]
     np.add.at(book.free, (relays, owners), outcome.deposit_returned[relays, legs])
@@ -251,8 +250,10 @@ def _move(book: Book, leases: Leases, outcome: Outcome) -> None:
 
 def _mark_stalled(book: Book, leases: Leases, submitted: Bools, selected: Bools) -> None:
     """Mark anew the tips of rounds that had legs and leave them in place; where all are marked, none is."""
-    stays: Bools = np.asarray(leases.is_leg.any(axis=1) & ~selected.any(axis=1))
-    relays, legs = np.nonzero(leases.is_leg & stays[:, None])
+    stays: Bools = leases.is_leg & ~selected.any(axis=1, keepdims=True)
+    if not stays.any():
+        return
+    relays, legs = np.nonzero(stays)
     had, came = np.zeros_like(book.tips), np.zeros_like(book.tips)
     np.add.at(had, (relays, leases.tip[relays, legs]), 1)
     np.add.at(came, (relays, leases.tip[relays, legs]), submitted[relays, legs])
