@@ -28,11 +28,14 @@ def portion(amount: Ints, part: Ints, whole: Ints) -> Ints:
     """Return floor(amount · part / whole), exactly, for amounts from 0 on and 0 <= part <= whole < 2**WHOLE_BITS.
 
     0 where `whole` is 0. The three are broadcast. `part` is multiplied in two halves, so that no product has more than
-    60 bits.
+    60 bits; mostly the upper one is nothing.
     """
     divisor = np.maximum(whole, 1)
     quotient, rest = np.divmod(amount, divisor)
     high, low = part >> HALF_BITS, part & ((1 << HALF_BITS) - 1)
+    if not high.any():
+        small: Ints = quotient * part + rest * low // divisor
+        return small
     high_quotient, high_rest = np.divmod(rest * high, divisor)
     portions: Ints = quotient * part + (high_quotient << HALF_BITS) + ((high_rest << HALF_BITS) + rest * low) // divisor
     return portions

@@ -54,7 +54,8 @@ class Leases:
 
     def __post_init__(self) -> None:
         self.is_leg, self.is_seat = self.trainer != NOBODY, self.seats != NOBODY
-        self.legs = np.nonzero(self.is_leg)
+        relays, numbers = np.nonzero(self.is_leg)
+        self.legs = relays, numbers
 
 
 def match(book: Book, bids: Bids, offered: Bools, luck: MatchLuck) -> Leases:
@@ -71,7 +72,7 @@ def match(book: Book, bids: Bids, offered: Bools, luck: MatchLuck) -> Leases:
     parties[relays, bidders] = True
     assert np.count_nonzero(parties) == len(relays), "an account bids once in a relay and round"
     book.free[relays, bidders] -= amounts
-    idle: Bools = ~placed.any(axis=1)
+    idle: Bools = ~np.any(placed, axis=1)
 
     made, owners = _offer(book, offered & ~idle[:, None])
     lines, places = np.nonzero(book.tips != NOBODY)
@@ -145,13 +146,14 @@ def _seat(book: Book, parties: Bools, luck: MatchLuck, idle: Bools) -> tuple[Int
     eligible = ~parties & (2 * book.stake >= book.rules.validator_stake)
     count = np.where(idle, 0, book.validator_count)
     drawn = book.validators[:, : int(count.max())].T.copy()  # [place, relay]
+    flat = drawn.reshape(-1)
     gets = np.zeros((min(len(drawn), MAX_COMMITTEE_DRAWS), book.relays), np.bool_)
     for start in range(0, len(gets), size):  # as many as there are seats at a time: with luck, all are seated
         places = np.arange(start, min(start + size, len(gets)))
         others = places + luck.draw[:, places] % np.maximum(count[:, None] - places, 1)
         for place, cells in zip(places.tolist(), others.T * len(relays) + relays, strict=True):
-            accounts = drawn.take(cells)
-            drawn.put(cells, drawn[place])
+            accounts = flat[cells]
+            flat[cells] = drawn[place]
             drawn[place] = accounts
         gets[places] = (places[:, None] < count) & eligible[relays, drawn[places]]
         if ((gets.sum(axis=0) >= size) | (count <= start + size)).all():

@@ -18,15 +18,14 @@ def collect(book: Book, roots: Ints, steps: int = MAX_COLLECT_STEPS) -> Ints:
     Returns the wei that owners of each relay got, (R,).
     """
     assert 1 <= steps <= MAX_COLLECT_STEPS, f"steps is {steps}, allowed is 1 … {MAX_COLLECT_STEPS}"
-    before = book.free.sum(axis=1)
+    got = np.zeros(book.relays, np.int64)
     numbers = roots[roots != NOBODY]
     for _ in range(steps):
         if not len(numbers):
             break
-        _split(book, numbers)
+        got += _split(book, numbers)
         parents = book.checkpoints.parent[numbers]
         numbers = parents[parents != NOBODY]
-    got: Ints = book.free.sum(axis=1) - before
     return got
 
 
@@ -35,10 +34,7 @@ def collect_pending(book: Book) -> Ints:
 
     A royalty climbs one checkpoint a call: the share that goes to a parent is only there for the next call.
     """
-    before = book.free.sum(axis=1)
-    _split(book, np.flatnonzero(book.checkpoints.pending))
-    got: Ints = book.free.sum(axis=1) - before
-    return got
+    return _split(book, np.flatnonzero(book.checkpoints.pending))
 
 
 def buy_access(book: Book, column: Ints) -> Bools:
@@ -60,12 +56,15 @@ def buy_access(book: Book, column: Ints) -> Bools:
     return done
 
 
-def _split(book: Book, numbers: Ints) -> None:
-    """Share out what waits at these checkpoints, all at once: none gets what another of them passes on."""
+def _split(book: Book, numbers: Ints) -> Ints:
+    """Share out what waits at these checkpoints, all at once: none gets what another of them passes on; return wei."""
     forest = book.checkpoints
     amount, parents = forest.pending[numbers], forest.parent[numbers]
     passed = np.where(parents == NOBODY, 0, share(amount, book.rules.gamma_bps))
     forest.pending[numbers] = 0
     climbs = passed > 0
     np.add.at(forest.pending, parents[climbs], passed[climbs])
-    np.add.at(book.free, (forest.relay[numbers], forest.owner[numbers]), amount - passed)
+    got, relays, kept = np.zeros(book.relays, np.int64), forest.relay[numbers], amount - passed
+    np.add.at(book.free, (relays, forest.owner[numbers]), kept)
+    np.add.at(got, relays, kept)
+    return got

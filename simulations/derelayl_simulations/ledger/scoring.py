@@ -24,8 +24,8 @@ MISSING = -100_000_000
 APART = 500_000_000
 """A leg that was not submitted: this far below as a seat's score, above as a median, so it is close to nothing."""
 
-BLOCK_CELLS = 1 << 14
-"""Cells of an array of a block: 128 KiB of 64 bits."""
+BLOCK_CELLS = 1 << 15
+"""Cells of an array of a block: 256 KiB of 64 bits."""
 
 SEAT_BITS = 4
 """A seat's number beside its score."""
@@ -46,12 +46,12 @@ def judge(scores: Ints, weight: Ints, revealed: Bools, submitted: Bools, toleran
     for block in _blocks(relays, seats * legs):
         shown, here = revealed[block].T, submitted[block].T
         seen = shown & here[:, None]
-        small = _encode(scores[block].transpose(2, 1, 0), seen)
-        median, others = _medians(np.where(shown, small, np.int32(APART)), shown * weight[block].T)
+        own = _encode(scores[block].transpose(2, 1, 0), seen)
+        median, others = _medians(own, shown * weight[block].T)
         known = here & shown.any(axis=0) & (median != MISSING)
         medians[block] = np.where(known, median, np.int64(UNAVAILABLE)).T
         common = np.where(here[:, None], others, np.int32(APART))
-        agreements[block] = _agreement(np.where(seen, small, np.int32(-APART)), common, here, tolerance).T
+        agreements[block] = _agreement(own, common, here, tolerance).T
     agreements[~revealed | (revealed.sum(axis=1) < 2)[:, None]] = 0
     return medians, agreements
 
@@ -66,18 +66,19 @@ def _blocks(relays: int, cells: int) -> Iterator[slice]:
 
 
 def _encode(scores: Ints, seen: Bools) -> Small:
+    """Return them in 32 bits, what is not seen APART below; in order, as the medians' passes over them go."""
     small = np.where(seen & (scores != UNAVAILABLE), scores, MISSING)
     assert small.max(initial=0) <= MAX_SCORE_PPM, "a score is above MAX_SCORE_PPM"
     assert small.min(initial=0) >= MISSING, "a score is below - MAX_SCORE_PPM"
-    return small.astype(np.int32, order="C")
+    return np.where(seen, small.astype(np.int32, order="C"), np.int32(-APART))
 
 
 def _medians(scores: Small, weight: Ints) -> tuple[Small, Small]:
     """Return the weighted lower medians of all seats, (L, r), and of all but each one, (L, K, r).
 
-    `scores` (L, K, r), APART for seats that did not reveal; `weight` (K, r), 0 for those. With the seats of a leg in
-    the order of their scores, the median is the first place up to which there is half of the weight. Without a seat,
-    the total falls by its weight, and so does what there is up to the places behind it.
+    `scores` (L, K, r); `weight` (K, r), 0 for seats that did not reveal. With the seats of a leg in the order of their
+    scores, the median is the first place up to which there is half of the weight, never one of no weight. Without a
+    seat, the total falls by its weight, and so does what there is up to the places behind it.
     """
     legs, seats, relays = scores.shape
     numbered = (scores.astype(np.int64) << SEAT_BITS) | np.arange(seats)[:, None]

@@ -131,29 +131,29 @@ def settle(
 
 
 def _ending(book: Book, leases: Leases, submitted: Bools, committed: Bools, revealed: Bools) -> NDArray[np.int8]:
-    quorum = book.rules.quorum
-    cases = {
-        Ending.IDLE: leases.idle,
-        Ending.COMMITTEE_TOO_SMALL: leases.void,
-        Ending.NOTHING_SUBMITTED: ~submitted.any(axis=1),
-        Ending.TOO_FEW_COMMITS: committed.sum(axis=1) < quorum,
-        Ending.TOO_FEW_REVEALS: revealed.sum(axis=1) < quorum,
-    }
-    return np.select(list(cases.values()), [np.int8(case) for case in cases], np.int8(Ending.SETTLED))
+    quorum, ending = book.rules.quorum, np.full(book.relays, Ending.SETTLED, np.int8)
+    ending[revealed.sum(axis=1) < quorum] = Ending.TOO_FEW_REVEALS  # what comes first in a round overrules
+    ending[committed.sum(axis=1) < quorum] = Ending.TOO_FEW_COMMITS
+    ending[~submitted.any(axis=1)] = Ending.NOTHING_SUBMITTED
+    ending[leases.void] = Ending.COMMITTEE_TOO_SMALL
+    ending[leases.idle] = Ending.IDLE
+    return ending
 
 
 def _select(
     book: Book, leases: Leases, judged: Bools, score: Ints, child: Ints | None, of_class: Ints | None
 ) -> tuple[Ints, Ints, Ints]:
     """Return the selected legs in settlement order, relay after relay: their relays, ranks and leg numbers, flat."""
-    rules, trainings = book.rules, judged
+    rules, trainings = book.rules, judged.sum(axis=1)
     eligible = judged & (score >= rules.margin_ppm) & (leases.bid > 0)
     if of_class is not None:
-        trainings = judged & (of_class == np.arange(judged.shape[1]))
-    names = [each for each in (child, of_class) if each is not None]
-    if names:
-        eligible &= ~_passed_over(names, eligible, score)
-    most = np.maximum(1, trainings.sum(axis=1) * rules.selection_bps // BPS)
+        copies = of_class != np.arange(judged.shape[1])
+        trainings -= (copies & judged).sum(axis=1)
+    if child is not None or of_class is not None:
+        lines = np.arange(len(score)) if child is not None else np.flatnonzero(copies.any(axis=1))
+        names = [each[lines] for each in (child, of_class) if each is not None]
+        eligible[lines] &= ~_passed_over(names, eligible[lines], score[lines])
+    most = np.maximum(1, trainings * rules.selection_bps // BPS)
     count = np.minimum(eligible.sum(axis=1), most)
     order = np.argsort(np.where(eligible, -score, 1), axis=1, kind="stable")
     relays, ranks = np.nonzero(np.arange(score.shape[1]) < count[:, None])
@@ -210,12 +210,12 @@ def _emission(book: Book) -> Ints:
 
 def _rewards(book: Book, pot: Ints, score: Ints, relays: Ints, legs: Ints) -> tuple[Ints, Ints]:
     """Share the trainers' and the lineage's part of the pot among the selected legs by score; (R, L) each."""
-    rules, gains = book.rules, np.zeros_like(score)
+    reward, royalty, gains = (np.zeros_like(score) for _ in range(3))
     gains[relays, legs] = score[relays, legs]
-    pots = np.stack([share(pot, rules.trainer_bps), share(pot, rules.royalty_bps)])
-    shares = np.zeros((2, *score.shape), np.int64)
-    shares[:, relays, legs] = portion(pots[:, relays], gains[relays, legs], gains.sum(axis=1)[relays])
-    return shares[0], shares[1]
+    part, whole = gains[relays, legs], gains.sum(axis=1)[relays]
+    for shares, bps in ((reward, book.rules.trainer_bps), (royalty, book.rules.royalty_bps)):
+        shares[relays, legs] = portion(share(pot, bps)[relays], part, whole)
+    return reward, royalty
 
 
 def _agreed(
