@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tests.contracts.envelopes import Signer
 from tests.contracts.evm import START, account, account_key
-from tests.contracts.orders import bid_order, settlement_order
+from tests.contracts.orders import bid_order, commitment, settlement_order, tip_order
 from tests.contracts.relay import Relay
 
 from derelayl_node.evm.typed_data import recoverer
@@ -19,11 +19,9 @@ from derelayl_protocol.encoding import word
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.apply import apply
-from derelayl_protocol.ledger.matching import tip_order
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules, model_id
-from derelayl_protocol.ledger.scoring import commitment
-from derelayl_protocol.ledger.signed import RevealMessage, SignedMessage
+from derelayl_protocol.ledger.signed import SignedMessage
 from derelayl_protocol.ledger.state import LedgerState, ModelState
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 from derelayl_simulations.ledger import NOBODY, Bids, Book, Leases, MatchLuck, Outcome
@@ -168,9 +166,7 @@ class Replay:
         self.now = Timestamp(self.now + self.rules.bid_seconds)
         for relay in map(int, np.flatnonzero(~leases.idle)):
             view = self.model(relay).current
-            self.must(
-                relay, self.owners[relay][0], commands.MatchRound, bid_order(view), tip_order(view.seed, view.tips)
-            )
+            self.must(relay, self.owners[relay][0], commands.MatchRound, bid_order(view), tip_order(view))
             self._compare_leases(relay, leases)
 
     def report_trainers(self, leases: Leases, reporter: Any, done: Any) -> None:
@@ -184,14 +180,11 @@ class Replay:
             assert (not isinstance(answer, Reason)) == done[relay, leg]
 
     def report_validators(self, reporter: Any, done: Any) -> None:
-        scores, originals, salts = ((Ppm(5),), (Ppm(6),)), ((0,), (0,)), (bytes(32), bytes(32))
+        scores = (Ppm(5),), (Ppm(6),)
         for relay, accused in zip(*np.nonzero(reporter != NOBODY), strict=True):
-            model, owner = self.models[relay], self.owners[relay][accused]
-            first, second = (
-                self.sign.signature(RevealMessage(model, 1, *opened), owner)
-                for opened in zip(scores, originals, salts, strict=True)
+            proof = self.sign.reveals(
+                self.models[relay], 1, self.owners[relay][accused], scores, (bytes(32), bytes(32))
             )
-            proof = commands.ReportReveals(model, 1, owner, scores, originals, salts, (first, second))
             answer = self.send(relay, self.owners[relay][reporter[relay, accused]], proof)
             assert (not isinstance(answer, Reason)) == done[relay, accused]
 
