@@ -24,6 +24,7 @@ TABLES = (
     "adapter",
     "composition",
     "forgetting",
+    "duplicates",
 )
 
 Log = Callable[[str], None]
