@@ -25,6 +25,8 @@ TABLES = (
     "composition",
     "forgetting",
     "duplicates",
+    "averaging",
+    "judging",
 )
 
 Log = Callable[[str], None]
