@@ -54,7 +54,7 @@ CASES = (
     "images, even, late",
     "text, even, late",
 )
-"""Not all there are, for time's sake: skewed genres change little, and early relays are alike."""
+"""Not all there are: each takes minutes."""
 
 NO_BAR = ("images", "text")
 """Kinds for which the third relay takes too long; how many legs are above the bar is told of them, too."""
