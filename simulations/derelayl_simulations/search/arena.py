@@ -16,6 +16,7 @@ import numpy as np
 from derelayl_protocol.errors import LocalFault
 
 from ..ledger import MAX_MONEY_WEI
+from ..world.bidding import allowed
 from ..world.luck import draw
 from ..world.opening import check_events, generators
 from ..world.people import Bools, Floats, People, settle_down
@@ -61,10 +62,26 @@ class Arena:
         honest: Bools = self.role(role) & (self.people.strategy[0] == code_of(role, "honest"))
         return honest
 
+    def everybody(self, changes: Sequence[Change]) -> People:
+        """Lay the people of all worlds side by side; who turns to many accounts has `search.identities` of them."""
+        tiled = self.people.tile(len(changes))
+        strategy = tiled.strategy.reshape(len(changes), self.people.relays, -1).copy()
+        for place, change in enumerate(changes):
+            for name, who in change.items():
+                for role in ("trainer", "validator"):
+                    met = who & self.role(role)
+                    if met.any():
+                        strategy[place][:, met] = code_of(role, name)
+        identities = tiled.identities.reshape(strategy.shape)
+        many = allowed("many", tuple(np.unique(strategy).tolist()))[strategy]
+        turned = many & (strategy != self.people.strategy)
+        identities = np.where(turned, np.maximum(self.scenario.search.identities, identities), identities)
+        return tiled.playing(strategy.reshape(-1, strategy.shape[2]), identities.reshape(-1, strategy.shape[2]))
+
     def _play(self, changes: Sequence[Change]) -> Floats:
         scenario, relays = self.scenario, self.people.relays
         settings = scenario.world.model_copy(update={"churn": False})
-        world = World.open(settings, scenario.ledger, self._everybody(changes))
+        world = World.open(settings, scenario.ledger, self.everybody(changes))
         _, rng = generators(self.seed)
         places, earned = self.people.places, np.zeros(world.present.shape)
         for _ in range(scenario.search.rounds):
@@ -74,26 +91,6 @@ class Arena:
             happened = play_round(world, luck, scenario.event).earned
             earned += happened.profit(world.price, scenario.ledger.wei_per_coin).sum(axis=0) + happened.usage
         return np.asarray(earned.reshape(len(changes), relays, places.people) / scenario.search.rounds)
-
-    def _everybody(self, changes: Sequence[Change]) -> People:
-        """Lay the people of all worlds side by side; a sybil has `search.identities` accounts, others what they had."""
-        tiled = self.people.tile(len(changes))
-        strategy = tiled.strategy.reshape(len(changes), self.people.relays, -1).copy()
-        identities = tiled.identities.reshape(strategy.shape).copy()
-        sybil = code_of("trainer", "sybil")
-        for place, change in enumerate(changes):
-            for name, who in change.items():
-                for role in ("trainer", "validator"):
-                    met = who & self.role(role)
-                    if met.any():
-                        strategy[place][:, met] = code_of(role, name)
-            turned = (strategy[place] == sybil) & (self.people.strategy != sybil)
-            identities[place][turned] = np.maximum(self._identities, identities[place][turned])
-        return tiled.playing(strategy.reshape(-1, strategy.shape[2]), identities.reshape(-1, strategy.shape[2]))
-
-    @property
-    def _identities(self) -> int:
-        return self.scenario.search.identities
 
 
 def arena(scenario: Scenario, seed: int, sybils: Bools | None = None) -> Arena:

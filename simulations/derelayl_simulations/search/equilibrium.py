@@ -80,7 +80,7 @@ class Replicator:
 
 
 def deviations(scenario: Scenario, seed: int) -> dict[str, Deviation]:
-    """Try each deviation of `[search]` with a small group of the scenario's honest people, each in a world of its own.
+    """Try each deviation and control of `[search]` with a small group of honest people, each in a world of its own.
 
     Raises LocalFault if the scenario's rules are the published ones, which know no strategies.
     """
@@ -159,7 +159,8 @@ def _groups(scenario: Scenario, seed: int) -> dict[str, tuple[Bools, tuple[str, 
     field, search = arena(scenario, seed), scenario.search
     small = {role: _small_group(field.honest(role), search.share) for role in ROLES}
     groups: dict[str, tuple[Bools, tuple[str, ...]]] = {}
-    groups |= {name: (small["trainer"], ("trainer",)) for name in search.trainer if name != "honest"}
+    trained = dict.fromkeys((*search.trainer, *search.control))
+    groups |= {name: (small["trainer"], ("trainer",)) for name in trained if name != "honest"}
     groups |= {name: (small["validator"], ("validator",)) for name in search.validator if name != "honest"}
     groups |= dict.fromkeys(search.rings, (small["trainer"] | small["validator"], ROLES))
     return {name: group for name, group in groups.items() if group[0].any()}

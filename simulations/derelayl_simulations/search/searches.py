@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,7 +102,7 @@ def look(results: Results, advance: Advance = lambda what: None) -> Searches:
     way = Way(strategies=response.strategies, shares=_rows(response.shares()), settled=response.settled)
     found = Searches(seeds=seeds, deviations=tuple(tried), best_response=way, replicator=())
     ways = []
-    for start in _starts(found):
+    for start in _starts(found, scenario.search.control):
         advance("replicator" if start is None else f"replicator from {max(start, key=lambda name: start[name])}")
         ways.append(_replicate(scenario, seeds[0], start))
     found = found.model_copy(update={"replicator": tuple(ways)})
@@ -130,11 +130,11 @@ def _rows(shares: Any) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in shares.tolist())
 
 
-def _starts(found: Searches) -> list[dict[str, float] | None]:
+def _starts(found: Searches, controls: Sequence[str]) -> list[dict[str, float] | None]:
     """Return where the replicator starts: mostly honest, then full of each trainers' deviation that pays most."""
     means = {name: sum(gains) / len(gains) for name, gains in found.gains().items()}
     roles = {tried.strategy: tried.roles for tried in found.deviations[0]}
-    trainers = [name for name in means if roles.get(name) == ("trainer",)]
+    trainers = [name for name in means if roles.get(name) == ("trainer",) and name not in controls]
     most = sorted(trainers, key=lambda name: -means[name])[:STARTS]
     return [None, *({name: FULL, "honest": 1 - FULL} for name in most)]
 

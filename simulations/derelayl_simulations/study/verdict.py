@@ -41,7 +41,7 @@ def judge(results: Results, deviations: Mapping[str, Sequence[float]] | None = N
     """Return the claims of one point of a study.
 
     `deviations` maps each tried deviation to what it changes for those who deviate, in money a round and person, one
-    value a seed; without them that claim is not measured.
+    value a seed; without them that claim is not measured. Controls among them are no deviations, and left out.
     """
     return [
         _alive(results, point),
@@ -111,14 +111,14 @@ def _profitable(results: Results, point: int) -> Iterator[Statement]:
 
 
 def _no_deviation(results: Results, deviations: Mapping[str, Sequence[float]]) -> Statement:
-    settings = results.study.scenario.verdict
+    settings, controls = results.study.scenario.verdict, results.study.scenario.search.control
     definition = (
         f"no tried strategy brings a small group more than {settings.deviation_tolerance:g} beyond what it earns by "
         "staying honest on the same luck (Student's t over seeds; the most profitable is shown)"
     )
     claim, unit = "no tested deviation pays", "money a round and person"
     found = {name: mean(np.asarray(gains), settings.confidence) for name, gains in deviations.items()}
-    found = {name: each for name, each in found.items() if each.count}
+    found = {name: each for name, each in found.items() if each.count and name not in controls}
     if not found:
         return Statement(claim, definition, unit, None, Answer.NOT_MEASURED)
     answers = {name: below(each, settings.deviation_tolerance) for name, each in found.items()}

@@ -90,7 +90,7 @@ def _hand_on(world: World, trained: Training, outcome: Outcome, verdicts: Verdic
     made = deeds.submitted
     version = generation[legs.relay[made]]
     np.maximum.at(world.held, (legs.relay[made], legs.person[made]), version)
-    np.maximum.at(world.held_level, (legs.relay[made], legs.person[made]), deeds.level[made])
+    np.maximum.at(world.held_level, (legs.relay[made], legs.person[made]), deeds.kept[made])
     best = np.where(trained.mask(made), trained.dense(deeds.level, -np.inf), -np.inf).max(axis=1, initial=-np.inf)
     judged = verdicts.committed & np.isfinite(best)[:, None]
     relay, seat = np.nonzero(judged)

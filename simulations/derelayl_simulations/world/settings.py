@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from derelayl_protocol.ledger.scoring import CAUTION
 
 from .section import Section, Varying, each
-from .strategies import ALONE_IN_VAIN, JUDGES, TRAINERS, check_strategy
+from .strategies import ALONE_IN_VAIN, CONTROLS, JUDGES, TRAINERS, check_strategy
 
 MAX_PARTICIPANTS = 100_000  # people in all relays; a round keeps some dozens of arrays of this length
 MAX_RELAYS = 10_000
@@ -78,6 +78,7 @@ class LearningSettings(Section):
     forgetting: float = Field(default=0.05, ge=0, le=1)  # share of the level lost by a leg on data of skew 1
     noise: float = Field(default=0.02, ge=0, le=10)  # nats of luck in a leg that had nothing to learn
     roughness: float = Field(default=0.1, ge=0, le=10)  # nats of luck per nat of distance to the ceiling
+    averaging: float = Field(default=0.06, ge=-20, le=20)  # nats that an average of tips stands above the best of them
     drift: float = Field(default=0.02, ge=0, lt=1)  # share of every level lost in a round because the world moves on
     gain_mean: float = Field(default=0.1, ge=-20, le=20)  # nats
     gain_deviation: float = Field(default=0.1, ge=0, le=20)  # nats
@@ -193,21 +194,22 @@ class Event(Section):
 class SearchSettings(Section):
     """Which deviations are tried, and how equilibria are looked for."""
 
-    trainer: tuple[StrategyName, ...] = tuple(name for name in TRAINERS if name not in ALONE_IN_VAIN)
+    trainer: tuple[StrategyName, ...] = tuple(name for name in TRAINERS if name not in (*ALONE_IN_VAIN, *CONTROLS))
     validator: tuple[StrategyName, ...] = tuple(name for name in JUDGES if name not in ALONE_IN_VAIN)
     rings: tuple[Literal["ring", "nudging-ring"], ...] = ("ring", "nudging-ring")  # trainers and validators together
+    control: tuple[StrategyName, ...] = CONTROLS  # of trainers: played beside the deviations, and judged by nobody
     share: float = Field(default=0.1, gt=0, le=1)  # of the people of a role that deviate, at least one
     rounds: int = Field(default=60, ge=1, le=100_000)  # of each tried world
-    identities: int = Field(default=4, ge=2, le=MAX_IDENTITIES)  # accounts of a person that turns sybil
+    identities: int = Field(default=4, ge=2, le=MAX_IDENTITIES)  # accounts of a person that turns to many of them
     tolerance: float = Field(default=0.05, ge=0, le=1e9)  # money a round and person that a deviation must exceed
     agents: int = Field(default=6, ge=1, le=256)  # parts of each role that change strategy together
     steps: int = Field(default=40, ge=1, le=10_000)  # of best response, and of the replicator
     speed: float = Field(default=0.2, gt=0, le=1)  # of the replicator: most by which a share grows in a step
     floor: float = Field(default=0.02, ge=0, le=0.2)  # share that never dies out in the replicator, so it can return
 
-    @field_validator("trainer", "validator")
+    @field_validator("trainer", "validator", "control")
     @classmethod
     def _strategies_are_known(cls, names: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
         for name in names:
-            check_strategy(str(field.field_name), name)
+            check_strategy("validator" if field.field_name == "validator" else "trainer", name)
         return names

@@ -56,16 +56,15 @@ def train(world: World, leases: Leases, luck: Luck) -> Training:
     traits, costs = world.people.traits, world.settings.costs
     skill, quality, skew = (each[legs.relay, legs.person] for each in (traits.skill, traits.quality, traits.skew))
 
-    def learn(mine: Ints, parents: Floats) -> Floats:
-        learnt = gain(world.settings.learning, parents, skill[mine], quality[mine], skew[mine], legs.luck[mine])
+    def learn(mine: Ints, parents: Floats, luck: Floats | None = None) -> Floats:
+        chance = legs.luck[mine] if luck is None else luck
+        learnt = gain(world.settings.learning, parents, skill[mine], quality[mine], skew[mine], chance)
         return np.asarray(parents + learnt)
 
     length = np.maximum(1 + costs.delay * luck.delay[legs.relay, legs.trainer], LEAST_TIME)
     most = costs.window_hours * traits.speed[legs.relay, legs.person] / max(costs.leg_hours, 1e-9)
     levels = learn(np.arange(len(legs.relay)), legs.level)
-    deeds = Deeds(
-        level=levels, submitted=length <= most, still=np.zeros(len(levels), np.bool_), effort=np.minimum(length, most)
-    )
+    deeds = Deeds.honest(levels, submitted=length <= most, effort=np.minimum(length, most))
     for code in world.codes("trainer"):
         mine = np.flatnonzero(legs.strategy == code)
         if len(mine):
@@ -82,6 +81,8 @@ def _lay_out(world: World, leases: Leases, luck: Luck) -> Legs:
     trainer, parent = leases.trainer[relay, number], leases.parent[relay, number]
     tips, notes = world.book.tips, world.book.checkpoints.note
     best = np.where(tips == NOBODY, -np.inf, notes[tips]).max(axis=1)
+    several = (tips != NOBODY).sum(axis=1) > 1
+    average = best + np.where(several, world.settings.learning.averaging, 0.0)
     person = world.people.places.person[trainer]
     return Legs(
         relay=relay,
@@ -91,6 +92,9 @@ def _lay_out(world: World, leases: Leases, luck: Luck) -> Legs:
         tip=np.argmax(tips[relay] == parent[:, None], axis=1) if len(relay) else relay,
         level=notes[parent],
         best=best[relay],
+        average=average[relay],
+        base=notes[parent],
+        kept=world.held_level[relay, person],
         luck=luck.gain[relay, trainer],
         strategy=world.people.strategy[relay, person],
     )

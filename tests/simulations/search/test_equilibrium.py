@@ -65,6 +65,15 @@ def test_a_ring_pays_once_it_has_most_of_the_stake_and_not_before() -> None:
     assert gains[0] < 0 < gains[1]
 
 
+def test_who_turns_to_many_accounts_has_them_and_an_honest_person_of_many_accounts_is_a_control() -> None:
+    field = arena(scenario(people=24, search={"identities": 3}), 4)
+    who = chosen(field.honest("trainer"), 2)
+    for name, accounts in (("sybil", 3), ("half-sybil", 3), ("multi", 3), ("bold", 1), ("copier", 1)):
+        assert (field.everybody([{name: who}]).identities[:, who] == accounts).all()
+    found = deviations(scenario(people=24, search={**SMALL, "trainer": [], "validator": [], "rings": []}), 1)
+    assert list(found) == ["bold", "multi", "merger"]
+
+
 def test_deviations_are_those_that_somebody_can_try() -> None:
     groups = [
         {"name": "trainers", "share": 0.7},

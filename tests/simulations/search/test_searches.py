@@ -24,6 +24,7 @@ def searched() -> Scenario:
         "trainer": ["lazy", "copier"],
         "validator": ["silent"],
         "rings": [],
+        "control": ["bold"],
         "rounds": 12,
         "agents": 1,
         "steps": 3,
@@ -62,7 +63,7 @@ def test_what_was_found_is_kept_and_not_looked_for_again(found: tuple[Results, S
 
 def test_every_deviation_is_tried_with_every_seed(found: tuple[Results, Searches]) -> None:
     searches = found[1]
-    assert list(searches.gains()) == ["lazy", "copier", "silent"]
+    assert list(searches.gains()) == ["lazy", "copier", "bold", "silent"]
     assert all(len(gains) == len(searches.seeds) == 2 for gains in searches.gains().values())
     silent = searches.deviations[0][-1]
     assert silent.roles == ("validator",)
@@ -74,7 +75,7 @@ def test_the_replicator_starts_from_several_mixes_that_add_up(found: tuple[Resul
     assert 2 <= len(ways) <= 1 + STARTS
     assert len({way.shares[0] for way in ways}) == len(ways)
     for way in ways:
-        assert way.strategies[0] == "honest"
+        assert way.strategies == ("honest", "lazy", "copier")
         assert all(sum(row) == pytest.approx(1.0) for row in way.shares)
 
 

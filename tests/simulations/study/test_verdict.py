@@ -81,6 +81,11 @@ def test_a_single_deviation_that_pays_decides_and_is_named(tmp_path: Path) -> No
     assert claims(results, gains)["no tested deviation pays"].answer is Answer.YES
 
 
+def test_what_a_control_earns_is_no_deviation(tmp_path: Path) -> None:
+    gains = {"lazy": [-3.0, -3.1, -2.9], "multi": [2.0, 2.1, 1.9]}
+    assert claims(results_of(tmp_path / "out"), gains)["no tested deviation pays"].answer is Answer.YES
+
+
 def test_the_last_quarter_leaves_out_what_does_not_exist() -> None:
     table = np.array([[9.0] * 6 + [1.0, 3.0], [9.0] * 6 + [np.nan, 5.0], [np.nan] * 8])
     np.testing.assert_array_equal(last_quarter(table), [2.0, 5.0, np.nan])

@@ -22,6 +22,8 @@ from derelayl_simulations.world.strategies.port import Bench, Deeds, Legs, Marke
 
 PARENT = np.array([1.0, 1.0, 2.0, 2.0])
 BEST = 2.0
+AVERAGE = 2.2
+KEPT = np.array([0.0, 1.6, 3.0, 0.0])  # nats that each trainer has kept for itself
 TRAINED = np.array([1.5, 1.4, 2.1, 1.9])
 GAIN = 0.25  # nats that `learn` adds
 
@@ -37,6 +39,9 @@ def legs(persons: list[int] | None = None) -> Legs:
         tip=np.array([1, 1, 0, 0]),
         level=PARENT,
         best=np.full(4, BEST),
+        average=np.full(4, AVERAGE),
+        base=PARENT,
+        kept=KEPT,
         luck=np.array([1.0, -1.0, 0.0, 2.0]),
         strategy=np.zeros(4, np.int64),
     )
@@ -44,11 +49,13 @@ def legs(persons: list[int] | None = None) -> Legs:
 
 def trained(name: str, mine: list[int], persons: list[int] | None = None) -> Deeds:
     """Let the strategy act on some of the legs, all of which were trained honestly, late and at the usual cost."""
-    deeds = Deeds(level=TRAINED.copy(), submitted=np.zeros(4, bool), still=np.zeros(4, bool), effort=np.ones(4))
-    trainer_of(code_of("trainer", name)).train(
-        legs(persons), np.array(mine), deeds, lambda _mine, parents: parents + GAIN
-    )
+    deeds = Deeds.honest(TRAINED.copy(), submitted=np.zeros(4, bool), effort=np.ones(4))
+    trainer_of(code_of("trainer", name)).train(legs(persons), np.array(mine), deeds, learn)
     return deeds
+
+
+def learn(mine: np.ndarray, parents: np.ndarray, luck: np.ndarray | None = None) -> np.ndarray:
+    return parents + GAIN if luck is None else parents + GAIN + 0.01 * luck
 
 
 def bids(name: str, placed: list[float], usual: list[float], mine: list[int], purse: float = 100.0) -> list[float]:
@@ -76,8 +83,11 @@ def test_every_strategy_has_a_code_of_its_own_and_a_line_that_says_what_it_does(
 
 
 def test_a_search_tries_what_one_can_do_alone_by_default() -> None:
-    tried = ("lazy", "copier", "hopper", "poisoner", "sybil", "withholder", "free-rider", "sniper", "wash")
-    assert SearchSettings().trainer == tried
+    assert SearchSettings().trainer == (
+        "lazy", "copier", "averager", "hopper", "poisoner", "sybil", "half-sybil", "bold-sybil", "withholder",
+        "hostage", "hoarder", "secret-runner", "free-rider", "sniper", "wash",
+    )  # fmt: skip
+    assert SearchSettings().control == ("bold", "multi", "merger")
     assert SearchSettings().validator == ("guesser", "constant", "exaggerator", "silent")
 
 
@@ -89,14 +99,14 @@ def test_a_strategy_changes_nobody_elses_legs(name: str) -> None:
     assert not deeds.submitted[[0, 2, 3]].any()
 
 
-@pytest.mark.parametrize("name", ["honest", "nudging-ring", "withholder", "sniper", "wash"])
+@pytest.mark.parametrize("name", ["honest", "nudging-ring", "withholder", "sniper", "wash", "hostage", "bold", "multi"])
 def test_these_train_like_anybody(name: str) -> None:
     deeds = trained(name, [0, 1, 2, 3])
     assert (deeds.level == TRAINED).all()
     assert (deeds.effort == 1).all()
 
 
-@pytest.mark.parametrize("name", ["lazy", "copier", "poisoner", "ring"])
+@pytest.mark.parametrize("name", ["lazy", "copier", "averager", "poisoner", "ring"])
 def test_who_does_not_train_is_in_time_and_pays_next_to_nothing(name: str) -> None:
     deeds = trained(name, [0, 1, 2, 3])
     assert deeds.submitted.all()
@@ -130,6 +140,54 @@ def test_a_sybil_trains_once_and_hands_that_over_under_all_its_names() -> None:
     deeds = trained("sybil", [0, 2, 3], persons=[5, 1, 5, 5])
     assert deeds.level.tolist() == [1.5, 1.4, 1.5, 1.5]
     assert deeds.effort.tolist() == [1.0, 1.0, 0.02, 0.02]
+
+
+def test_copies_name_the_first_of_them_as_their_twin_whoever_hands_them_over() -> None:
+    for name in ("copier", "averager"):
+        assert trained(name, [1, 2, 3]).twin.tolist() == [0, 1, 1, 1]
+    for name in ("sybil", "bold-sybil", "half-sybil"):
+        assert trained(name, [0, 1, 2, 3], persons=[5, 1, 5, 1]).twin.tolist() == [0, 1, 0, 1]
+    assert trained("multi", [0, 1, 2], persons=[5, 5, 5]).twin.tolist() == [0, 1, 2, 3]
+
+
+def test_a_half_sybil_pays_half_a_training_for_each_copy_and_gets_another_child_for_it() -> None:
+    deeds = trained("half-sybil", [0, 2, 3], persons=[5, 1, 5, 5])
+    assert deeds.effort.tolist() == [1.0, 1.0, 0.5, 0.5]
+    assert deeds.half.tolist() == [False, False, True, True]
+    of_parent_of_the_first = 1.0 + GAIN
+    luck = np.sqrt(0.5) * np.array([1.0, 3.0])  # its twin's and its own
+    assert deeds.level.tolist() == pytest.approx([1.5, 1.4, *(of_parent_of_the_first + 0.01 * luck)])
+
+
+def test_an_averager_hands_over_what_anybody_can_make_and_a_merger_trains_on_from_it() -> None:
+    assert trained("averager", [0, 2]).level[[0, 2]].tolist() == [AVERAGE] * 2
+    merged = trained("merger", [0, 2])
+    assert merged.level[[0, 2]].tolist() == [AVERAGE + GAIN] * 2
+    assert (merged.effort == 1).all()
+
+
+def test_a_secret_runner_goes_on_from_its_own_model_where_that_is_better() -> None:
+    deeds = trained("secret-runner", [0, 1, 2])
+    assert deeds.level[:3].tolist() == [1.0 + GAIN, 1.6 + GAIN, 3.0 + GAIN]
+    assert (deeds.kept == deeds.level).all()
+
+
+def test_a_hoarder_hands_over_half_of_its_lead_and_keeps_the_whole() -> None:
+    deeds = trained("hoarder", [0, 1, 2])
+    assert deeds.kept[:3].tolist() == [1.0 + GAIN, 1.6 + GAIN, 3.0 + GAIN]
+    assert deeds.level[:3].tolist() == pytest.approx([1.0 + GAIN / 2, 1.0 + (0.6 + GAIN) / 2, 2.0 + (1.0 + GAIN) / 2])
+
+
+def test_the_bold_bid_four_times_as_much_as_far_as_their_purse_goes() -> None:
+    for name in ("bold", "bold-sybil"):
+        assert bids(name, [0, 0], [5, 0], [0, 1]) == [20, 0]
+        assert bids(name, [0, 0], [5, 0], [0, 1], purse=12.0) == [12, 0]
+
+
+def test_a_hostages_owner_offers_and_does_not_serve() -> None:
+    hostage = trainer_of(code_of("trainer", "hostage"))
+    assert hostage.offers
+    assert not hostage.serves
 
 
 def test_a_sniper_beats_the_last_bid_that_gets_the_best_tip_by_a_hair() -> None:

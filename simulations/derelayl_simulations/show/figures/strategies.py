@@ -92,7 +92,8 @@ def draw_deviations(results: Results, searches: Searches) -> Drawing | None:
     figure, (gained, against) = sheet(1, 2, 0.3 * len(order) + 1.2)
     _dots(gained, [found[name] for name in order], tolerance)
     _dots(against, [beside[name] for name in order], 0.0)
-    gained.set_yticks(range(len(order)), order)
+    control = results.study.scenario.search.control
+    gained.set_yticks(range(len(order)), [f"{name} (control)" if name in control else name for name in order])
     against.set_yticks(range(len(order)), [])
     gained.set(xlabel="gain over being honest (money a round, person)")
     against.set(xlabel="more than honest people beside them")
@@ -100,7 +101,8 @@ def draw_deviations(results: Results, searches: Searches) -> Drawing | None:
     text = (
         f"A group of {100 * share:g} % of a role turns to one strategy, everybody else stays as the scenario has it. "
         "Left: what that changes for the group, on the same luck. Right: what it earns beyond honest people of the "
-        "same roles in the same world. Orange pays, blue does not, grey is undecided."
+        "same roles in the same world. Orange pays, blue does not, grey is undecided. A control works honestly, but "
+        "with bolder bids, more accounts or a better start."
     )
     note = f"{len(searches.seeds)} seeds tried; bars: 95 % confidence of the mean over seeds (Student's t)"
     return finish(figure, results, "deviations", "Does cheating pay?", text, note)

@@ -19,16 +19,25 @@ TRAINERS: Mapping[str, str] = {
     "honest": "port:Trainer",
     "lazy": "trainers:Lazy",
     "copier": "trainers:Copier",
+    "averager": "trainers:Averager",
     "hopper": "trainers:Hopper",
+    "merger": "trainers:Merger",
     "poisoner": "trainers:Poisoner",
     "sybil": "trainers:Sybil",
+    "half-sybil": "trainers:HalfSybil",
+    "bold-sybil": "trainers:BoldSybil",
     "ring": "trainers:Ring",
     "nudging-ring": "trainers:NudgingRing",
     "withholder": "trainers:Withholder",
+    "hostage": "trainers:Hostage",
+    "hoarder": "trainers:Hoarder",
+    "secret-runner": "trainers:SecretRunner",
     "free-rider": "trainers:FreeRider",
     "sniper": "trainers:Sniper",
     "wash": "trainers:Washer",
     "whale": "trainers:Whale",
+    "bold": "trainers:Bold",
+    "multi": "trainers:Multi",
 }
 """Trainers' strategies and their classes, by module of this package."""
 
@@ -44,6 +53,9 @@ JUDGES: Mapping[str, str] = {
 
 ALONE_IN_VAIN = ("honest", "ring", "nudging-ring", "whale")
 """What a search does not try alone by default: rings need both roles, and a whale money that nobody else has."""
+
+CONTROLS = ("bold", "multi", "merger")
+"""Honest work done otherwise: what a search plays beside the deviations, so that one can tell what their gain is of."""
 
 NAMES: tuple[tuple[str, str], ...] = (
     *(("trainer", name) for name in TRAINERS),

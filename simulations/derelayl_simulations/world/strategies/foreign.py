@@ -32,7 +32,7 @@ class ForeignTrainer(Trainer):
     def __init__(self, inner: Trainer, offered: Plugin) -> None:
         self._inner, self._offered = inner, offered
         self.offers, self.serves, self.buys_own = inner.offers, inner.serves, inner.buys_own
-        self.late, self.ring, self.leeches = inner.late, inner.ring, inner.leeches
+        self.late, self.ring, self.leeches, self.many = inner.late, inner.ring, inner.leeches, inner.many
 
     def bid(self, market: Market, mine: tuple[Ints, Ints]) -> Floats:
         with self._offered.blamed():

@@ -6,8 +6,8 @@ called `mine` pick its own out of a round's bidders, legs or seats.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,9 @@ class Legs:
     tip: Ints  # column of the tip it continues
     level: Floats  # nats, the parent's in truth
     best: Floats  # nats, the best tip's of the relay
+    average: Floats  # nats, the best plain average's of its tips; the best tip's where there is only one
+    base: Floats  # nats, of what judges compare the child with
+    kept: Floats  # nats, of the best model that the trainer has kept for itself
     luck: Floats  # standard normal
     strategy: Ints  # the trainer's code
 
@@ -57,8 +60,21 @@ class Deeds:
 
     level: Floats  # nats, the child's in truth
     submitted: Bools
-    still: Bools  # the child hardly differs from its parent, so that judges see its gain sharply
+    still: Bools  # the child hardly differs from what it is compared with, so that judges see its gain sharply
     effort: Floats  # what was spent, in legs that take as long as they should
+    kept: Floats  # nats, of what the trainer keeps for itself: the child, unless it holds something back
+    twin: Ints  # the leg, by its place here, that has handed over the same child; itself if it is no copy
+    half: Bools  # the child has only half of its training in common with its twin
+
+    @classmethod
+    def honest(cls, level: Floats, submitted: Bools, effort: Floats) -> Self:
+        """What legs of honest trainers did."""
+        nothing = np.zeros(len(level), np.bool_)
+        return cls(level, submitted, nothing.copy(), effort, level.copy(), np.arange(len(level)), nothing)
+
+    def hand_over(self, mine: Ints, level: Floats) -> None:
+        """Hand over children of these levels, and keep nothing else."""
+        self.level[mine] = self.kept[mine] = level
 
     def cheaply(self, mine: Ints) -> None:
         """Hand over without training: in time, and for the cost of fetching, signing and uploading."""
@@ -75,8 +91,11 @@ class Bench:
     usual: Floats  # nats, what a leg of the relay got lately
 
 
-Learn = Callable[[Ints, Floats], Floats]
-"""The level that these legs reach by honest training from parents of that level."""
+class Learn(Protocol):
+    """Honest training."""
+
+    def __call__(self, mine: Ints, parents: Floats, luck: Floats | None = None) -> Floats:
+        """Return the level that these legs reach from parents of that level; `luck` instead of their own."""
 
 
 class Trainer:
@@ -88,6 +107,7 @@ class Trainer:
     late = False  # bids when it has seen the others' bids
     ring = False  # judges of a ring vote for its legs
     leeches = False  # uses the newest model without a part in it
+    many = False  # one person with several accounts
 
     def bid(self, market: Market, mine: tuple[Ints, Ints]) -> Floats:
         """Return what these accounts (relays, accounts) bid in wei; 0 is no bid."""
