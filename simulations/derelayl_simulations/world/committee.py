@@ -8,9 +8,9 @@ import numpy as np
 
 from ..ledger import Leases
 from .bidding import allowed
-from .judging import measure
+from .judging import how_alike, measure, name_originals
 from .luck import Luck
-from .people import Bools, Floats, Ints
+from .people import TASTES, Bools, Floats, Ints
 from .state import World
 from .strategies import judge_of
 from .strategies.port import Bench
@@ -25,6 +25,7 @@ class Verdicts:
     committed: Bools  # (R, K)
     revealed: Bools  # (R, K)
     scores: Ints  # (R, K, L) ppm
+    originals: Ints  # (R, K, L) number of the leg that each is a copy of, its own if of none
     cost: Floats  # (R, K) money that judging cost
 
 
@@ -46,7 +47,8 @@ def judge(world: World, leases: Leases, training: Training, luck: Luck) -> Verdi
     reached = luck.decide[lines, person] >= world.partition
     legs = training.mask(training.deeds.submitted).sum(axis=1)[:, None]
     cost = leg_cost(world)[lines, person] * (world.settings.costs.judging * effort * legs) * up
-    return Verdicts(person, committed=up, revealed=up & reveals & reached, scores=scores, cost=cost)
+    originals = _originals(world, training, luck, effort > 0)
+    return Verdicts(person, up, up & reveals & reached, scores, originals, cost)
 
 
 # --- Inside -----------------------------------------------------------------------------------------------------------
@@ -57,14 +59,18 @@ def _bench(world: World, training: Training, person: Ints, luck: Luck) -> Bench:
     legs, deeds, traits = training.legs, training.deeds, world.people.traits
     lines = np.arange(len(person))[:, None]
     own_luck = luck.scores[:, : person.shape[1], : training.shape[1]]
+    taste = np.zeros((*training.shape, TASTES))
+    taste[legs.relay, legs.number] = world.people.taste[legs.relay, legs.person]
     measured = measure(
         world.settings.judging,
-        gain=training.dense(deeds.level - legs.level),
+        gain=training.dense(deeds.level - legs.base),
         still=training.mask(deeds.still),
         skew=training.dense(traits.skew[legs.relay, legs.person]),
         submitted=training.mask(deeds.submitted),
         quality=traits.quality[lines, person],
-        luck=own_luck,
+        luck=_shared_by_twins(own_luck, training),
+        samples=luck.samples[:, : person.shape[1]],
+        liking=how_alike(world.people.taste[lines, person], taste),
     )
     ring = training.mask(allowed("ring", world.strategies)[legs.strategy])
     return Bench(
@@ -73,6 +79,29 @@ def _bench(world: World, training: Training, person: Ints, luck: Luck) -> Bench:
         luck=own_luck,
         usual=np.broadcast_to(world.score[:, None, None], (*person.shape, 1)),
     )
+
+
+def _shared_by_twins(luck: Floats, training: Training) -> Floats:
+    """Give copies their twin's error, (R, K, L), and children of half a training half of it."""
+    legs, deeds = training.legs, training.deeds
+    copies = np.flatnonzero(deeds.twin != np.arange(len(deeds.twin)))
+    if not len(copies):
+        return luck
+    relay, number = legs.relay[copies], legs.number[copies]
+    own, twins = luck[relay, :, number], luck[relay, :, legs.number[deeds.twin[copies]]]
+    shared = luck.copy()
+    shared[relay, :, number] = np.where(deeds.half[copies, None], np.sqrt(0.5) * (own + twins), twins)
+    return shared
+
+
+def _originals(world: World, training: Training, luck: Luck, measures: Bools) -> Ints:
+    """Return what each seat names as the original of each leg, (R, K, L): who has not measured names no copy."""
+    legs = training.legs
+    own = np.arange(training.shape[1])
+    seen = np.tile(own, (training.shape[0], 1))
+    likeness = luck.likeness[legs.relay, legs.number]
+    seen[legs.relay, legs.number] = name_originals(world.settings.judging, legs, training.deeds, likeness)
+    return np.where(measures[:, :, None], seen[:, None, :], own)
 
 
 def _flatten(bench: Bench) -> Bench:

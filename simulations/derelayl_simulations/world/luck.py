@@ -26,6 +26,8 @@ class Luck:
     gain: Floats  # (relays, accounts) normal: what the account's leg gains beyond what was to be expected
     delay: Floats  # (relays, accounts) normal: how long that leg takes
     scores: NDArray[np.float64]  # (relays, seats, MAX_BIDS) normal: each judge's error about each leg
+    samples: Floats  # (relays, seats) normal: each judge's error about all legs of the round
+    likeness: Floats  # (relays, MAX_BIDS) uniform: whether a leg is taken for a copy
     serve: Floats  # (relays, MAX_TIPS) uniform: whether others serve the tip
     decide: Floats  # (relays, people) uniform: who looks in, who tries again
     consumers: Floats  # (relays,) uniform: whether a fraction of a consumer is one
@@ -44,6 +46,8 @@ def draw(rng: np.random.Generator, relays: int, accounts: int, people: int, seat
         gain=_tile(rng.standard_normal((relays, accounts)), worlds),
         delay=_tile(rng.standard_normal((relays, accounts)), worlds),
         scores=_tile(rng.standard_normal((relays, seats, MAX_BIDS)), worlds),
+        samples=_tile(rng.standard_normal((relays, seats)), worlds),
+        likeness=_tile(rng.random((relays, MAX_BIDS)), worlds),
         serve=_tile(rng.random((relays, MAX_TIPS)), worlds),
         decide=_tile(rng.random((relays, people)), worlds),
         consumers=_tile(rng.random(relays), worlds),

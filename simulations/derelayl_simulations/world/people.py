@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Value = TypeVar("Value", bound=np.generic)
 
+TASTES = 3  # numbers that say what somebody's data are like; more are only slower
 DECIMALS = 9  # of a trait: the last bit of an exponential, in which processors differ, must not show
 
 
@@ -77,6 +78,7 @@ class People:
     strategy: Ints  # (relays, people) codes of `strategies`
     identities: Ints  # (relays, people) accounts that a person uses, at most as many as it has places for
     founding: Bools  # (relays, people) there from the start
+    taste: Floats  # (relays, people, TASTES) standard normal: what their data are like
 
     @property
     def relays(self) -> int:
@@ -91,6 +93,7 @@ class People:
             strategy=np.tile(self.strategy, (worlds, 1)),
             identities=np.tile(self.identities, (worlds, 1)),
             founding=np.tile(self.founding, (worlds, 1)),
+            taste=np.tile(self.taste, (worlds, 1, 1)),
         )
 
     def playing(self, strategy: Ints, identities: Ints) -> People:
@@ -147,6 +150,7 @@ def settle_down(settings: WorldSettings, relays: int, rng: np.random.Generator, 
         founding=np.concatenate(
             [_founders(settings.group[place], (relays, sizes[place]), rng) for place in order], axis=1
         ),
+        taste=np.round(rng.standard_normal((relays, len(group), TASTES)), DECIMALS),
     )
 
 

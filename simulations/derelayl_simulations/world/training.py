@@ -82,6 +82,7 @@ def _lay_out(world: World, leases: Leases, luck: Luck) -> Legs:
     tips, notes = world.book.tips, world.book.checkpoints.note
     best = np.where(tips == NOBODY, -np.inf, notes[tips]).max(axis=1)
     several = (tips != NOBODY).sum(axis=1) > 1
+    public = world.settings.judging.base == "public"
     average = best + np.where(several, world.settings.learning.averaging, 0.0)
     person = world.people.places.person[trainer]
     return Legs(
@@ -93,7 +94,7 @@ def _lay_out(world: World, leases: Leases, luck: Luck) -> Legs:
         level=notes[parent],
         best=best[relay],
         average=average[relay],
-        base=notes[parent],
+        base=np.maximum(notes[parent], average[relay]) if public else notes[parent],
         kept=world.held_level[relay, person],
         luck=luck.gain[relay, trainer],
         strategy=world.people.strategy[relay, person],

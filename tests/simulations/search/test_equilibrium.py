@@ -48,11 +48,21 @@ def test_useless_work_does_not_pay() -> None:
 
 
 def test_copying_the_best_tip_pays_where_tips_of_different_worth_live_side_by_side() -> None:
-    """A score compares with the leased parent only: docs/SECURITY.md."""
+    """Where a score compares with the leased parent only: docs/SECURITY.md."""
     search = {"rounds": 60, "share": 0.1, "trainer": ["copier", "hopper"], "validator": [], "rings": []}
-    found = deviations(scenario(people=100, relays=4, ledger=MANY_TIPS, search=search), 1)
+    found = deviations(scenario(people=100, relays=4, ledger=MANY_TIPS, search=search, judging={"base": "parent"}), 1)
     assert found["copier"].gain > 0.3
     assert found["hopper"].gain > 0.1
+
+
+def test_handing_over_what_anybody_can_make_pays_only_where_it_is_no_bar() -> None:
+    search = {"rounds": 40, "share": 0.1, "trainer": ["averager", "copier"], "validator": [], "rings": []}
+    gains = {}
+    for base in ("parent", "public"):
+        given = scenario(people=60, relays=4, search=search, judging={"base": base})
+        gains[base] = {name: each.gain for name, each in deviations(given, 1).items()}
+    assert gains["parent"]["averager"] > 0.3
+    assert max(gains["public"]["averager"], gains["public"]["copier"]) < 0
 
 
 def test_a_ring_pays_once_it_has_most_of_the_stake_and_not_before() -> None:

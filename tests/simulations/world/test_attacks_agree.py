@@ -45,7 +45,7 @@ def field() -> Arena:
         bid_share=0.5,
         curiosity=1.0,
         learning={"model": "normal", "gain_mean": 0.1, "gain_deviation": 0.06, "drift": 0.0},
-        judging={"noise": 0.02, "still_noise": 0.0005, "partiality": 0.0, "caution": 0.0},
+        judging={"base": "parent", "noise": 0.02, "common": 0.0, "partiality": 0.0, "caution": 0.0},
         costs={"energy_price": 0.0, "hour_price": 0.0},
         search={"rounds": ROUNDS},
     )
