@@ -52,7 +52,15 @@ def play_round(world: World, luck: Luck, prescribed: Sequence[Event] = ()) -> Ro
     trained = training.train(world, leases, luck)
     verdicts = committee.judge(world, leases, trained, luck)
     submitted = trained.mask(trained.deeds.submitted)
-    outcome = settle(world.book, leases, submitted, verdicts.committed, verdicts.revealed, verdicts.scores)
+    outcome = settle(
+        world.book,
+        leases,
+        submitted,
+        verdicts.committed,
+        verdicts.revealed,
+        verdicts.scores,
+        originals=verdicts.originals,
+    )
 
     _hand_on(world, trained, outcome, verdicts)
     earned = Ledgered.fresh(*world.present.shape)

@@ -90,7 +90,7 @@ def _lay_out(world: World, leases: Leases, luck: Luck) -> Legs:
         number=number,
         trainer=trainer,
         person=person,
-        tip=np.argmax(tips[relay] == parent[:, None], axis=1) if len(relay) else relay,
+        tip=leases.tip[relay, number],
         level=notes[parent],
         best=best[relay],
         average=average[relay],
