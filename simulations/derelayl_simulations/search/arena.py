@@ -1,7 +1,8 @@
 """The same people and the same luck in several worlds at once, which differ only in what some of them do.
 
 The worlds lie side by side as further relays of one ledger engine, so a comparison costs less than playing each alone.
-Nobody comes or goes while strategies are compared: what a strategy earns is asked, not who can bear it.
+Unless the search asks for churn, nobody comes or goes while strategies are compared: what a strategy earns is asked,
+not who can bear it. With churn, who is not there earns what it could elsewhere, and a strategy may drive others out.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Arena:
 
     def _play(self, changes: Sequence[Change]) -> Floats:
         scenario, relays = self.scenario, self.people.relays
-        settings = scenario.world.model_copy(update={"churn": False})
+        settings = scenario.world.model_copy(update={"churn": scenario.search.churn})
         world = World.open(settings, scenario.ledger, self.everybody(changes))
         _, rng = generators(self.seed)
         places, earned = self.people.places, np.zeros(world.present.shape)
@@ -88,8 +89,10 @@ class Arena:
             luck = draw(
                 rng, relays, places.accounts, places.people, scenario.ledger.committee_size, worlds=len(changes)
             )
+            there = world.present.copy()
             happened = play_round(world, luck, scenario.event).earned
-            earned += happened.profit(world.price, scenario.ledger.wei_per_coin).sum(axis=0) + happened.usage
+            profit = happened.profit(world.price, scenario.ledger.wei_per_coin).sum(axis=0) + happened.usage
+            earned += np.where(there, profit, profit + settings.outside)
         return np.asarray(earned.reshape(len(changes), relays, places.people) / scenario.search.rounds)
 
 

@@ -209,6 +209,7 @@ class SearchSettings(Section):
     rings: tuple[Literal["ring", "nudging-ring"], ...] = ("ring", "nudging-ring")  # trainers and validators together
     control: tuple[StrategyName, ...] = CONTROLS  # of trainers: played beside the deviations, and judged by nobody
     share: float = Field(default=0.1, gt=0, le=1)  # of the people of a role that deviate, at least one
+    churn: bool = False  # people come and go by what they earn while strategies are compared
     rounds: int = Field(default=60, ge=1, le=100_000)  # of each tried world
     identities: int = Field(default=4, ge=2, le=MAX_IDENTITIES)  # accounts of a person that turns to many of them
     tolerance: float = Field(default=0.05, ge=0, le=1e9)  # money a round and person that a deviation must exceed

@@ -84,6 +84,26 @@ def test_who_turns_to_many_accounts_has_them_and_an_honest_person_of_many_accoun
     assert list(found) == ["bold", "multi", "merger"]
 
 
+def test_with_churn_people_leave_a_world_that_does_not_pay_them_and_lose_less() -> None:
+    patience = {"patience": 2}
+    groups = [{"name": "t", "share": 0.7, **patience}, {"name": "v", "role": "validator", "share": 0.3, **patience}]
+    found = {}
+    for churn in (False, True):
+        dear = {"energy_price": 50.0}
+        given = scenario(people=24, groups=groups, costs=dear, outside=0.25, search={**SMALL, "churn": churn})
+        found[churn] = arena(given, 4).payoffs([{}])
+    assert found[False].mean() < found[True].mean() < 0.25
+
+
+@pytest.mark.parametrize(("name", "trainers"), [("crowded", 48), ("roomy", 24), ("alike", 48)])
+def test_the_worlds_of_the_searches_have_as_many_trainers_as_they_say(name: str, trainers: int) -> None:
+    field = arena(load(name), 0)
+    assert field.role("trainer").sum() == trainers
+    assert field.role("validator").sum() == 12
+    alike = np.ptp(field.people.traits.quality[:, field.role("trainer")]) == 0
+    assert alike == (name == "alike")
+
+
 def test_deviations_are_those_that_somebody_can_try() -> None:
     groups = [
         {"name": "trainers", "share": 0.7},
