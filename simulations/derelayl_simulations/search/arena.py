@@ -18,9 +18,9 @@ from derelayl_protocol.errors import LocalFault
 
 from ..ledger import MAX_MONEY_WEI
 from ..world.bidding import allowed
-from ..world.luck import draw
+from ..world.luck import draw, side_by_side
 from ..world.opening import check_events, generators
-from ..world.people import Bools, Floats, People, settle_down
+from ..world.people import Bools, Floats, People, beside, settle_down
 from ..world.play import play_round
 from ..world.state import World
 from ..world.strategies import code_of
@@ -40,8 +40,8 @@ class Arena:
     """A scenario's people, and what they earn in worlds that are like it but for some of their strategies."""
 
     scenario: Scenario
-    seed: int
-    people: People
+    seeds: tuple[int, ...]  # of the luck
+    people: People  # the relays of all seeds, seed after seed
 
     def payoffs(self, changes: Sequence[Change]) -> Floats:
         """Return the money a round that each earns in each world, (worlds, relays, people); {} is the scenario itself.
@@ -80,24 +80,25 @@ class Arena:
         return tiled.playing(strategy.reshape(-1, strategy.shape[2]), identities.reshape(-1, strategy.shape[2]))
 
     def _play(self, changes: Sequence[Change]) -> Floats:
-        scenario, relays = self.scenario, self.people.relays
+        scenario, places = self.scenario, self.people.places
+        relays, seats = self.people.relays // len(self.seeds), scenario.ledger.committee_size
         settings = scenario.world.model_copy(update={"churn": scenario.search.churn})
         world = World.open(settings, scenario.ledger, self.everybody(changes))
-        _, rng = generators(self.seed)
-        places, earned = self.people.places, np.zeros(world.present.shape)
+        rngs = [generators(seed)[1] for seed in self.seeds]
+        earned = np.zeros(world.present.shape)
         for _ in range(scenario.search.rounds):
-            luck = draw(
-                rng, relays, places.accounts, places.people, scenario.ledger.committee_size, worlds=len(changes)
-            )
+            lucks = [draw(rng, relays, places.accounts, places.people, seats) for rng in rngs]
             there = world.present.copy()
-            happened = play_round(world, luck, scenario.event).earned
+            happened = play_round(world, side_by_side(lucks, len(changes)), scenario.event).earned
             profit = happened.profit(world.price, scenario.ledger.wei_per_coin).sum(axis=0) + happened.usage
             earned += np.where(there, profit, profit + settings.outside)
-        return np.asarray(earned.reshape(len(changes), relays, places.people) / scenario.search.rounds)
+        shape = (len(changes), self.people.relays, places.people)
+        return np.asarray(earned.reshape(shape) / scenario.search.rounds)
 
 
-def arena(scenario: Scenario, seed: int, sybils: Bools | None = None) -> Arena:
-    """Draw a scenario's people; `sybils` (P,) may take several accounts in one of the worlds, by default all trainers.
+def arena(scenario: Scenario, seeds: Sequence[int], crowd: Bools | None = None) -> Arena:
+    """Draw a scenario's people, once with each seed; `crowd` (P,) may take several accounts in one of the worlds, by
+    default all trainers.
 
     Raises LocalFault if an event names no group, or for published rules, which know no strategies.
     """
@@ -105,9 +106,9 @@ def arena(scenario: Scenario, seed: int, sybils: Bools | None = None) -> Arena:
         raise LocalFault(f"{scenario.name} has the published rules, which know no strategies to compare")
     check_events(scenario)
     settle = partial(settle_down, scenario.world, scenario.world.relays)
-    who = settle(generators(seed)[0]).places.trainer if sybils is None else sybils
+    who = settle(generators(seeds[0])[0]).places.trainer if crowd is None else crowd
     spare = np.where(who, scenario.search.identities, 1).astype(np.int64)
-    return Arena(scenario, seed, settle(generators(seed)[0], spare))
+    return Arena(scenario, tuple(seeds), beside([settle(generators(seed)[0], spare) for seed in seeds]))
 
 
 def chosen(who: Bools, count: int) -> Bools:

@@ -6,7 +6,7 @@ Payoffs are money a round and person, in all roles together, after costs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..scenarios.load import Scenario
 
 ROLES = ("trainer", "validator")
+SEEDS_AT_ONCE = 5  # more side by side are no faster, and take more memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,87 @@ def deviations(scenario: Scenario, seed: int) -> dict[str, Deviation]:
 
     Raises LocalFault if the scenario's rules are the published ones, which know no strategies.
     """
-    groups = _groups(scenario, seed)
+    return deviations_of(scenario, [seed])[0]
+
+
+def deviations_of(scenario: Scenario, seeds: Sequence[int]) -> list[dict[str, Deviation]]:
+    """Do the same with several seeds, some at a time side by side, which is faster than one after the other."""
+    groups = _groups(scenario)
     everyone = np.any([who for who, _ in groups.values()], axis=0) if groups else None
-    field = arena(scenario, seed, everyone)
     changes: list[Change] = [{}, *({name: who} for name, (who, _) in groups.items())]
-    payoffs = field.payoffs(changes)
+    found = []
+    for start in range(0, len(seeds), SEEDS_AT_ONCE):
+        field = arena(scenario, seeds[start : start + SEEDS_AT_ONCE], everyone)
+        payoffs = field.payoffs(changes)
+        found += [_compared(field, groups, part) for part in np.split(payoffs, len(field.seeds), axis=1)]
+    return found
+
+
+def best_response(scenario: Scenario, seed: int) -> BestResponse:
+    """Let parts of the people in turn try every deviation and keep the one that brings them most.
+
+    While nobody finds anything, the tries of ever more parts are played side by side: what the first of them finds
+    counts, as if they had been played in turn.
+
+    A part is one of `search.agents` of its role, which changes strategy as a whole; a part of the trainers may also
+    form a ring with the part of the validators that has its number. Ends when no part finds anything that brings it
+    more than `search.tolerance`, or after `search.steps` changes.
+    """
+    field, search = arena(scenario, [seed]), scenario.search
+    blocks = _blocks(field)
+    current = dict.fromkeys(blocks, "honest")
+    start, steps = _mix(field, blocks, current), list[Step]()
+    quiet, names, ahead = 0, list(blocks), 1
+    turn = 0
+    while quiet < len(names) and len(steps) < search.steps:
+        ahead = min(ahead, len(names) - quiet)
+        turns = [names[(turn + each) % len(names)] for each in range(ahead)]
+        found = _improve(field, blocks, current, turns)
+        if found is None:
+            quiet, turn, ahead = quiet + ahead, turn + ahead, 2 * ahead
+            continue
+        name, change, gain = found
+        quiet, turn, ahead = 0, turn + turns.index(name) + 1, 1
+        before = current[name]
+        current |= change
+        steps.append(Step(len(steps) + 1, name, before, current[name], gain, _mix(field, blocks, current)))
+    return BestResponse(start, tuple(steps), settled=quiet >= len(names))
+
+
+def replicator(scenario: Scenario, seed: int, start: Mapping[str, float] | None = None) -> Replicator:
+    """Let shares of trainers' strategies grow with what they earn, relative to the average.
+
+    Strategies are honest and those of `search.trainer`; `start` gives their first shares (default: mostly honest), all
+    of which stay above `search.floor`. Each step plays one world of that mix with luck of its own.
+    """
+    return replicators(scenario, seed, [start])[0]
+
+
+def replicators(scenario: Scenario, seed: int, starts: Sequence[Mapping[str, float] | None]) -> list[Replicator]:
+    """Do the same from several starts side by side."""
+    names = ("honest", *(name for name in scenario.search.trainer if name != "honest"))
+    field, search = arena(scenario, [seed]), scenario.search
+    shares = [[_above_floor(_first_shares(names, start), search.floor)] for start in starts]
+    payoffs: list[list[Floats]] = [[] for _ in starts]
+    who = field.honest("trainer")
+    for step in range(search.steps):
+        world = Arena(scenario, (_seed_of(seed, step),), field.people)
+        dealt = [_parts(who, way[-1]) for way in shares]
+        mixes = [{name: part for name, part in zip(names, parts, strict=True) if part.any()} for parts in dealt]
+        for place, earned in enumerate(world.payoffs(mixes)):
+            paid = np.array([mean_of(earned, part) for part in dealt[place]])
+            payoffs[place].append(paid)
+            shares[place].append(_above_floor(_imitate(shares[place][-1], paid, search.speed), search.floor))
+    return [Replicator(names, np.array(way), np.array(paid)) for way, paid in zip(shares, payoffs, strict=True)]
+
+
+# --- Inside: deviations -----------------------------------------------------------------------------------------------
+
+
+def _compared(
+    field: Arena, groups: Mapping[str, tuple[Bools, tuple[str, ...]]], payoffs: Floats
+) -> dict[str, Deviation]:
+    """Compare the payoffs (worlds, relays, people) of the honest world and those of the groups in turn."""
     found = {}
     for number, (name, (who, roles)) in enumerate(groups.items(), start=1):
         others = np.any([field.honest(role) for role in roles], axis=0) & ~who
@@ -103,60 +180,9 @@ def deviations(scenario: Scenario, seed: int) -> dict[str, Deviation]:
     return found
 
 
-def best_response(scenario: Scenario, seed: int) -> BestResponse:
-    """Let parts of the people in turn try every deviation and keep the one that brings them most.
-
-    A part is one of `search.agents` of its role, which changes strategy as a whole; a part of the trainers may also
-    form a ring with the part of the validators that has its number. Ends when no part finds anything that brings it
-    more than `search.tolerance`, or after `search.steps` changes.
-    """
-    field, search = arena(scenario, seed), scenario.search
-    blocks = _blocks(field)
-    current = dict.fromkeys(blocks, "honest")
-    start, steps = _mix(field, blocks, current), list[Step]()
-    quiet, names = 0, list(blocks)
-    turn = 0
-    while quiet < len(names) and len(steps) < search.steps:
-        name = names[turn % len(names)]
-        turn += 1
-        found = _improve(field, blocks, current, name)
-        if found is None:
-            quiet += 1
-            continue
-        quiet, (change, gain) = 0, found
-        before = current[name]
-        current |= change
-        steps.append(Step(len(steps) + 1, name, before, current[name], gain, _mix(field, blocks, current)))
-    return BestResponse(start, tuple(steps), settled=quiet >= len(names))
-
-
-def replicator(scenario: Scenario, seed: int, start: Mapping[str, float] | None = None) -> Replicator:
-    """Let shares of trainers' strategies grow with what they earn, relative to the average.
-
-    Strategies are honest and those of `search.trainer`; `start` gives their first shares (default: mostly honest), all
-    of which stay above `search.floor`. Each step plays one world of that mix with luck of its own.
-    """
-    names = ("honest", *(name for name in scenario.search.trainer if name != "honest"))
-    field, search = arena(scenario, seed), scenario.search
-    shares = [_above_floor(_first_shares(names, start), search.floor)]
-    payoffs = []
-    who = field.honest("trainer")
-    for step in range(search.steps):
-        world = Arena(scenario, _seed_of(seed, step), field.people)
-        parts = _parts(who, shares[-1])
-        earned = world.payoffs([{name: part for name, part in zip(names, parts, strict=True) if part.any()}])[0]
-        paid = np.array([mean_of(earned, part) for part in parts])
-        payoffs.append(paid)
-        shares.append(_above_floor(_imitate(shares[-1], paid, search.speed), search.floor))
-    return Replicator(names, np.array(shares), np.array(payoffs))
-
-
-# --- Inside: deviations -----------------------------------------------------------------------------------------------
-
-
-def _groups(scenario: Scenario, seed: int) -> dict[str, tuple[Bools, tuple[str, ...]]]:
+def _groups(scenario: Scenario) -> dict[str, tuple[Bools, tuple[str, ...]]]:
     """Return who tries each deviation, and their roles; deviations that nobody could try are left out."""
-    field, search = arena(scenario, seed), scenario.search
+    field, search = arena(scenario, [0]), scenario.search  # who plays what is the same with every seed
     small = {role: _small_group(field.honest(role), search.share) for role in ROLES}
     groups: dict[str, tuple[Bools, tuple[str, ...]]] = {}
     trained = dict.fromkeys((*search.trainer, *search.control))
@@ -186,20 +212,24 @@ def _blocks(field: Arena) -> dict[str, Bools]:
 
 
 def _improve(
-    field: Arena, blocks: Mapping[str, Bools], current: Mapping[str, str], name: str
-) -> tuple[dict[str, str], float] | None:
-    """Return the change that brings this part most and what it brings; None if nothing brings enough."""
-    options = list(_options(field, blocks, current, name))
-    if not options:
+    field: Arena, blocks: Mapping[str, Bools], current: Mapping[str, str], names: Sequence[str]
+) -> tuple[str, dict[str, str], float] | None:
+    """Return the first of these parts that finds enough, the change that brings it most, and what that brings."""
+    options = {name: list(_options(field, blocks, current, name)) for name in names}
+    worlds = [current, *({**current, **option} for several in options.values() for option in several)]
+    if len(worlds) == 1:
         return None
-    worlds = [current, *({**current, **option} for option in options)]
-    payoffs = field.payoffs([_change(blocks, world) for world in worlds])
-    gains = []
-    for number, option in enumerate(options, start=1):
-        who = np.any([blocks[part] for part in option], axis=0)
-        gains.append(mean_of(payoffs[number], who) - mean_of(payoffs[0], who))
-    best = int(np.argmax(gains))
-    return (options[best], gains[best]) if gains[best] > field.scenario.search.tolerance else None
+    before, *payoffs = field.payoffs([_change(blocks, world) for world in worlds])
+    tried = iter(payoffs)
+    for name, several in options.items():
+        gains = []
+        for option in several:
+            who = np.any([blocks[part] for part in option], axis=0)
+            gains.append(mean_of(next(tried), who) - mean_of(before, who))
+        if gains and max(gains) > field.scenario.search.tolerance:
+            best = int(np.argmax(gains))
+            return name, several[best], gains[best]
+    return None
 
 
 def _options(

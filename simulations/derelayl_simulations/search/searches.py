@@ -12,9 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from derelayl_protocol.errors import LocalFault
 
-from ..scenarios.load import Scenario
 from ..study.results import Results, write_whole
-from .equilibrium import best_response, deviations, replicator
+from .equilibrium import best_response, deviations_of, replicators
 
 SEARCH = "search.json"
 MOST_SEEDS = 10  # whose deviations are tried; every one plays all of them
@@ -93,18 +92,15 @@ def look(results: Results, advance: Advance = lambda what: None) -> Searches:
     known = read(results.folder)
     if known is not None and known.seeds == seeds:
         return known
-    tried = []
-    for seed in seeds:
-        advance(f"deviations, seed {seed}")
-        tried.append(tuple(_tried(asdict(each)) for each in deviations(scenario, seed).values()))
+    advance("deviations")
+    tried = [tuple(_tried(asdict(each)) for each in found.values()) for found in deviations_of(scenario, seeds)]
     advance("best response")
     response = best_response(scenario, seeds[0])
     way = Way(strategies=response.strategies, shares=_rows(response.shares()), settled=response.settled)
     found = Searches(seeds=seeds, deviations=tuple(tried), best_response=way, replicator=())
-    ways = []
-    for start in _starts(found, scenario.search.control):
-        advance("replicator" if start is None else f"replicator from {max(start, key=lambda name: start[name])}")
-        ways.append(_replicate(scenario, seeds[0], start))
+    advance("replicator")
+    starts = _starts(found, scenario.search.control)
+    ways = [Way(strategies=way.strategies, shares=_rows(way.shares)) for way in replicators(scenario, seeds[0], starts)]
     found = found.model_copy(update={"replicator": tuple(ways)})
     write_whole(results.folder / SEARCH, (found.model_dump_json(indent=1) + "\n").encode())
     return found
@@ -137,8 +133,3 @@ def _starts(found: Searches, controls: Sequence[str]) -> list[dict[str, float] |
     trainers = [name for name in means if roles.get(name) == ("trainer",) and name not in controls]
     most = sorted(trainers, key=lambda name: -means[name])[:STARTS]
     return [None, *({name: FULL, "honest": 1 - FULL} for name in most)]
-
-
-def _replicate(scenario: Scenario, seed: int, start: dict[str, float] | None) -> Way:
-    found = replicator(scenario, seed, start)
-    return Way(strategies=found.strategies, shares=_rows(found.shares))

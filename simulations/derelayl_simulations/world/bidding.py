@@ -14,10 +14,10 @@ from derelayl_protocol.limits import MAX_BIDS
 
 from ..ledger import NOBODY, Bids
 from .luck import Luck
-from .people import Bools, Floats, Ints
+from .people import Bools, Ints
 from .state import World
 from .strategies import role_of, trainer_of
-from .strategies.port import Market
+from .strategies.port import Market, Trainer
 
 
 def willing(world: World) -> Bools:
@@ -119,19 +119,19 @@ def _amounts(world: World, wants: Bools, luck: Luck) -> Ints:
     bids = usual.copy()
     codes = places.spread(world.people.strategy)
     for late in (False, True):
+        others = [code for code in world.codes("trainer") if trainer_of(code).late is late and not _bids_as_usual(code)]
+        if not others:
+            continue
+        if late:
+            bids[np.isin(codes, others)] = 0.0  # they have waited
         market = Market(usual=usual, purse=purse, placed=bids.copy(), floor=rules.min_bid, places=rules.legs_per_tip)
-        for code in world.codes("trainer"):
-            strategy = trainer_of(code)
-            if strategy.late is late:
-                relay, account = np.nonzero((codes == code) & world.used)
-                mine = relay, account
-                bids[mine] = strategy.bid(market, mine)
-        if not late:
-            bids = _without_late(world, bids, codes)
+        for code in others:
+            relay, account = np.nonzero((codes == code) & world.used)
+            mine = relay, account
+            bids[mine] = trainer_of(code).bid(market, mine)
     return np.floor(bids).astype(np.int64)
 
 
-def _without_late(world: World, bids: Floats, codes: Ints) -> Floats:
-    """Leave out the bids of those who wait for the others'."""
-    waiting = allowed("late", world.strategies)
-    return np.where(waiting[codes], 0.0, bids) if waiting[world.codes("trainer")].any() else bids
+@cache
+def _bids_as_usual(code: int) -> bool:
+    return type(trainer_of(code)).bid is Trainer.bid

@@ -13,7 +13,7 @@ from .luck import Luck
 from .people import TASTES, Bools, Floats, Ints
 from .state import World
 from .strategies import judge_of
-from .strategies.port import Bench
+from .strategies.port import Bench, Judge
 from .training import Training, leg_cost
 
 
@@ -39,7 +39,7 @@ def judge(world: World, leases: Leases, training: Training, luck: Luck) -> Verdi
     reveals = np.ones(person.shape, np.bool_)
     for code in world.codes("validator"):
         mine, strategy = np.nonzero(codes == code), judge_of(code)
-        if len(mine[0]):
+        if type(strategy) is not Judge and len(mine[0]):  # honest seats have said already what they measured
             flat = np.ravel_multi_index(mine, person.shape)
             scores[mine] = strategy.score(_flatten(bench), flat)
             effort[mine], reveals[mine] = strategy.effort, strategy.reveals

@@ -6,7 +6,9 @@ what people do (common random numbers).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,26 +40,29 @@ class Luck:
         return replace(self.match, bid_rank=self.match.bid_rank[:, :bids])
 
 
-def draw(rng: np.random.Generator, relays: int, accounts: int, people: int, seats: int, worlds: int = 1) -> Luck:
-    """Draw the luck of `relays` relays and give it to each of `worlds` worlds."""
+def draw(rng: np.random.Generator, relays: int, accounts: int, people: int, seats: int) -> Luck:
+    """Draw the luck of `relays` relays."""
     match = draw_luck(rng, relays, MAX_BIDS)
     return Luck(
-        bid=_tile(rng.random((relays, accounts)), worlds),
-        gain=_tile(rng.standard_normal((relays, accounts)), worlds),
-        delay=_tile(rng.standard_normal((relays, accounts)), worlds),
-        scores=_tile(rng.standard_normal((relays, seats, MAX_BIDS)), worlds),
-        samples=_tile(rng.standard_normal((relays, seats)), worlds),
-        likeness=_tile(rng.random((relays, MAX_BIDS)), worlds),
-        serve=_tile(rng.random((relays, MAX_TIPS)), worlds),
-        decide=_tile(rng.random((relays, people)), worlds),
-        consumers=_tile(rng.random(relays), worlds),
-        match=MatchLuck(
-            bid_rank=_tile(match.bid_rank, worlds),
-            tip_rank=_tile(match.tip_rank, worlds),
-            draw=np.tile(match.draw, (worlds, 1)),
-        ),
+        bid=rng.random((relays, accounts)),
+        gain=rng.standard_normal((relays, accounts)),
+        delay=rng.standard_normal((relays, accounts)),
+        scores=rng.standard_normal((relays, seats, MAX_BIDS)),
+        samples=rng.standard_normal((relays, seats)),
+        likeness=rng.random((relays, MAX_BIDS)),
+        serve=rng.random((relays, MAX_TIPS)),
+        decide=rng.random((relays, people)),
+        consumers=rng.random(relays),
+        match=match,
     )
 
 
-def _tile(values: Floats, worlds: int) -> Floats:
-    return values if worlds == 1 else np.tile(values, (worlds,) + (1,) * (values.ndim - 1))
+def side_by_side(lucks: Sequence[Luck], worlds: int) -> Luck:
+    """Lay the luck of several draws side by side, and give all of it to each of `worlds` worlds."""
+
+    def lay(parts: Sequence[Any]) -> dict[str, Any]:
+        """Lay each field that is an array."""
+        names = [field.name for field in fields(parts[0]) if field.name != "match"]
+        return {name: np.concatenate([getattr(part, name) for part in parts] * worlds) for name in names}
+
+    return Luck(**lay(lucks), match=MatchLuck(**lay([luck.match for luck in lucks])))

@@ -6,8 +6,9 @@ Arrays are (relays, people) or (relays, accounts).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,19 +87,31 @@ class People:
 
     def tile(self, worlds: int) -> People:
         """Lay that many copies of everybody side by side, world after world."""
-        many = {field.name: np.tile(getattr(self.traits, field.name), (worlds, 1)) for field in fields(Traits)}
-        return People(
-            places=self.places,
-            traits=Traits(**many),
-            strategy=np.tile(self.strategy, (worlds, 1)),
-            identities=np.tile(self.identities, (worlds, 1)),
-            founding=np.tile(self.founding, (worlds, 1)),
-            taste=np.tile(self.taste, (worlds, 1, 1)),
-        )
+        return beside([self] * worlds)
 
     def playing(self, strategy: Ints, identities: Ints) -> People:
         """Return the same people with other strategies and numbers of accounts."""
         return replace(self, strategy=strategy, identities=identities)
+
+
+def beside(several: Sequence[People]) -> People:
+    """Lay people of the same places side by side, as further relays."""
+
+    def lay(field: str) -> Any:
+        return np.concatenate([getattr(people, field) for people in several])
+
+    traits = {
+        field.name: np.concatenate([getattr(people.traits, field.name) for people in several])
+        for field in fields(Traits)
+    }
+    return People(
+        places=several[0].places,
+        traits=Traits(**traits),
+        strategy=lay("strategy"),
+        identities=lay("identities"),
+        founding=lay("founding"),
+        taste=lay("taste"),
+    )
 
 
 def head_counts(settings: WorldSettings) -> list[int]:

@@ -9,7 +9,13 @@ from tests.simulations.world.builders import scenario
 from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.scenarios.load import load
 from derelayl_simulations.search.arena import arena, chosen
-from derelayl_simulations.search.equilibrium import best_response, deviations, replicator
+from derelayl_simulations.search.equilibrium import (
+    best_response,
+    deviations,
+    deviations_of,
+    replicator,
+    replicators,
+)
 
 SMALL = {"rounds": 25, "share": 0.2, "agents": 3, "steps": 12}
 MANY_TIPS = {"legs_per_tip": 4, "selected_share": 0.5, "min_bid": 1.0, "emission": 20.0, "offer_deposit": 0.5}
@@ -22,7 +28,7 @@ def test_published_rules_know_no_strategies() -> None:
 
 
 def test_a_world_earns_the_same_alone_and_beside_others() -> None:
-    field = arena(scenario(people=24, relays=2, search=SMALL), 4)
+    field = arena(scenario(people=24, relays=2, search=SMALL), [4])
     who = chosen(field.honest("trainer"), 3)
     alone = field.payoffs([{}])
     beside = field.payoffs([{"lazy": who}, {}, {"sybil": who}])
@@ -31,12 +37,23 @@ def test_a_world_earns_the_same_alone_and_beside_others() -> None:
 
 
 def test_many_worlds_are_played_in_batches_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    field = arena(scenario(people=24, search=SMALL), 4)
+    field = arena(scenario(people=24, search=SMALL), [4])
     who = chosen(field.honest("trainer"), 3)
     changes = [{}, {"lazy": who}, {"poisoner": who}]
     whole = field.payoffs(changes)
     monkeypatch.setattr("derelayl_simulations.search.arena.MAX_ACCOUNTS", field.people.places.accounts)
     assert (field.payoffs(changes) == whole).all()
+
+
+def test_several_seeds_and_starts_side_by_side_come_to_what_each_comes_to_alone() -> None:
+    search = {"rounds": 6, "steps": 2, "share": 0.2, "trainer": ["lazy", "sybil"], "validator": ["silent"], "rings": []}
+    given = scenario(people=24, relays=2, search=search)
+    assert deviations_of(given, [3, 7]) == [deviations(given, seed) for seed in (3, 7)]
+    starts = [None, {"honest": 0.2, "lazy": 0.8}]
+    for found, start in zip(replicators(given, 3, starts), starts, strict=True):
+        alone = replicator(given, 3, start)
+        assert (found.shares == alone.shares).all()
+        assert np.array_equal(found.payoffs, alone.payoffs, equal_nan=True)
 
 
 def test_useless_work_does_not_pay() -> None:
@@ -76,7 +93,7 @@ def test_a_ring_pays_once_it_has_most_of_the_stake_and_not_before() -> None:
 
 
 def test_who_turns_to_many_accounts_has_them_and_an_honest_person_of_many_accounts_is_a_control() -> None:
-    field = arena(scenario(people=24, search={"identities": 3}), 4)
+    field = arena(scenario(people=24, search={"identities": 3}), [4])
     who = chosen(field.honest("trainer"), 2)
     for name, accounts in (("sybil", 3), ("half-sybil", 3), ("multi", 3), ("bold", 1), ("copier", 1)):
         assert (field.everybody([{name: who}]).identities[:, who] == accounts).all()
@@ -91,13 +108,13 @@ def test_with_churn_people_leave_a_world_that_does_not_pay_them_and_lose_less() 
     for churn in (False, True):
         dear = {"energy_price": 50.0}
         given = scenario(people=24, groups=groups, costs=dear, outside=0.25, search={**SMALL, "churn": churn})
-        found[churn] = arena(given, 4).payoffs([{}])
+        found[churn] = arena(given, [4]).payoffs([{}])
     assert found[False].mean() < found[True].mean() < 0.25
 
 
 @pytest.mark.parametrize(("name", "trainers"), [("crowded", 48), ("roomy", 24), ("alike", 48)])
 def test_the_worlds_of_the_searches_have_as_many_trainers_as_they_say(name: str, trainers: int) -> None:
-    field = arena(load(name), 0)
+    field = arena(load(name), [0])
     assert field.role("trainer").sum() == trainers
     assert field.role("validator").sum() == 12
     alike = np.ptp(field.people.traits.quality[:, field.role("trainer")]) == 0

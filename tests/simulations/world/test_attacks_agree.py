@@ -49,7 +49,7 @@ def field() -> Arena:
         costs={"energy_price": 0.0, "hour_price": 0.0},
         search={"rounds": ROUNDS},
     )
-    return arena(given, 1)
+    return arena(given, [1])
 
 
 def one_trainer(strategy: str) -> Change:
