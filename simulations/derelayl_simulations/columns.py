@@ -25,6 +25,7 @@ COLUMNS: dict[str, str] = {
     **SHARES,
     "supply": "coins held after the round (ledger: all coins on it but the budgets)",
     "minted": "coins that came into circulation by the rules (ledger: emission drawn from the budgets)",
+    "budget": "coins that are left behind the emission, of all relays",
     "burned": "coins destroyed in the round (ledger: none, forfeits go to the pot)",
     "gini": "Gini coefficient of the coins held by those who are there, 0 … 1",
     "coins_mean": "coins a person",
@@ -42,6 +43,9 @@ COLUMNS: dict[str, str] = {
     "profit_trainer": "coins a round that the median trainer earns by training, after costs, over the window",
     "profit_owner": "coins a round that the median owner earns by owning, over the window",
     "profit_validator": "coins a round that the median validator earns by judging, after costs, over the window",
+    "beyond_alone_money": "money a round that the median member earns, over the window, beyond what the best model of "
+    "its own data alone would earn it for nothing",
+    "beyond_alone_nats": "nats by which the model within the median member's reach is better than that model",
     "participation_trainer": "% of the world's trainers who are there",
     "participation_owner": "% of participants who own a model that can be continued in the round",
     "participation_validator": "% of the world's validators who are there",

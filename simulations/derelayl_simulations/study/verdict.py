@@ -1,4 +1,4 @@
-"""Is the relay sustainable? Five claims with their definitions, each with an estimate and an interval over seeds.
+"""Is the relay sustainable? Seven claims with their definitions, each with an estimate and an interval over seeds.
 
 The thresholds come from the scenario's [verdict]. Yes means that the whole interval is on the right side, no that the
 whole interval is on the wrong one; in between more seeds are needed.
@@ -45,7 +45,9 @@ def judge(results: Results, deviations: Mapping[str, Sequence[float]] | None = N
     """
     return [
         _alive(results, point),
+        _unsubsidised(results, point),
         *_profitable(results, point),
+        *_better_off(results, point),
         _no_deviation(results, deviations or {}),
         _inflation(results, point),
         _quality(results, point),
@@ -107,6 +109,42 @@ def _profitable(results: Results, point: int) -> Iterator[Statement]:
             "coins a round",
             found if found.count else None,
             above(found, settings.profit_above),
+        )
+
+
+def _unsubsidised(results: Results, point: int) -> Statement:
+    """Judge the end of a run that goes on long enough after its budget is spent."""
+    scenario = results.study.at(point)
+    settings, least = scenario.verdict, scenario.world.dead_after
+    budget = results.matrix("budget", point)
+    spent = budget.shape[0] > 0 and budget.shape[1] > least and bool((budget[:, -least - 1 :] == 0).all())
+    alive = results.matrix("relays_alive", point)[:, -1] if spent else np.array([])
+    found = mean(alive, settings.confidence)
+    return Statement(
+        "alive on consumers' fees alone",
+        f"share of relays that still select legs at the end, over {least} rounds after the budget was spent, is at "
+        f"least {settings.alive_share:g} (Student's t over seeds); measured where a run lasts so long, or an event of "
+        "kind budget ends the subsidy",
+        "share of relays",
+        found if found.count else None,
+        above(found, settings.alive_share - 1e-12),
+    )
+
+
+def _better_off(results: Results, point: int) -> Iterator[Statement]:
+    settings = results.study.at(point).verdict
+    for what, unit, definition in (
+        ("money", "money a round", "profit of the median member, less what the best model that its own data can teach "
+         "would earn it for nothing"),
+        ("nats", "nats", "the model within the median member's reach, less the best that its own data can teach"),
+    ):  # fmt: skip
+        found = mean(last_quarter(results.matrix(f"beyond_alone_{what}", point)), settings.confidence)
+        yield Statement(
+            f"the median member is better off than alone, in {what}",
+            f"{definition}, mean over the last quarter of the rounds, is above 0 (Student's t over seeds)",
+            unit,
+            found if found.count else None,
+            above(found, 0.0),
         )
 
 

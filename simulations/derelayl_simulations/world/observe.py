@@ -11,7 +11,7 @@ from ..ledger import NOBODY
 from ..measures import gini
 from .income import OWNER, TRAINER, VALIDATOR
 from .people import Bools, Floats
-from .play import Round, circulating
+from .play import Round, circulating, within_reach
 from .state import NO_MODEL, World
 from .strategies import name_of
 
@@ -32,6 +32,7 @@ def observe(world: World, happened: Round, strategies: Sequence[str]) -> Row:
     row |= _models(world)
     row |= _market(world, happened)
     row |= _incomes(world, strategies)
+    row |= _beyond_alone(world)
     return row
 
 
@@ -92,6 +93,7 @@ def _coins(world: World, happened: Round) -> Row:
     return {
         "supply": circulating(world) / coin,
         "minted": minted / coin,
+        "budget": float(world.book.budget.sum()) / coin,
         "burned": 0.0,
         "gini": float(gini(held)),
         "coins_mean": float("nan") if empty else float(held.sum()) / len(held),
@@ -166,6 +168,22 @@ def _incomes(world: World, strategies: Sequence[str]) -> Row:
         row[profit_column(name)] = _mean(earned[who])
         row[share_column(name)] = _percent(who, world.present)
     return row
+
+
+def _beyond_alone(world: World) -> Row:
+    """Compare those who are there with themselves outside: with the best that their own data can teach, at no cost.
+
+    Who is alone has to train on, too, as the world moves on, so that is more than anybody would have. Where data teach
+    no particular level nobody knows.
+    """
+    learning, usage, there = world.settings.learning, world.settings.demand.usage, world.present
+    if learning.model != "saturating":
+        return {"beyond_alone_money": float("nan"), "beyond_alone_nats": float("nan")}
+    alone = learning.ceiling * world.people.traits.quality
+    return {
+        "beyond_alone_money": _median((world.income.total - usage * alone)[there]),
+        "beyond_alone_nats": _median((within_reach(world) - alone)[there]),
+    }
 
 
 def _median(values: Floats) -> float:

@@ -85,6 +85,12 @@ def circulating(world: World) -> float:
     return float((world.book.total() - world.book.budget).sum())
 
 
+def within_reach(world: World) -> Floats:
+    """Return the level of the best model that each has or may take, (R, P) nats; an open one is everybody's."""
+    opened = world.present & (world.book.rules.access_fee == 0)
+    return np.where(opened, np.maximum(_best(world), world.held_level), world.held_level)
+
+
 # --- Inside: learning -------------------------------------------------------------------------------------------------
 
 
@@ -192,16 +198,20 @@ def _use(world: World, earned: Ledgered, luck: Luck) -> None:
         paid = np.where(world.present, presence * world.people.traits.cost, 0.0)
         earned.cost[TRAINER] += np.where(world.trainers, paid, 0.0)
         earned.cost[VALIDATOR] += np.where(world.trainers, 0.0, paid)
-    best = np.where(book.tips == NOBODY, 0.0, book.checkpoints.note[book.tips]).max(axis=1)[:, None]
     leeches = bidding.allowed("leeches", world.strategies)[world.people.strategy] & (luck.decide < settings.demand.leak)
-    reached = world.present & (leeches | (book.rules.access_fee == 0))
-    level = np.where(reached, np.maximum(best, world.held_level), world.held_level)
+    level = np.where(leeches & world.present, np.maximum(_best(world), world.held_level), within_reach(world))
     if leeches.any():
         newest = book.checkpoints.generation[book.tips[:, 0]].astype(np.int64)[:, None]
         world.held = np.where(leeches & world.present, np.maximum(world.held, newest), world.held)
         world.held_level = np.where(leeches & world.present, level, world.held_level)
     if settings.demand.usage:
         earned.usage += np.where(world.present, settings.demand.usage * np.maximum(level, 0.0), 0.0)
+
+
+def _best(world: World) -> Floats:
+    """Return the level of each relay's best tip, (R, 1)."""
+    tips = world.book.tips
+    return np.asarray(np.where(tips == NOBODY, 0.0, world.book.checkpoints.note[tips]).max(axis=1)[:, None])
 
 
 # --- Inside: memory ---------------------------------------------------------------------------------------------------

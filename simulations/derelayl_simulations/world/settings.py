@@ -182,11 +182,11 @@ class WorldSettings(Section):
 
 class Event(Section):
     """Something that happens in all relays. `amount` is a factor for cost, demand and price, a share of people for
-    enter, leave and crash, of reveals for partition, and nats for quality. Price, enter, leave and quality happen once,
-    the others last."""
+    enter, leave and crash, of reveals for partition, the share of the budget that is left for budget, and nats for
+    quality. Price, enter, leave, budget and quality happen once, the others last."""
 
     round: int = Field(ge=1, le=100_000)
-    kind: Literal["cost", "demand", "price", "enter", "leave", "crash", "partition", "quality"]
+    kind: Literal["cost", "demand", "price", "enter", "leave", "crash", "partition", "quality", "budget"]
     amount: float = Field(ge=0, le=1e6)
     rounds: int = Field(default=0, ge=0, le=100_000)  # how long; 0 is for good (crash and partition: one round)
     role: Literal["trainer", "validator", "all"] = "all"  # whom enter, leave and crash meet
@@ -194,7 +194,7 @@ class Event(Section):
 
     @model_validator(mode="after")
     def _share_is_a_share(self) -> Self:
-        if self.kind in ("enter", "leave", "crash", "partition") and self.amount > 1:
+        if self.kind in ("enter", "leave", "crash", "partition", "budget") and self.amount > 1:
             raise ValueError(f"the amount of {self.kind} is {self.amount}, a share from 0 to 1 is needed")
         if self.kind == "price" and self.amount == 0:
             raise ValueError("the amount of price is 0, a coin that is worth nothing measures nothing")

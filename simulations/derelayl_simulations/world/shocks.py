@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..ledger import NOBODY
+from ..ledger import NOBODY, Book
 from .luck import Luck
 from .people import Bools
 from .settings import Event
@@ -46,6 +46,8 @@ def _start(world: World, event: Event, luck: Luck) -> None:
         case "quality":
             tips = world.book.tips
             world.book.checkpoints.note[tips[tips != NOBODY]] -= event.amount
+        case "budget":
+            _cut(world.book, event.amount)
         case "enter":
             world.admit(met)
         case "leave":
@@ -54,6 +56,13 @@ def _start(world: World, event: Event, luck: Luck) -> None:
             world.crash_from[met], world.crash_until[met] = world.round, world.round + max(event.rounds, 1) - 1
         case "cost" | "demand" | "partition":
             pass  # they hold for a while, see `happen`
+
+
+def _cut(book: Book, share: float) -> None:
+    """Leave that share of each budget, rounded down; the rest is gone from the ledger."""
+    left = np.floor(book.budget * share).astype(np.int64)
+    book.deposited -= int((book.budget - left).sum())
+    book.budget = left
 
 
 def _met(world: World, event: Event) -> Bools:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from derelayl_simulations.scenarios.load import Scenario, check
+from derelayl_simulations.study.collect import collect
 from derelayl_simulations.study.plan import plan
 from derelayl_simulations.study.results import Results
+from derelayl_simulations.study.run import Run
 from derelayl_simulations.study.statistics import Interval
 from derelayl_simulations.study.verdict import Answer, Statement, above, below, judge, last_quarter, overall
 
-from ..fakes import results_of, small
+from ..fakes import fake_run, results_of, small
 
 
 def claims(results: Results, deviations: dict[str, list[float]] | None = None) -> dict[str, Statement]:
@@ -84,6 +89,42 @@ def test_a_single_deviation_that_pays_decides_and_is_named(tmp_path: Path) -> No
 def test_what_a_control_earns_is_no_deviation(tmp_path: Path) -> None:
     gains = {"lazy": [-3.0, -3.1, -2.9], "multi": [2.0, 2.1, 1.9]}
     assert claims(results_of(tmp_path / "out"), gains)["no tested deviation pays"].answer is Answer.YES
+
+
+def with_columns(**columns: list[float]) -> Any:
+    """Return a way to play that gives these columns, whatever is played."""
+
+    def play(scenario: Scenario, seed: int, keep_history: bool = False) -> Run:
+        run = fake_run(scenario, seed, keep_history)
+        return replace(run, table=run.table | {name: np.array(values) for name, values in columns.items()})
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("budget", "alive", "answer"),
+    [
+        ([5.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], Answer.YES),
+        ([5.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.5], Answer.NO),
+        ([5.0, 5.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.5], Answer.NOT_MEASURED),
+    ],
+)
+def test_a_relay_without_subsidy_is_judged_when_it_has_had_the_time_to_die(
+    tmp_path: Path, budget: list[float], alive: list[float], answer: Answer
+) -> None:
+    scenario = check({
+        "name": "spent", "question": "?", "rules": "ledger", "rounds": 4, "world": {"dead_after": 2}
+    })  # fmt: skip
+    how = with_columns(budget=budget, relays_alive=alive)
+    results = collect(plan(scenario, range(3)), tmp_path / "out", how=how)
+    assert claims(results)["alive on consumers' fees alone"].answer is answer
+
+
+def test_the_median_member_is_better_off_than_alone_in_money_or_not_and_in_nats_or_not(tmp_path: Path) -> None:
+    how = with_columns(beyond_alone_money=[0.0, 0.0, -1.0], beyond_alone_nats=[0.0, 0.0, 0.1])
+    found = claims(collect(plan(small(), range(3)), tmp_path / "out", how=how))
+    assert found["the median member is better off than alone, in money"].answer is Answer.NO
+    assert found["the median member is better off than alone, in nats"].answer is Answer.YES
 
 
 def test_the_last_quarter_leaves_out_what_does_not_exist() -> None:

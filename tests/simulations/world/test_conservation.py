@@ -40,7 +40,7 @@ def random_scenario(seed: int) -> Scenario:
             "name": f"{role}-{name}", "role": role, "strategy": name, "count": 3,
             "identities": int(rng.integers(1, 4)), "stake": float(rng.uniform(0.5, 4)),
         })  # fmt: skip
-    kinds = ("cost", "demand", "price", "enter", "leave", "crash", "partition", "quality")
+    kinds = ("cost", "demand", "price", "enter", "leave", "crash", "partition", "quality", "budget")
     events = [
         {"round": int(rng.integers(1, ROUNDS)), "kind": kind, "amount": float(rng.uniform(0, 1)), "rounds": 4}
         for kind in kinds

@@ -88,3 +88,20 @@ def test_washing_costs_the_owner_what_does_not_come_back() -> None:
 )
 def test_gini(amounts: list[float], expected: float) -> None:
     assert gini(np.array(amounts)) == pytest.approx(expected)
+
+
+def test_a_member_is_compared_with_the_best_that_its_own_data_can_teach() -> None:
+    for fee in (0.0, 1.0):
+        given = scenario(people=20, rounds=10, ledger={"access_fee": fee}, demand={"usage": 2.0}, churn=False)
+        world, rounds = played(given)
+        row = observe(world, rounds[-1], ["honest"])
+        alone = 3.0 * world.people.traits.quality
+        best = world.book.checkpoints.note[world.book.tips[world.book.tips >= 0]].max()
+        reached = np.maximum(best, world.held_level) if fee == 0 else world.held_level
+        assert row["beyond_alone_nats"] == pytest.approx(np.median(reached - alone))
+        assert row["beyond_alone_money"] == pytest.approx(np.median(world.income.total - 2.0 * alone))
+
+
+def test_nobody_knows_what_one_has_alone_where_data_teach_no_level() -> None:
+    world, rounds = played(scenario(people=20, rounds=2, learning={"model": "normal"}))
+    assert np.isnan(observe(world, rounds[-1], ["honest"])["beyond_alone_nats"])

@@ -83,6 +83,16 @@ def test_quality_drops_by_so_many_nats_and_the_price_by_its_factor() -> None:
     assert hit.price.tolist() == [0.5, 0.5]
 
 
+def test_when_the_subsidy_ends_the_rest_of_the_budget_is_gone_and_nothing_is_minted() -> None:
+    world, rounds = happened([{"round": 4, "kind": "budget", "amount": 0.0}], rounds=6)
+    assert [bool(each.outcome.emission.any()) for each in rounds] == [True] * 3 + [False] * 3
+    assert (world.book.budget == 0).all()
+    assert int(world.book.total().sum()) == world.book.deposited
+    half, _ = happened([{"round": 1, "kind": "budget", "amount": 0.5}], rounds=1)
+    usual, _ = happened([], rounds=1)
+    assert half.book.budget.sum() < 0.51 * usual.book.budget.sum()
+
+
 def test_a_whale_comes_with_its_money_and_takes_it_away_again() -> None:
     groups = [
         *HONEST,
