@@ -200,9 +200,9 @@ def compare_scenarios(
             both.append(_collect(study, folder / str(len(both)), jobs, None, False))
         compared = compare(both[0], both[1])
         if as_json:
-            _print_json(compare_document((first, second), compared))
+            _print_json(compare_document((first, second), both, compared))
         else:
-            print_comparison((first, second), compared)
+            print_comparison((first, second), both, compared)
 
 
 @app.command("calibrate")
@@ -242,7 +242,7 @@ def report(
     with _one_sentence():
         results = open_results(folder)
         page, figures = build(results, figure or ())
-        verdict = verdict_document(verdict_of(results))
+        verdict = verdict_document(results, verdict_of(results))
     if as_json:
         _print_json({"report": str(page), "figures": [str(path) for path in figures], "verdict": verdict})
     else:

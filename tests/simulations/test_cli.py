@@ -177,7 +177,7 @@ def test_json_has_one_entry_a_seed_with_the_stated_keys() -> None:
     )
     assert (status, err) == (0, "")
     document = json.loads(out)
-    assert list(document) == ["scenario", "parameters", "runs"]
+    assert list(document) == ["scenario", "not_run", "parameters", "runs"]
     assert document["parameters"]["trainers_per_owner"] == 3
     assert document["parameters"]["selected_share"] == 0.75
     assert [run["seed"] for run in document["runs"]] == [0, 1, 2]
@@ -185,6 +185,20 @@ def test_json_has_one_entry_a_seed_with_the_stated_keys() -> None:
     first = document["runs"][0]
     assert first["minted"] - first["burned"] == pytest.approx(first["supply"])
     assert isinstance(first["owners"], int)
+
+
+def test_what_the_contract_does_not_run_is_marked_wherever_it_is_shown(tmp_path: Path) -> None:
+    mark = "the published mechanism"
+    folder = tmp_path / "out"
+    run = ("run", "published", *SMALL, "--seeds", "1", "--out", folder)
+    shown = sim(*run)[1]
+    assert shown.count("NOT WHAT THE CONTRACT RUNS") == 2  # the table and the verdict
+    assert json.loads(sim(*run, "--json")[1])["not_run"] == [mark]
+    report = json.loads(sim("report", folder, "--json")[1])
+    assert report["verdict"]["not_run"] == [mark]
+    assert f"Not what the contract runs: {mark}." in Path(report["report"]).read_text(encoding="utf-8")
+    assert json.loads(sim("compare", folder, folder, "--json")[1])["not_run"] == {"first": [mark], "second": [mark]}
+    assert "NOT WHAT THE CONTRACT RUNS" in sim("compare", folder, folder)[1]
 
 
 def test_a_dead_network_says_in_which_round_it_died() -> None:
@@ -232,6 +246,7 @@ def test_a_sweep_prints_its_points_and_resumes(tmp_path: Path) -> None:
     )
     status, out, err = sim(*command, "--json")
     assert (status, err) == (0, "")
+    assert json.loads(out)["not_run"] == ["the published mechanism"]
     points = json.loads(out)["points"]
     assert [point["values"]["published.trainers_per_owner"] for point in points] == [3, 3, 4, 4]
     assert all(point["seeds"] == 2 for point in points)

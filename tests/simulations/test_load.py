@@ -12,6 +12,7 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.scenarios import load, names
 from derelayl_simulations.scenarios.dotted import parse
 from derelayl_simulations.scenarios.load import IDLE, MAX_FILE_BYTES, Scenario, check
+from derelayl_simulations.study.plan import plan
 
 from .fakes import small
 
@@ -173,3 +174,14 @@ def test_what_was_set_is_what_differs(k: int, share: float) -> None:
 )
 def test_values_on_the_command_line_are_read_as_toml_reads_them(text: str, value: object) -> None:
     assert parse(text) == value
+
+
+def test_a_scenario_says_what_of_its_rules_nobody_runs() -> None:
+    honest = load("honest")
+    assert honest.not_run() == ()
+    assert load("published").not_run() == ("the published mechanism",)
+    parent = honest.with_values({"world.judging.base": "parent"})
+    assert "compared with their parent alone" in parent.not_run()[0]
+    swept = {"over": {"world.judging.base": ["public", "parent"]}}
+    study = plan(honest, [0], sweep=honest.with_values({"sweep": swept}).sweep)
+    assert study.not_run() == parent.not_run()

@@ -121,6 +121,14 @@ class Scenario(Section):
             return self.published.model_dump(mode="json")
         return self.model_dump(mode="json", include={"ledger", "world", "event"})
 
+    def not_run(self) -> tuple[str, ...]:
+        """Say what of the rules it plays is not what the contract and the network's validators run; () if all is."""
+        if self.rules == "published":
+            return ("the published mechanism",)
+        if self.world.judging.base == "parent":
+            return ("children are compared with their parent alone, without the averages of the tips",)
+        return ()
+
     def values(self) -> dict[str, Any]:
         """Return every value of the scenario by its dotted key; JSON types only."""
         return dict(flatten(self.model_dump(mode="json")))

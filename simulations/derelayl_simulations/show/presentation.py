@@ -30,7 +30,12 @@ def run_document(results: Results) -> dict[str, Any]:
             rows = rows.with_columns(pl.lit(None).alias(name))
     whole = [pl.col(name).cast(pl.Int64) for name in LISTED if name in WHOLE]
     listed = rows.select("seed", "rounds", "extinct_round", *LISTED).with_columns(whole)
-    return {"scenario": scenario.name, "parameters": scenario.parameters(), "runs": listed.to_dicts()}
+    return {
+        "scenario": scenario.name,
+        "not_run": list(results.study.not_run()),
+        "parameters": scenario.parameters(),
+        "runs": listed.to_dicts(),
+    }
 
 
 def sweep_document(results: Results) -> dict[str, Any]:
@@ -44,10 +49,16 @@ def sweep_document(results: Results) -> dict[str, Any]:
         }
         points.append({"values": values, "seeds": len(of_point), "means": means})
     study = results.study
-    return {"scenario": study.scenario.name, "method": study.method, "seeds": list(study.seeds), "points": points}
+    return {
+        "scenario": study.scenario.name,
+        "not_run": list(study.not_run()),
+        "method": study.method,
+        "seeds": list(study.seeds),
+        "points": points,
+    }
 
 
-def compare_document(names: Sequence[str], compared: Sequence[Compared]) -> dict[str, Any]:
+def compare_document(names: Sequence[str], both: Sequence[Results], compared: Sequence[Compared]) -> dict[str, Any]:
     """Return what `derelayl sim compare --json` prints."""
     rows = [
         {
@@ -60,13 +71,14 @@ def compare_document(names: Sequence[str], compared: Sequence[Compared]) -> dict
         }
         for row in compared
     ]
-    return {"first": names[0], "second": names[1], "columns": rows}
+    not_run = {place: list(each.study.not_run()) for place, each in zip(("first", "second"), both, strict=True)}
+    return {"first": names[0], "second": names[1], "not_run": not_run, "columns": rows}
 
 
-def verdict_document(statements: Sequence[Statement]) -> dict[str, Any]:
+def verdict_document(results: Results, statements: Sequence[Statement]) -> dict[str, Any]:
     """Return a verdict in JSON types."""
     claims = [asdict(each) | {"found": each.found and _interval(each.found)} for each in statements]
-    return {"sustainable": overall(statements), "claims": claims}
+    return {"sustainable": overall(statements), "not_run": list(results.study.not_run()), "claims": claims}
 
 
 def print_run(results: Results, reproduction: Reproduction, statements: Sequence[Statement]) -> None:
@@ -74,7 +86,7 @@ def print_run(results: Results, reproduction: Reproduction, statements: Sequence
     study = results.study
     scenario = study.at(0)
     console = Console()
-    table = Table(title=f"{scenario.name}: {len(study.seeds)} seeds, {scenario.rounds} rounds")
+    table = Table(title=f"{scenario.name}: {len(study.seeds)} seeds, {scenario.rounds} rounds{mark(results)}")
     table.add_column("round", justify="right")
     table.add_column("quantity")
     table.add_column("mean ± standard error", justify="right")
@@ -89,12 +101,18 @@ def print_run(results: Results, reproduction: Reproduction, statements: Sequence
             last = row.round
     console.print(table)
     _print_notes(console, results, reproduction)
-    print_verdict(statements)
+    print_verdict(results, statements)
 
 
-def print_verdict(statements: Sequence[Statement]) -> None:
+def mark(results: Results) -> str:
+    """Return the words that go with everything shown of a run by rules that nobody runs; nothing with others."""
+    not_run = results.study.not_run()
+    return f"\nNOT WHAT THE CONTRACT RUNS: {'; '.join(not_run)}" if not_run else ""
+
+
+def print_verdict(results: Results, statements: Sequence[Statement]) -> None:
     """Print the claims of a verdict."""
-    table = Table(title=f"sustainable: {overall(statements).value}")
+    table = Table(title=f"sustainable: {overall(statements).value}{mark(results)}")
     for name in ("claim", "estimate", "interval", "unit", "answer"):
         table.add_column(name, justify="right" if name in ("estimate", "interval") else "left")
     for each in statements:
@@ -108,7 +126,8 @@ def print_verdict(statements: Sequence[Statement]) -> None:
 def print_points(results: Results) -> None:
     """Print one line a point of a sweep."""
     keys, columns = list(results.study.over), ("alive", "owners", "models", "supply", "gini")
-    table = Table(title=f"{results.study.scenario.name}: {len(results.study.points)} points by {results.study.method}")
+    study = results.study
+    table = Table(title=f"{study.scenario.name}: {len(study.points)} points by {study.method}{mark(results)}")
     for name in (*keys, *columns):
         table.add_column(name, justify="right")
     for point in sweep_document(results)["points"]:
@@ -117,10 +136,11 @@ def print_points(results: Results) -> None:
     Console().print(table)
 
 
-def print_comparison(names: Sequence[str], compared: Sequence[Compared]) -> None:
+def print_comparison(names: Sequence[str], both: Sequence[Results], compared: Sequence[Compared]) -> None:
     """Print two studies side by side."""
     how = "paired by seed" if compared and compared[0].paired else "independent seeds"
-    table = Table(title=f"{names[1]} against {names[0]} ({how})")
+    marks = "".join(f"{mark(each)} ({name})" for name, each in zip(names, both, strict=True) if mark(each))
+    table = Table(title=f"{names[1]} against {names[0]} ({how}){marks}")
     for name in ("column", names[0], names[1], "difference", "interval", ""):
         table.add_column(name, justify="left" if name in ("column", "") else "right")
     for row in compared:

@@ -51,6 +51,12 @@ class Study:
         """Return the scenario with the values of one point."""
         return self.scenario.with_values(self.points[point]) if self.points[point] else self.scenario
 
+    def not_run(self) -> tuple[str, ...]:
+        """Say what the rules of any point are that the contract and the network's validators do not run."""
+        swept = {key for key in self.over if key.startswith(("rules", "world.judging"))}
+        played = [self.scenario, *(self.at(point) for point in range(len(self.points)) if swept)]
+        return tuple(dict.fromkeys(each for scenario in played for each in scenario.not_run()))
+
     def document(self) -> dict[str, Any]:
         """Return it in JSON types."""
         return {

@@ -73,7 +73,7 @@ def finish(figure: Figure, results: Results, name: str, title: str, text: str, n
 
 
 def caption(results: Results, note: str) -> str:
-    """Say what was played: scenario, seeds, rounds, what was changed or swept, what the bands are, and the code."""
+    """Say what was played: scenario, seeds, rounds, what nobody runs or was changed or swept, the bands, the code."""
     study = results.study
     scenario = study.scenario
     seeds = study.seeds
@@ -87,6 +87,7 @@ def caption(results: Results, note: str) -> str:
         f"scenario {scenario.name} (rules: {scenario.rules})",
         which,
         f"{scenario.rounds} rounds",
+        *(f"not what the contract runs: {each}" for each in study.not_run()),
         ", ".join(changed) or "parameters of the scenario",
     ]
     if study.over:

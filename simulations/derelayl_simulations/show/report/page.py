@@ -54,6 +54,7 @@ def write_page(results: Results, statements: Sequence[Statement], chapters: Sequ
         f"<h1>{escape(scenario.name)}</h1>",
         f"<p>{escape(' '.join(scenario.question.split()))}</p>",
         f'<p class="soft">{escape(_played(results))}</p>',
+        *(f'<p class="big">Not what the contract runs: {escape(each)}.</p>' for each in results.study.not_run()),
         "<nav>"
         + "".join(f'<a href="#c{place}">{escape(each.title)}</a>' for place, each in enumerate(chapters))
         + "</nav>",
