@@ -282,9 +282,13 @@ def _first_shares(names: tuple[str, ...], start: Mapping[str, float] | None) -> 
 
 
 def _above_floor(shares: Floats, floor: float) -> Floats:
-    """Lift shares to the floor and let the others give proportionally, so that they add up to 1."""
+    """Lift shares to the floor and let what others have above it give proportionally, so that they add up to 1.
+
+    Shares that are all above it stay as they are: mixed a little in every step, they would end near equal.
+    """
     floor = min(floor, 1.0 / len(shares))
-    return np.asarray(floor + (1 - floor * len(shares)) * shares / shares.sum())
+    above = np.maximum(shares / shares.sum() - floor, 0.0)
+    return np.asarray(floor + (1 - floor * len(shares)) * above / max(above.sum(), 1e-12))
 
 
 def _parts(who: Bools, shares: Floats) -> list[Bools]:

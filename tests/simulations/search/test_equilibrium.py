@@ -166,6 +166,13 @@ def test_the_replicator_drives_useless_strategies_down_to_the_floor() -> None:
     assert found.payoffs.shape == (15, 3)
 
 
+def test_a_step_of_the_replicator_does_not_mix_what_is_above_the_floor() -> None:
+    search = {"rounds": 4, "steps": 1, "trainer": ["lazy"], "floor": 0.2, "speed": 1e-9}
+    start = {"honest": 0.3, "lazy": 0.7}
+    found = replicator(scenario(people=30, search=search), 1, start)
+    assert found.shares == pytest.approx(np.array([[0.3, 0.7]] * 2))
+
+
 def test_the_replicator_starts_nearly_honest_unless_told_otherwise() -> None:
     found = replicator(scenario(search={"rounds": 2, "steps": 1, "floor": 0.02}), 1)
     assert found.shares[0][0] == pytest.approx(1 - 0.02 * (len(found.strategies) - 1))
