@@ -179,8 +179,7 @@ def _lease(
     lines, ranks = np.arange(book.relays)[:, None], np.arange(tips.shape[1])
     used = np.empty_like(tips)
     used[lines, tip_order] = np.clip(legs[:, None] - ranks * most, 0, most)
-    columns = np.where(is_leg, columns, 0)
-    places = np.where(is_leg, tip_order[:, np.minimum(numbers // most, tips.shape[1] - 1)], 0)
+    places = tip_order[:, np.minimum(numbers // most, tips.shape[1] - 1)]
     bids_at, tips_at = columns + lines * placed.shape[1], places + lines * tips.shape[1]
     bond = np.where(is_leg, bids.amount.take(bids_at), MAX_MONEY_WEI).min(axis=1, keepdims=True, initial=MAX_MONEY_WEI)
 
