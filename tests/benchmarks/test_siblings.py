@@ -8,6 +8,7 @@ import torch
 from benchmarks.learning.averaging import ALL, TWO, WITH_PARENT, Line
 from benchmarks.learning.duplicates import SAMPLES, Rule, permuted
 from benchmarks.learning.judging import shares
+from benchmarks.learning.legs import State
 from benchmarks.learning.siblings import KINDS, TRAINERS, average
 
 from derelayl_training.architectures import build
@@ -61,7 +62,7 @@ def test_seats_that_agree_on_what_tells_legs_apart_share_and_one_that_does_not_i
 
 
 def test_averages_are_of_the_best_children_and_of_parent_and_tip() -> None:
-    children = [{"w": torch.tensor([value])} for value in (3.0, 1.0, 8.0)]
+    children: list[State] = [{"w": torch.tensor([value])} for value in (3.0, 1.0, 8.0)]
     line = Line(tip=children[0], parent={"w": torch.tensor([5.0])}, selected=children)
     made = line.averages()
     assert {name: float(made[name]["w"]) for name in (TWO, ALL, WITH_PARENT)} == {TWO: 2, ALL: 4, WITH_PARENT: 4}

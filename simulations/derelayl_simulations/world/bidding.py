@@ -14,7 +14,7 @@ from derelayl_protocol.limits import MAX_BIDS
 
 from ..ledger import NOBODY, Bids
 from .luck import Luck
-from .people import Bools, Ints
+from .people import Bools, Floats, Ints
 from .state import World
 from .strategies import role_of, trainer_of
 from .strategies.port import Market, Trainer
@@ -29,7 +29,7 @@ def willing(world: World) -> Bools:
     pays = income.leg - world.people.traits.risk * income.leg_deviation >= 0
     tries = (income.legs < TRIALS) | (world.round - world.leased >= _pause(income.lost, world.settings.curiosity))
     still_down = (world.crash_from < world.round) & (world.round <= world.crash_until)
-    return world.present & world.trainers & (pays | tries) & ~still_down
+    return np.asarray(world.present & world.trainers & (pays | tries) & ~still_down)
 
 
 def place_bids(world: World, wants: Bools, luck: Luck) -> Bids:
