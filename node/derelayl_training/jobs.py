@@ -5,6 +5,7 @@ Nothing here needs torch; `job_lines` writes these as lines of JSON.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,10 @@ from .recipe import DEFAULT, Recipe
 
 MIN_JUDGED_SAMPLES = 16
 """Held-out samples below which a comparison of two networks is no verdict: its error could not be told well enough."""
+
+DRAWN_SHARE = 0.75
+"""Share of the held-out samples that a seat judges a round by. Scores are public, and whoever sees enough of them on
+the same samples can fit these; a fresh draw adds noise of half the sampling error, and costs a seventh more of it."""
 
 Record = Mapping[str, int | str | bool]
 """How a checkpoint was trained, as it stands in its manifest."""
@@ -156,6 +161,11 @@ class SampleCounts:
 
     train: int
     held: int
+
+
+def drawn(held: int) -> int:
+    """How many of so many held-out samples a seat judges a round by: a fresh part of them each time."""
+    return min(held, max(MIN_JUDGED_SAMPLES, math.ceil(held * DRAWN_SHARE)))
 
 
 def too_few_to_judge(held: int) -> str:

@@ -20,7 +20,7 @@ from derelayl_protocol.errors import LocalFault, PeerFault
 from .architectures import SegmentedModel
 from .bar import Candidate, candidates
 from .inputs import to_inputs
-from .jobs import MIN_JUDGED_SAMPLES, Bar, HeldOutLoss, Judged, JudgedChild, JudgingJob
+from .jobs import MIN_JUDGED_SAMPLES, Bar, HeldOutLoss, Judged, JudgedChild, JudgingJob, drawn
 from .likeness import originals
 from .split import Inputs, Labels
 from .weights import load_candidate, load_weights
@@ -34,10 +34,6 @@ TIMED_BATCH = 64
 BAR_SHARE = 0.5
 """Share of the time left after the least of each file that the least of what the bar is made of may take. What there is
 no time for is left out, so that a slow seat still has a verdict on each leg, by a lower bar."""
-
-DRAWN_SHARE = 0.75
-"""Share of the held-out samples that a seat judges a round by. Scores are public, and whoever sees enough of them on
-the same samples can fit these; a fresh draw adds noise of half the sampling error, and costs a seventh more of it."""
 
 MIN_SAMPLES_FOR_ERROR = 2
 """Below it there is no spread to estimate."""
@@ -125,11 +121,6 @@ def judge(
     common = race.measure(running, len(order), lambda left: clock() + (end - clock()) / (left + 1))
     same = [None if losses is None or place in late else losses[:common] for place, losses in enumerate(race.losses)]
     return _judged(job, made, leased, same, common, len(late))
-
-
-def drawn(held: int) -> int:
-    """How many of so many held-out samples a seat judges a round by: a fresh part of them each time."""
-    return min(held, max(MIN_JUDGED_SAMPLES, math.ceil(held * DRAWN_SHARE)))
 
 
 def gain_error(parent: NDArray[np.float64] | None, child: NDArray[np.float64]) -> float | None:

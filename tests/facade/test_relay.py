@@ -16,7 +16,8 @@ from derelayl_protocol.ledger.phases import VoidReason
 from derelayl_protocol.ledger.scoring import score_ppm
 from derelayl_protocol.statement.places import amounts
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE
-from derelayl_training.judge import drawn, gain_error, sample_losses
+from derelayl_training.jobs import drawn
+from derelayl_training.judge import gain_error, sample_losses
 
 from ..training.tiny import ARCHITECTURE
 from .conftest import ROUNDS

@@ -17,8 +17,8 @@ from derelayl_protocol.types import WHOLE_MODEL
 from derelayl_training.architectures import build
 from derelayl_training.bar import Candidate, candidates
 from derelayl_training.data import Split
-from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, ChildFile, JudgedChild, JudgingJob, TipFile
-from derelayl_training.judge import drawn, judge, losses_of_files
+from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, ChildFile, JudgedChild, JudgingJob, TipFile, drawn
+from derelayl_training.judge import judge, losses_of_files
 from derelayl_training.train import write_genesis
 from derelayl_training.weights import load_candidate, load_weights, save_weights
 

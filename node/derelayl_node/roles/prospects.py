@@ -16,7 +16,7 @@ from derelayl_protocol.ledger.rules import Rules
 from derelayl_protocol.ledger.scoring import PPM
 from derelayl_protocol.limits import BPS
 from derelayl_protocol.types import TOKEN, Ppm
-from derelayl_training.judge import drawn
+from derelayl_training.jobs import drawn
 
 SAMPLE_SPREAD = 1.7
 """How far a leg moves the logarithm of the loss from one held-out sample to another, in nats (standard deviation):

@@ -24,7 +24,6 @@ from ..refusals import NOTHING_LEFT, may_pass, sentence_of
 from .duties import seat_of
 from .judging import Judging, NoVerdict, Verdict
 from .kit import Kit
-from .prospects import outlook
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +82,8 @@ class ValidatorRole:
             raise LocalFault(f"this peer cannot judge the model: {failure}") from failure
         if counts.held < MIN_JUDGED_SAMPLES:
             raise LocalFault(f"this peer cannot judge the model: {too_few_to_judge(counts.held)}")
+        from .prospects import outlook  # only here, because every other node does without numpy
+
         expected = await trio.to_thread.run_sync(outlook, counts.held, self._kit.rules)
         log.log(logging.INFO if expected.earns else logging.WARNING, "validator: %s", expected.text)
         self._silence = ""

@@ -22,7 +22,7 @@ from derelayl_protocol.ledger.presets import DEVNET, STANDARD
 from derelayl_protocol.ledger.scoring import agreement, most_agreement
 from derelayl_protocol.ledger.state import LegEntry, SeatEntry
 from derelayl_protocol.types import WHOLE_MODEL, Address, Ppm, Root, Wei
-from derelayl_training.judge import drawn
+from derelayl_training.jobs import drawn
 
 TOLERANCE = STANDARD.agreement_ppm
 NOBODY = Address("0x" + "11" * 20)
