@@ -31,13 +31,15 @@ from tests.contracts.relay import CREATOR, RULES, TRAINERS, Relay  # noqa: E402
 
 from derelayl_node.evm.deploy import LIBRARIES, artifact, creation_code  # noqa: E402
 from derelayl_protocol.ledger import commands  # noqa: E402
-from derelayl_protocol.types import WHOLE_MODEL, Address, Ppm, Wei  # noqa: E402
+from derelayl_protocol.types import WHOLE_MODEL, Address, Ppm, Timestamp, Wei  # noqa: E402
 
 SNAPSHOT = ROOT / "contracts" / "gas-snapshot.json"
 TABLE = ROOT / "docs" / "GAS.md"
 TABLE_BEGIN, TABLE_END = "<!-- table: benchmarks/gas.py --accept -->\n", "<!-- end of the table -->\n"
 RELAYER = account(5)
 LEGS, SEATS, VALIDATORS = 8, 5, 6
+LARGER = ((16, 5, 6), (32, 5, 6), (32, 15, 20))
+"""Legs, seats and validators of larger rounds, which the rival is spared: its settlement needs too much gas."""
 ROUNDS = 3
 """The last of them is measured: the first makes places in storage that later ones write over, in both ledgers."""
 ANCESTORS = 8
@@ -55,16 +57,23 @@ def scores(legs: int, seats: int) -> list[list[int]]:
 # --- the ledger -------------------------------------------------------------------------------------------------------
 
 
-def play(game: Game, legs: int) -> Figures:
-    """Play a round in which everyone does its part; the gas of each call, by kind."""
+def play(game: Game, legs: int, signed: bool = False) -> Figures:
+    """Play a round in which everyone does its part; the gas of each call, by kind.
+
+    `signed`: bids, commits and reveals come in one list each, which somebody else sends.
+    """
     used: Figures = {}
 
     def note(kind: str) -> None:
         used.setdefault(kind, []).append(game.relay.gas)
 
-    for trainer, amount in zip(TRAINERS[game.number :], bids(legs), strict=False):
-        game.send(trainer, commands.PlaceBid, WHOLE_MODEL, Wei(amount))
+    if signed:
+        place_signed(game, legs)
         note("bid")
+    else:
+        for trainer, amount in zip(bidders(game.number, legs), bids(legs), strict=True):
+            game.send(trainer, commands.PlaceBid, WHOLE_MODEL, Wei(amount))
+            note("bid")
     game.pass_deadline()
     game.send(CREATOR, commands.MatchRound, bid_order(game.view), tip_order(game.view))
     note("match")
@@ -72,10 +81,16 @@ def play(game: Game, legs: int) -> Figures:
         game.send(leg.trainer, commands.SubmitLeg, number, game.child(number))
         note("submit")
     rows = scores(legs, len(game.view.seats))
-    for step, kind in ((game.commit, "commit"), (game.reveal, "reveal")):
-        for seat, scored in enumerate(rows):
-            step(*[None] * seat, scored)
-            note(kind)
+    if signed:
+        commit_signed(game, rows)
+        note("commit")
+        reveal_signed(game, rows)
+        note("reveal")
+    else:
+        for step, kind in ((game.commit, "commit"), (game.reveal, "reveal")):
+            for seat, scored in enumerate(rows):
+                step(*[None] * seat, scored)
+                note(kind)
     game.settle()
     note("settle")
     return used
@@ -86,14 +101,68 @@ def bids(count: int) -> list[int]:
     return [20 + index for index in range(count)]
 
 
+def bidders(number: int, count: int) -> tuple[Address, ...]:
+    """Who bids in that round: most trainers in every one."""
+    return (TRAINERS * 2)[number : number + count]
+
+
+def place_signed(game: Game, legs: int) -> None:
+    """The bids of a round in one list."""
+    expiry = Timestamp(game.relay.evm.now + 100)
+    entries = [
+        game.sign.bid(game.model, game.number, trainer, WHOLE_MODEL, Wei(amount), expiry)
+        for trainer, amount in zip(bidders(game.number, legs), bids(legs), strict=True)
+    ]
+    game.send(RELAYER, commands.BidBySig, tuple(entries))
+
+
+def commit_signed(game: Game, rows: list[list[int]]) -> None:
+    """The commits to these scores in one list."""
+    entries = []
+    for number, (seat, scored) in enumerate(zip(game.view.seats, rows, strict=False)):
+        seal = commitment(game.model, game.number, seat.validator, game.salt(number), [Ppm(score) for score in scored])
+        entries.append(game.sign.commit(game.model, game.number, seat.validator, seal))
+    game.send(RELAYER, commands.CommitBySig, tuple(entries))
+
+
+def reveal_signed(game: Game, rows: list[list[int]]) -> None:
+    """The reveals of these scores in one list."""
+    entries = [
+        game.sign.reveal(game.model, game.number, seat.validator, tuple(map(Ppm, scored)), game.salt(number))
+        for number, (seat, scored) in enumerate(zip(game.view.seats, rows, strict=True))
+    ]
+    game.send(RELAYER, commands.RevealBySig, tuple(entries))
+
+
+def played(legs: int, seats: int, validators: int, signed: bool = False) -> list[Figures]:
+    """The rounds of a fresh model."""
+    rules = replace(RULES, legs_per_tip=legs, committee_size=seats)
+    game = Game(rules, validators=validators, trainers=33)
+    return [play(game, legs, signed) for _ in range(ROUNDS)]
+
+
+def total(used: Figures) -> int:
+    """The gas of all calls of a round."""
+    return sum(map(sum, used.values()))
+
+
 def measure_ledger() -> Figures:
     """Every figure of the ledger."""
-    rules = replace(RULES, legs_per_tip=LEGS, committee_size=SEATS)
-    game = Game(rules, validators=VALIDATORS, trainers=33)
-    rounds = [play(game, LEGS) for _ in range(ROUNDS)]
-    used = rounds[-1]
-    used["round_8_legs_5_validators"] = [sum(map(sum, used.values()))]
-    used["first_round_8_legs_5_validators"] = [sum(map(sum, rounds[0].values()))]
+    rounds = played(LEGS, SEATS, VALIDATORS)
+    used = dict(rounds[-1])
+    used["round_8_legs_5_validators"] = [total(rounds[-1])]
+    used["first_round_8_legs_5_validators"] = [total(rounds[0])]
+    used["signed_round_8_legs_5_validators"] = [total(played(LEGS, SEATS, VALIDATORS, signed=True)[-1])]
+    for size in LARGER:
+        case = "{}_legs_{}_validators".format(*size)
+        used[f"round_{case}"] = [total(played(*size)[-1])]
+        used[f"signed_round_{case}"] = [total(played(*size, signed=True)[-1])]
+    for kind in ("round", "signed_round"):
+        small, large = (used[f"{kind}_{legs}_legs_5_validators"][0] for legs in (LEGS, 32))
+        used[f"further_leg_of_{kind}"] = [(large - small) // (32 - LEGS)]
+    game = Game(replace(RULES, legs_per_tip=LEGS, committee_size=SEATS), validators=VALIDATORS, trainers=33)
+    for _ in range(ROUNDS):
+        play(game, LEGS)
     used["commit_by_signature_of_4"] = measure_batch(game)
     used["collect_step"] = measure_walk()
     used["deploy"], used["size"] = measure_deployment()
@@ -102,15 +171,10 @@ def measure_ledger() -> Figures:
 
 def measure_batch(game: Game) -> list[int]:
     """A batch of signed commits, per commit."""
-    for trainer, amount in zip(TRAINERS[game.number :], bids(LEGS), strict=False):
-        game.send(trainer, commands.PlaceBid, WHOLE_MODEL, Wei(amount))
+    place_signed(game, LEGS)
     game.match()
     game.submit()
-    entries = []
-    for number, seat in enumerate(game.view.seats[:BATCH]):
-        seal = commitment(game.model, game.number, seat.validator, game.salt(number), [Ppm(1)] * LEGS)
-        entries.append(game.sign.commit(game.model, game.number, seat.validator, seal))
-    game.send(RELAYER, commands.CommitBySig, tuple(entries))
+    commit_signed(game, [[1] * LEGS] * BATCH)
     return [game.relay.gas // BATCH]
 
 
@@ -172,12 +236,15 @@ def measure_rival_walk() -> list[int]:
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
+def beside(case: str, theirs: Figures) -> tuple[str, list[int]] | tuple[()]:
+    """The rival's figure of the same case, where it has one."""
+    return (f"{RIVAL}, same round", theirs[case]) if case in theirs else ()
+
+
 def rows_of(ours: Figures, theirs: Figures) -> list[Row]:
     """Rows of the benchmark's results."""
     units = {"size": ("bytes at run time", "B")}
-    return [
-        row(case, *units.get(case, ("gas", "gas")), ours[case], f"{RIVAL}, same round", theirs[case]) for case in ours
-    ]
+    return [row(case, *units.get(case, ("gas", "gas")), ours[case], *beside(case, theirs)) for case in ours]
 
 
 def snapshot(ours: Figures, theirs: Figures) -> str:
@@ -189,8 +256,10 @@ def table(ours: Figures, theirs: Figures) -> str:
     """The table of the document."""
     lines = ["| | ledger | naive rival | ratio |\n", "|---|---:|---:|---:|\n"]
     for case in ours:
-        own, other = median(ours[case]), median(theirs[case])
-        lines.append(f"| `{case}` | {own:,.0f} | {other:,.0f} | {own / other:.2f} |\n")
+        own = median(ours[case])
+        other = median(theirs[case]) if case in theirs else None
+        rest = "| | |" if other is None else f"| {other:,.0f} | {own / other:.2f} |"
+        lines.append(f"| `{case}` | {own:,.0f} {rest}\n")
     return "".join(lines)
 
 

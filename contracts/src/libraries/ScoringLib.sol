@@ -64,7 +64,7 @@ library ScoringLib {
                 uint256 original = uint8(originals[i]);
                 bool fits = original == i || (original < i && submitted.has(original) && submitted.has(i));
                 if (!fits) revert ErrorsLib.BadScores();
-                int64 score = scores[i];
+                int256 score = _word(scores, i);
                 if (score == UNAVAILABLE) continue;
                 bool inBounds = -MAX_SCORE_PPM <= score && score <= MAX_SCORE_PPM;
                 if (!inBounds || !submitted.has(i)) revert ErrorsLib.BadScores();
@@ -81,8 +81,8 @@ library ScoringLib {
         uint256 count = scores.length;
         unchecked {
             for (uint256 i; i < count; ++i) {
-                int64 stated = scores[i];
-                uint256 score = stated == UNAVAILABLE ? NOT_SCORED : uint64(stated) & SCORE_MASK;
+                int256 stated = _word(scores, i);
+                uint256 score = stated == UNAVAILABLE ? NOT_SCORED : uint256(stated) & SCORE_MASK;
                 word |= (score | (uint256(uint8(originals[i])) << SCORE_BITS)) << (32 * (i % 8));
                 if (i % 8 == 7 || i + 1 == count) {
                     words[i / 8] = word;
@@ -295,7 +295,7 @@ library ScoringLib {
         // Sums of fifteen weights of 128 bits cannot overflow.
         unchecked {
             for (uint256 i; i < order.length; ++i) {
-                uint256 number = order[i];
+                uint256 number = _word(order, i);
                 if (!revealed.has(number)) revert ErrorsLib.WrongSeatOrder();
                 int256 score = _at(_at(scored, number), leg);
                 bool ascends = scoreBefore < score || (scoreBefore == score && seatBefore < number);
@@ -329,7 +329,7 @@ library ScoringLib {
         // Nor do these.
         unchecked {
             for (uint256 i; i < order.length; ++i) {
-                uint256 seat = order[i];
+                uint256 seat = _word(order, i);
                 // Without the seat, half of the rest is reached before it, or, as the places behind it have its weight
                 // less below them, where twice the weight with it reaches total + weight: either is near the middle.
                 uint256 weight = _at(seatWeights, seat);
@@ -350,7 +350,21 @@ library ScoringLib {
         return a < b;
     }
 
-    /* MEMORY */
+    /* CALL DATA AND MEMORY */
+
+    /// @dev The word at an index that is known to be within the list; whether it fits the list's type is for the caller to
+    /// check, as it is in the other.
+    function _word(int64[] calldata list, uint256 index) private pure returns (int256 word) {
+        assembly ("memory-safe") {
+            word := calldataload(add(list.offset, shl(5, index)))
+        }
+    }
+
+    function _word(uint8[] calldata list, uint256 index) private pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := calldataload(add(list.offset, shl(5, index)))
+        }
+    }
 
     /// @dev The entry at an index that is known to be within the list; so of the others.
     function _at(int64[] memory list, uint256 index) private pure returns (int256 entry) {

@@ -10,7 +10,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 /// @notice The same round as one writes it first: every record a struct of full words in storage, kept for good; bids,
 /// legs and medians sorted on chain; signed commits one by one under a nonce; royalties paid by a walk over all
 /// ancestors. It does less than the ledger (no offers, no slashing, no voids, a simpler pay of validators).
-contract NaiveLedger is EIP712("derelayl", "1") {
+contract NaiveLedger is EIP712("derelayl", "2") {
     using SafeERC20 for IERC20;
 
     enum Phase {
