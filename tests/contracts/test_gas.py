@@ -50,7 +50,9 @@ def test_a_usual_round_is_cheap() -> None:
     first, _, later = (
         gas_of_a_round(game, legs=8) for _ in range(3)
     )  # children lie where those of every other round did
+    assert sum(map(sum, later.values())) <= 8 * 270_000, "what a leg costs all in, 28 transactions for eight"
     assert max(later["submit"]) <= 60_000
+    assert max(later["settle"]) <= 600_000
     assert max(first["submit"]) <= 70_000
     assert max(*first["bid"], *first["commit"], *first["reveal"]) <= 95_000
     assert max(first["match"]) <= 450_000
@@ -93,10 +95,10 @@ def test_a_step_of_a_royalty_costs_at_most_40_000(steps: int, paid_before: bool)
 
 @pytest.mark.slow
 def test_the_largest_round_fits_a_transaction() -> None:
-    rules = replace(RULES, legs_per_tip=16, committee_size=limits.MAX_COMMITTEE, selection_bps=limits.BPS)
+    rules = replace(RULES, legs_per_tip=limits.MAX_BIDS, committee_size=limits.MAX_COMMITTEE, selection_bps=limits.BPS)
     game = Game(rules, validators=60, trainers=33)
     gas_of_a_round(game, legs=limits.MAX_BIDS)  # its children become the tips of the next
-    assert len(game.view.tips) == 16
+    assert len(game.view.tips) == limits.MAX_BIDS
     used = gas_of_a_round(game, legs=limits.MAX_BIDS)
     assert len(game.view.tips) == limits.MAX_BIDS
     assert max(max(kind) for kind in used.values()) < TX_GAS / 2
