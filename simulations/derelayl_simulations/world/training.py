@@ -63,7 +63,7 @@ def train(world: World, leases: Leases, luck: Luck) -> Training:
 
     length = np.maximum(1 + costs.delay * luck.delay[legs.relay, legs.trainer], LEAST_TIME)
     most = costs.window_hours * traits.speed[legs.relay, legs.person] / max(costs.leg_hours, 1e-9)
-    levels = learn(np.arange(len(legs.relay)), legs.level)
+    levels = learn(np.arange(len(legs.relay)), legs.start)
     deeds = Deeds.honest(levels, submitted=length <= most, effort=np.minimum(length, most))
     for code in world.codes("trainer"):
         mine = np.flatnonzero(legs.strategy == code)
@@ -77,13 +77,14 @@ def train(world: World, leases: Leases, luck: Luck) -> Training:
 
 
 def _lay_out(world: World, leases: Leases, luck: Luck) -> Legs:
+    settings = world.settings
     relay, number = np.nonzero(leases.is_leg)
     trainer, parent = leases.trainer[relay, number], leases.parent[relay, number]
     tips, notes = world.book.tips, world.book.checkpoints.note
     best = np.where(tips == NOBODY, -np.inf, notes[tips]).max(axis=1)
     several = (tips != NOBODY).sum(axis=1) > 1
-    public = world.settings.judging.base == "public"
-    average = best + np.where(several, world.settings.learning.averaging, 0.0)
+    average = best + np.where(several, settings.learning.averaging, 0.0)
+    public = np.maximum(notes[parent], average[relay])
     person = world.people.places.person[trainer]
     return Legs(
         relay=relay,
@@ -94,7 +95,8 @@ def _lay_out(world: World, leases: Leases, luck: Luck) -> Legs:
         level=notes[parent],
         best=best[relay],
         average=average[relay],
-        base=np.maximum(notes[parent], average[relay]) if public else notes[parent],
+        start=public if settings.learning.start == "average" else notes[parent],
+        base=public if settings.judging.base == "public" else notes[parent],
         kept=world.held_level[relay, person],
         luck=luck.gain[relay, trainer],
         strategy=world.people.strategy[relay, person],

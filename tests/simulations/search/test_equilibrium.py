@@ -45,6 +45,16 @@ def test_many_worlds_are_played_in_batches_with_the_same_result(monkeypatch: pyt
     assert (field.payoffs(changes) == whole).all()
 
 
+def test_where_the_honest_start_from_the_average_a_merger_does_what_they_do() -> None:
+    search = {"rounds": 20, "trainer": [], "validator": [], "rings": [], "control": ["merger"]}
+    gains = {}
+    for start in ("tip", "average"):
+        found = deviations(scenario(people=60, relays=4, search=search, learning={"start": start}), 1)
+        gains[start] = found["merger"].gain
+    assert gains["tip"] > 0.1
+    assert gains["average"] == pytest.approx(0, abs=1e-9)
+
+
 def test_several_seeds_and_starts_side_by_side_come_to_what_each_comes_to_alone() -> None:
     search = {"rounds": 6, "steps": 2, "share": 0.2, "trainer": ["lazy", "sybil"], "validator": ["silent"], "rings": []}
     given = scenario(people=24, relays=2, search=search)

@@ -48,8 +48,8 @@ def handed_over(
     nothing = np.zeros(many)
     legs = Legs(
         relay=np.zeros(many, np.int64), number=np.arange(many), trainer=np.arange(many), person=np.arange(many),
-        tip=np.array(tip or [0] * many), level=nothing, best=nothing, average=nothing, base=nothing, kept=nothing,
-        luck=nothing, strategy=np.zeros(many, np.int64),
+        tip=np.array(tip or [0] * many), level=nothing, best=nothing, average=nothing, start=nothing, base=nothing,
+        kept=nothing, luck=nothing, strategy=np.zeros(many, np.int64),
     )  # fmt: skip
     deeds = Deeds.honest(nothing, submitted=~np.isin(np.arange(many), late), effort=np.ones(many))
     deeds.twin[:] = twin

@@ -40,6 +40,7 @@ def legs(persons: list[int] | None = None) -> Legs:
         level=PARENT,
         best=np.full(4, BEST),
         average=np.full(4, AVERAGE),
+        start=PARENT,
         base=PARENT,
         kept=KEPT,
         luck=np.array([1.0, -1.0, 0.0, 2.0]),

@@ -48,6 +48,7 @@ class Legs:
     level: Floats  # nats, the parent's in truth
     best: Floats  # nats, the best tip's of the relay
     average: Floats  # nats, the best plain average's of its tips; the best tip's where there is only one
+    start: Floats  # nats, of what the honest train on from
     base: Floats  # nats, of what judges compare the child with
     kept: Floats  # nats, of the best model that the trainer has kept for itself
     luck: Floats  # standard normal

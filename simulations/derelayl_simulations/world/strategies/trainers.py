@@ -104,7 +104,7 @@ class HalfSybil(Sybil):
 
     def _copy(self, legs: Legs, copies: Ints, deeds: Deeds, learn: Learn) -> None:
         luck = np.sqrt(HALF) * (legs.luck[deeds.twin[copies]] + legs.luck[copies])
-        deeds.hand_over(copies, learn(copies, legs.level[deeds.twin[copies]], luck))
+        deeds.hand_over(copies, learn(copies, legs.start[deeds.twin[copies]], luck))
         deeds.half[copies] = True
         deeds.effort[copies] = HALF
 
@@ -202,7 +202,7 @@ class Washer(Trainer):
 def _further(legs: Legs, mine: Ints, learn: Learn) -> Floats:
     """Return the level of the best that these have of their own after a training from the best start they have."""
     own = legs.kept[mine]
-    return np.maximum(learn(mine, np.maximum(own, legs.level[mine])), own)
+    return np.maximum(learn(mine, np.maximum(own, legs.start[mine])), own)
 
 
 def _first(key: Ints, mine: Ints) -> Ints:
