@@ -220,7 +220,7 @@ class NodeSettings(ChainAccess):
         description="What a leg costs beside its bid (energy, hardware), in wei; learned bidding counts it.",
     )
     segment: str = Field(
-        default="rotate", pattern=r"^(rotate|whole|[0-9]{1,2})$", description="rotate, whole, or a segment's number."
+        default="whole", pattern=r"^(rotate|whole|[0-9]{1,2})$", description="whole, rotate, or a segment's number."
     )
     steps: int = Field(default=80, ge=1, le=1_000_000, description="Optimiser steps of one leg.")
     batch: int = Field(default=32, ge=1, le=65_536, description="Samples in one step.")

@@ -213,7 +213,7 @@ def test_method_privacy_and_dials_make_one_recipe(tmp_path: Path) -> None:
     ("given", "said"),
     [
         ({"roles": "trainr"}, "--role is 'trainr': allowed are 'trainer', 'validator', 'seeder' or 'relayer'"),
-        ({"segment": "all"}, "--segment is 'all': give rotate, whole, or a segment's number"),
+        ({"segment": "all"}, "--segment is 'all': give whole, rotate, or a segment's number"),
         ({"api_port": "http"}, "--api-port is 'http': give a whole number"),
         ({"api_port": 70_000}, "--api-port is 70000: it should be less than or equal to 65535"),
         ({"learning_rate": "fast"}, "--learning-rate is 'fast': give a number"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derelayl_protocol.limits import MAX_BIDS
-from derelayl_training.likeness import originals
+from derelayl_training.likeness import originals, surely
 
 ALIKE = 0.95
 
@@ -63,6 +63,14 @@ def test_it_is_pearson_s_correlation(samples: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     one, other = rng.normal(size=samples), rng.normal(size=samples)
     correlation = float(np.corrcoef(one, other)[0, 1])
-    for alike in (correlation - 1e-6, correlation + 1e-6):
-        if 0 < alike <= 1:
-            assert originals([one, other], [0, 0], alike) == ((0, 0) if alike < correlation else (0, 1))
+    for alike in (0.01, 0.3, 0.6):
+        if abs(correlation - surely(alike, samples)) > 1e-9:
+            found = originals([one, other], [0, 0], alike) == (0, 0)
+            assert found == (correlation > surely(alike, samples))
+
+
+@pytest.mark.parametrize(("samples", "least"), [(20, 0.981), (100, 0.966), (500, 0.958)])
+def test_with_few_samples_more_is_asked_of_a_correlation(samples: int, least: float) -> None:
+    assert surely(ALIKE, samples) == pytest.approx(least, abs=5e-4)
+    assert surely(ALIKE, 3) > 1
+    assert surely(1.0, samples) == 1
