@@ -43,7 +43,8 @@ def test_the_same_call_gives_the_same_result_and_finished_runs_are_kept(tmp_path
 
 
 def test_a_model_s_own_rules_are_played() -> None:
-    own = derelayl.simulate("honest", seeds=1, values=SMALL, rules=derelayl.STANDARD)
+    enough = SMALL | {"world.participants": 80}  # for eleven seats
+    own = derelayl.simulate("honest", seeds=1, values=enough, rules=derelayl.STANDARD)
     harsh = replace(derelayl.STANDARD, margin_ppm=Ppm(MAX_SCORE_PPM))
     assert own.rounds["selected"].sum() > 0
-    assert derelayl.simulate("honest", seeds=1, values=SMALL, rules=harsh).rounds["selected"].sum() == 0
+    assert derelayl.simulate("honest", seeds=1, values=enough, rules=harsh).rounds["selected"].sum() == 0

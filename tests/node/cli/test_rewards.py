@@ -175,7 +175,7 @@ def test_a_round_tells_everybodys_part_in_it(network: Path) -> None:
         assert f"{key.address}: {moved}" in text
     assert "leg 1 of round 1 expired: nothing was submitted in time; your bid of 20 wei was forfeited" in text
     assert (
-        "leg 0x08080808… was voided with round 1: fewer seats committed than the quorum; your bid of 30 "
+        "leg 0x08080808… was voided with round 1: fewer seats committed than the quorum; your bid of 20 "
         "wei was returned" in text
     )
 

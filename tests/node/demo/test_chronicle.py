@@ -49,7 +49,8 @@ def test_it_says_the_lines_of_the_statement_with_names() -> None:
     relay = two_rounds()
     _, said = chronicle_of(relay)
     first = root("round 1 leg 0")
-    assert f"ann: your bid of 200 wei won leg 0 of round 1: continue checkpoint {short(GENESIS)}" in "\n".join(said)
+    won = f"ann: your bid won leg 0 of round 1, with a bond of 100 wei: continue checkpoint {short(GENESIS)}"
+    assert won in "\n".join(said)
     assert f"ann: you handed on {short(first)} in round 1" in said
     assert any(line.startswith(f"ann: leg {short(first)}: your gain of 3,000 ppm out of") for line in said)
     assert any(line.startswith("bob: leg ") and "was not selected (outranked)" in line for line in said)
