@@ -151,30 +151,34 @@ def _nothing_sent_twice(facts: Facts) -> Iterator[str]:
 
 
 def _needless_deposits(facts: Facts, peer: PeerFacts) -> Iterator[str]:
-    """A second deposit before the first one was used for anything: a peer deposits what it lacks and no more."""
-    unused = False
+    """A deposit although the one before lay unused and was enough for what came next: a peer deposits what it lacks."""
+    unused, doubted, enough = 0, 0, 0
     for event in facts.events:
+        account, amount = _drawn(event)
         if isinstance(event, ev.Deposited) and event.account == peer.account:
             if unused:
-                yield f"{peer.name} deposited {event.amount} wei although what it had deposited before lay unused"
-            unused = True
-        elif _locks(event) == peer.account:
-            unused = False
+                doubted, enough = event.amount, unused
+            unused += event.amount
+        elif account == peer.account:
+            if doubted and amount <= enough:
+                yield f"{peer.name} deposited {doubted} wei although what it had deposited before lay unused"
+            unused, doubted = 0, 0
+    if doubted and doubted == enough:
+        yield f"{peer.name} deposited {doubted} wei twice"
 
 
-def _locks(event: ev.Event) -> Address | None:
-    """Whose free balance an event draws on."""
+def _drawn(event: ev.Event) -> tuple[Address | None, int]:
+    """Whose free balance an event draws on, and how much."""
     match event:
-        case ev.Staked() | ev.Funded() | ev.AccessBought() | ev.Withdrawn():
-            return event.account
+        case ev.Staked() | ev.Funded() | ev.Withdrawn():
+            return event.account, event.amount
+        case ev.AccessBought():
+            return event.account, event.fee
         case ev.BidPlaced():
-            return event.trainer
+            return event.trainer, event.amount
         case ev.TipOffered():
-            return event.owner
-        case ev.ModelCreated():
-            return event.creator
-        case _:
-            return None
+            return event.owner, event.deposit
+    return None, 0
 
 
 def _nobody_honest_equivocated(facts: Facts) -> Iterator[str]:

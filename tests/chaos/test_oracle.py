@@ -101,6 +101,12 @@ def test_a_deposit_that_was_sent_twice_is_found() -> None:
     assert found(twice(ev.Deposited), "deposited 50000 wei although")
 
 
+def test_a_deposit_on_top_of_one_that_was_too_small_is_none_too_many() -> None:
+    number, first = next((n, each) for n, each in enumerate(good().events) if isinstance(each, ev.Deposited))
+    events = (*good().events[:number], replace(first, amount=Wei(1)), *good().events[number:])
+    assert not found(replace(good(), events=events), "deposited")
+
+
 def test_an_intent_that_was_executed_twice_is_found() -> None:
     assert found(peer(intents=(Intent("SubmitLeg of round 1", (b"one", b"other")),)), "was executed 2 times")
 
