@@ -55,7 +55,12 @@ _REWARDS: Final = Question(
 
 
 def past(connection: Connection, model: ModelId, account: Address, before: int) -> Past | None:
-    """Return what is known to a bidder of round `before`; None while the index has not read that it has begun."""
+    """Return what is known to a bidder of round `before`; None while the index has not read that it has begun.
+
+    In the first round that is nothing, for which nobody need wait: others open it, and its window is short.
+    """
+    if before == 1:
+        return Past((), Wei(0))
     if (_ROUND.one(connection, model=model) or 0) < before:
         return None
     whose = {"account": account, "model": model, "before": before}

@@ -68,13 +68,17 @@ def test_every_round_brought_what_it_changed_in_the_balance(index: LineageIndex,
 def test_nothing_is_told_of_a_round_that_the_index_has_not_read(index: LineageIndex) -> None:
     relay = Relay(History())
     relay.create()
-    assert index.past(relay.model, person("t1"), 1) is None
     index.apply(relay.history.batch())
+    assert index.past(relay.model, person("t1"), 2) is None
+
+
+def test_before_the_first_round_there_is_nothing_to_read(index: LineageIndex) -> None:
+    relay = Relay(History())
+    relay.create()
     known = index.past(relay.model, person("t1"), 1)
     assert known is not None
     assert known.tries == ()
     assert known.reward == 0
-    assert index.past(relay.model, person("t1"), 2) is None
 
 
 def test_endings_and_the_reward_of_a_selected_leg_are_told(index: LineageIndex) -> None:
