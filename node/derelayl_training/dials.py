@@ -130,6 +130,8 @@ class MethodEntry:
     """Its loss may be that of prefix heads too."""
     private: bool = False
     """Its legs may be differentially private."""
+    starts_anywhere: bool = False
+    """Its legs may start from the average of tips: nothing of it is a change to the parent, or a sum that must stay."""
 
 
 _METHODS = "derelayl_training.methods"
@@ -141,8 +143,11 @@ METHODS: Mapping[str, MethodEntry] = {
         (SupervisionDials,),
         supervised=True,
         private=True,
+        starts_anywhere=True,
     ),
-    "local": MethodEntry("each segment by a loss of its own", f"{_METHODS}.local:LocalMethod", (LocalDials,)),
+    "local": MethodEntry(
+        "each segment by a loss of its own", f"{_METHODS}.local:LocalMethod", (LocalDials,), starts_anywhere=True
+    ),
     "incubation": MethodEntry(
         "a segment inside a small model of the rest", f"{_METHODS}.incubation:IncubationMethod", (IncubationDials,)
     ),
@@ -153,7 +158,12 @@ METHODS: Mapping[str, MethodEntry] = {
         (SupervisionDials, SparseDials),
         supervised=True,
     ),
-    "adapter": MethodEntry("LoRA on a pretrained text encoder", f"{_METHODS}.adapter:AdapterMethod", private=True),
+    "adapter": MethodEntry(
+        "LoRA on a pretrained text encoder",
+        f"{_METHODS}.adapter:AdapterMethod",
+        private=True,
+        starts_anywhere=True,
+    ),
     "pseudoinverse": MethodEntry(
         "sums that add up over peers, and a solve",
         f"{_METHODS}.pseudoinverse:PseudoinverseMethod",

@@ -34,6 +34,7 @@ from .methods import make_method
 from .own_data import OwnData
 from .resources import open_resources
 from .split import Split
+from .start import choose_start
 from .train import Notice, Progress, configure_torch, open_leg, run_leg, write_genesis
 from .weights import load_weights
 
@@ -78,6 +79,7 @@ class Engine:
             leg = open_leg(job.leg_job(), self._own.load(), self._resources)
             make_method(job.recipe).prepare(leg)
             return self._own.samples()
+        choose_start(job.leg_job(), self._own.load(), self._resources.device, notice)
         if self._compute.processes > 1:
             return run_leg_in_processes(job, self._own.spec, self._compute, progress)
         return TrainDone.of(run_leg(job.leg_job(), self._own.load(), progress, self._resources, notice))

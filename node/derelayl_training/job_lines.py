@@ -72,6 +72,18 @@ class GenesisJob(Line):
     out: PathText
 
 
+class Tip(Line):
+    path: PathText
+    segment: Segment
+
+    @classmethod
+    def of(cls, tip: TipFile) -> Tip:
+        return cls(path=str(tip.path), segment=tip.segment)
+
+    def file(self) -> TipFile:
+        return TipFile(Path(self.path), self.segment)
+
+
 class TrainJob(Line):
     kind: Literal["train"] = "train"
     dry: bool = False  # only find out whether it could run
@@ -85,6 +97,8 @@ class TrainJob(Line):
     seed: Seed
     recipe: Recipe
     history: Settings
+    tips: Annotated[list[Tip], Field(max_length=MAX_BAR_TIPS - 1)]
+    choosing_seconds: Annotated[float, Field(ge=0)]
 
     @classmethod
     def of(cls, job: LegJob, *, dry: bool = False) -> TrainJob:
@@ -100,6 +114,8 @@ class TrainJob(Line):
             seed=job.seed,
             recipe=job.recipe,
             history=dict(job.history),
+            tips=[Tip.of(tip) for tip in job.tips],
+            choosing_seconds=job.choosing_seconds,
         )
 
     def leg_job(self) -> LegJob:
@@ -114,6 +130,8 @@ class TrainJob(Line):
             seed=self.seed,
             recipe=self.recipe,
             history=self.history,
+            tips=[tip.file() for tip in self.tips],
+            choosing_seconds=self.choosing_seconds,
         )
 
 
@@ -122,11 +140,6 @@ class FitJob(Line):
 
     kind: Literal["fit"] = "fit"
     network: ArchitectureLine
-
-
-class Tip(Line):
-    path: PathText
-    segment: Segment
 
 
 class Child(Line):
@@ -153,7 +166,7 @@ class JudgeJob(Line):
     def of(cls, job: JudgingJob, seconds: float) -> JudgeJob:
         return cls(
             network=ArchitectureLine.of(job.architecture),
-            tips=[Tip(path=str(tip.path), segment=tip.segment) for tip in job.tips],
+            tips=[Tip.of(tip) for tip in job.tips],
             children=[Child(path=str(child.path), parent=child.parent) for child in job.children],
             alike=job.alike,
             seed=job.seed,
@@ -163,7 +176,7 @@ class JudgeJob(Line):
     def judging(self) -> JudgingJob:
         return JudgingJob(
             architecture=self.network.architecture(),
-            tips=[TipFile(Path(tip.path), tip.segment) for tip in self.tips],
+            tips=[tip.file() for tip in self.tips],
             children=[ChildFile(Path(child.path), child.parent) for child in self.children],
             alike=self.alike,
             seed=self.seed,

@@ -42,10 +42,20 @@ class WeightsFile:
 
 
 @dataclass(frozen=True, slots=True)
+class TipFile:
+    """The weights of a tip, and the segment that its own leg has trained; WHOLE_MODEL for a genesis, too."""
+
+    path: Path
+    segment: int = WHOLE_MODEL
+
+
+@dataclass(frozen=True, slots=True)
 class LegJob:
     """Train one segment of `parent` for `steps` optimiser steps on the peer's own data and write `child`.
 
-    `history` is the record of how the parent was trained, from its manifest.
+    `history` is the record of how the parent was trained, from its manifest. `tips` are the round's other tips in their
+    order: where they make a better start than the parent, as far as `choosing_seconds` suffice to find it, the leg
+    starts there and the record of its training says so.
     """
 
     architecture: Architecture
@@ -58,6 +68,8 @@ class LegJob:
     seed: int
     recipe: Recipe = DEFAULT
     history: Record = field(default_factory=dict)
+    tips: Sequence[TipFile] = ()
+    choosing_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +98,6 @@ class HeldOutLoss:
     mean: float
     error: float | None
     samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class TipFile:
-    """The weights of a tip, and the segment that its own leg has trained; WHOLE_MODEL for a genesis, too."""
-
-    path: Path
-    segment: int = WHOLE_MODEL
 
 
 @dataclass(frozen=True, slots=True)

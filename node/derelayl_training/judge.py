@@ -65,7 +65,7 @@ def losses_of_files(
 ) -> tuple[HeldOutLoss | None, ...]:
     """Loss of each weights file on all samples, with its error against the first; None for one that is refused or gives
     no finite loss (the log says why)."""
-    race = _Race(model, [(path.name, partial(load_weights, model, path)) for path in files], samples, labels)
+    race = Race(model, [(path.name, partial(load_weights, model, path)) for path in files], samples, labels)
     race.measure(range(len(files)), len(labels))
     losses = race.losses
     return tuple(
@@ -100,7 +100,7 @@ def judge(
         *((_name(tips, candidate), partial(load_candidate, model, tips, candidate)) for candidate in made),
         *((child.path.name, partial(load_weights, model, child.path)) for child in job.children),
     ]
-    race = _Race(model, loads, samples[order], labels[order], TIMED_BATCH, notice, clock)
+    race = Race(model, loads, samples[order], labels[order], TIMED_BATCH, notice, clock)
     children = range(len(made), len(loads))
     needed = [*range(len(leased)), *children]
     if race.measure(needed, least, lambda _left: end) < least:
@@ -177,11 +177,11 @@ def _judged(
     )
 
 
-class _Race:
+class Race:
     """Losses of several networks on the same samples, a part of them at a time; one network's memory serves all.
 
     `loads` fill that network, or raise PeerFault; each has a name. `losses` are what was measured so far, on the first
-    samples; None for what is refused.
+    samples; None for what is refused. `samples` are how many there are.
     """
 
     def __init__(
@@ -196,6 +196,7 @@ class _Race:
     ) -> None:
         self._model = model
         self._loads = loads
+        self.samples = len(labels)
         self._samples = samples
         self._labels = labels
         self._batch = batch

@@ -17,14 +17,15 @@ from .split import Split
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One leg. `model` holds the parent's weights and is on `resources.device`.
+    """One leg. `model` holds the weights that it starts from and is on `resources.device`.
 
-    `leased` are the names of the tensors of the segment: what a method may change at most. `parent` are the parent's
-    tensors as they came, on the CPU. `history` is the record of how the parent was trained, empty for a genesis.
+    `leased` are the names of the tensors of the segment: what a method may change at most. `start` are the tensors
+    that it starts from, as they came, on the CPU: the parent's outside what is leased; `started` says from what, ""
+    where there was nothing to choose. `history` is the record of how the parent was trained, empty for a genesis.
     """
 
     model: SegmentedModel
-    parent: Mapping[str, Tensor]
+    start: Mapping[str, Tensor]
     leased: frozenset[str]
     segment: int
     data: Split
@@ -35,6 +36,7 @@ class Leg:
     learning_rate: float
     seed: int
     history: Record
+    started: str = ""
 
     @property
     def device(self) -> torch.device:

@@ -33,6 +33,14 @@ class Recipe(EveryDial):
             raise ValueError("privacy=dp does not go with rehearse, distil or consolidate: they are not accounted for")
         return self
 
+    @property
+    def starts_anywhere(self) -> bool:
+        """Whether a leg may start from what is better than its parent on this peer's data.
+
+        Not a private one: what it starts from would tell of the data, and is not accounted for.
+        """
+        return METHODS[self.method].starts_anywhere and self.privacy == "none"
+
     def record(self) -> dict[str, int | str | bool]:
         """The method and what differs from the defaults, as a manifest may hold it: a fraction is written as text."""
         changed = {name: value for name, value in self.model_dump().items() if value != DEFAULTS[name]}

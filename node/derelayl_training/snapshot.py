@@ -35,10 +35,11 @@ class Snapshots:
     """The snapshot file of one leg: the last step that is on disk, with all that training needs to go on from it."""
 
     def __init__(
-        self, job: LegJob, every: float = SNAPSHOT_SECONDS, clock: Callable[[], float] = time.monotonic
+        self, job: LegJob, start: str, every: float = SNAPSHOT_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        """`start` names what the leg starts from."""
         self._path = job.child.with_name(job.child.name + SUFFIX)
-        self._leg = job_digest(job)
+        self._leg = job_digest(job) + start
         self._every, self._clock = every, clock
         self._last = clock()
 
@@ -83,7 +84,8 @@ class Snapshots:
 
 
 def job_digest(job: LegJob) -> str:
-    """Name a leg by everything that its course depends on: the parent's bytes, and the job but for where it is."""
+    """Name a leg by everything that its course depends on but its start: the parent's bytes, and the job but for
+    where it is and what else there is to start from."""
     course = (
         job.architecture.name,
         sorted(job.architecture.parameters.items()),

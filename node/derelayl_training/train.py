@@ -22,6 +22,7 @@ from .methods import make_method
 from .resources import CPU, Resources, wait_while_paused
 from .snapshot import Snapshots
 from .split import Split
+from .start import forget_start, load_start, start_digest
 from .weights import first_not_finite, load_weights, save_weights
 
 IMAGE_AXES = 4
@@ -68,7 +69,7 @@ def run_leg(
     before = report_loss(leg)
     method = make_method(job.recipe)
     batches = method.prepare(leg)
-    snapshots = Snapshots(job)
+    snapshots = Snapshots(job, start_digest(job))
     start = snapshots.resume(leg.model, method)
     samples = sum(len(batches[step]) for step in range(start))
     for step in range(start, len(batches)):
@@ -80,17 +81,18 @@ def run_leg(
         notice()
         if (step + 1) * PROGRESS_REPORTS // len(batches) > step * PROGRESS_REPORTS // len(batches):
             progress((step + 1) / len(batches))
-    record = method.finish()
+    record = {"start": leg.started, **method.finish()} if leg.started else method.finish()
     after = report_loss(leg)
-    check_child(leg.parent, leg.model.state_dict(), method.changes)
+    check_child(leg.start, leg.model.state_dict(), method.changes)
     if resources.rank == 0:
         save_weights(leg.model, job.child)
         snapshots.remove()
+        forget_start(job)
     return LegResult(WeightsFile(job.child, leg.model.segment_of()), len(batches), samples, before, after, record)
 
 
 def open_leg(job: LegJob, data: Split, resources: Resources) -> Leg:
-    """Build the network with the parent's weights and check what can be known before training.
+    """Build the network with the weights that the leg starts from and check what can be known before training.
 
     Raises LocalFault (job, data), PeerFault (the parent).
     """
@@ -102,9 +104,11 @@ def open_leg(job: LegJob, data: Split, resources: Resources) -> Leg:
     if min(job.batch, len(data.train_y)) < resources.world:
         raise LocalFault(f"{resources.world} processes cannot share batches of {min(job.batch, len(data.train_y))}")
     load_weights(model, job.parent)
+    started = load_start(job, model)
     return Leg(
         model=model.to(resources.device),
-        parent={name: tensor.cpu().clone() for name, tensor in model.state_dict().items()},
+        start={name: tensor.cpu().clone() for name, tensor in model.state_dict().items()},
+        started=started,
         leased=leased,
         segment=job.segment,
         data=data,
@@ -136,10 +140,10 @@ def report_loss(leg: Leg) -> float:
     return loss
 
 
-def check_child(parent: Mapping[str, Tensor], child: Mapping[str, Tensor], changes: frozenset[str]) -> None:
-    """Raise LocalFault unless the child is finite and every tensor that may not change has the parent's bytes."""
+def check_child(start: Mapping[str, Tensor], child: Mapping[str, Tensor], changes: frozenset[str]) -> None:
+    """Raise LocalFault unless the child is finite and every tensor that may not change has the start's bytes."""
     for name, tensor in child.items():
-        if name not in changes and tensor.cpu().numpy().tobytes() != parent[name].numpy().tobytes():
+        if name not in changes and tensor.cpu().numpy().tobytes() != start[name].numpy().tobytes():
             raise LocalFault(f"{name} changed although it is outside what this leg may change")
     if broken := first_not_finite(child):
         raise LocalFault(f"training made {broken} not finite; a smaller learning rate may help")

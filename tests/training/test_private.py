@@ -128,7 +128,7 @@ def leg_of(
 ) -> Leg:
     return Leg(
         model=model,
-        parent={name: tensor.clone() for name, tensor in model.state_dict().items()},
+        start={name: tensor.clone() for name, tensor in model.state_dict().items()},
         leased=model.names_of(segment),
         segment=segment,
         data=split or data(),
@@ -308,7 +308,7 @@ def test_an_empty_draw_moves_the_weights_by_noise_of_the_stated_size() -> None:
     method = PrivateMethod(BackpropMethod(), seeded_noise(7))
     method.prepare(leg)
     assert method.step(*samples_of(leg, np.empty(0, np.int64))) == 0.0
-    moved = (leg.model.state_dict()["body.weight"] - leg.parent["body.weight"]) * 12  # the expected batch
+    moved = (leg.model.state_dict()["body.weight"] - leg.start["body.weight"]) * 12  # the expected batch
     assert float(moved.std()) == pytest.approx(2 * 0.5, rel=0.05)
     assert abs(float(moved.mean())) < 0.06
 
@@ -317,7 +317,7 @@ def test_a_parameter_that_the_loss_does_not_touch_gets_no_noise() -> None:
     leg = leg_of(Tiny(WithSpare()))
     method = PrivateMethod(BackpropMethod(), seeded_noise(7))
     trained(leg, method)
-    assert torch.equal(leg.model.state_dict()["body.spare.weight"], leg.parent["body.spare.weight"])
+    assert torch.equal(leg.model.state_dict()["body.spare.weight"], leg.start["body.spare.weight"])
     assert "body.spare.weight" not in method.changes
 
 
@@ -325,7 +325,7 @@ def test_only_the_leased_segment_changes() -> None:
     leg = leg_of(network(), segment=1)
     method = PrivateMethod(BackpropMethod())
     trained(leg, method)
-    changed = {name for name, tensor in leg.model.state_dict().items() if not torch.equal(tensor, leg.parent[name])}
+    changed = {name for name, tensor in leg.model.state_dict().items() if not torch.equal(tensor, leg.start[name])}
     assert changed == leg.leased == method.changes
 
 
@@ -353,7 +353,7 @@ def test_the_registrys_networks_can_be_trained_privately(architecture: Architect
     leg = leg_of(build(architecture, 1), split=split, steps=2)
     method = PrivateMethod(BackpropMethod())
     assert trained(leg, method)["private_steps"] == 2
-    changed = {name for name, tensor in leg.model.state_dict().items() if not torch.equal(tensor, leg.parent[name])}
+    changed = {name for name, tensor in leg.model.state_dict().items() if not torch.equal(tensor, leg.start[name])}
     assert changed == method.changes
 
 

@@ -107,4 +107,4 @@ def test_looking_for_the_memory_leaves_running_statistics_alone(tmp_path: Path, 
     leg = open_leg(job, split, Resources(memory_bytes=2**24))
     make_method(job.recipe).prepare(leg)
     for name, tensor in leg.model.state_dict().items():
-        assert torch.equal(tensor, leg.parent[name]), name
+        assert torch.equal(tensor, leg.start[name]), name

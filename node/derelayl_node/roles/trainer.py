@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
 
 from derelayl_protocol.checkpoint.manifest import Manifest
-from derelayl_protocol.errors import RuleViolation
+from derelayl_protocol.errors import PeerFault, RuleViolation
 from derelayl_protocol.ledger.commands import OfferTip, PlaceBid, SubmitLeg
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.spelling import exact_tokens, to_hex
 from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Root, Wei
-from derelayl_training.jobs import Architecture, LegJob, LegResult, Record
+from derelayl_training.bar import MAX_BAR_TIPS
+from derelayl_training.jobs import Architecture, LegJob, LegResult, Record, TipFile
 from derelayl_training.recipe import DEFAULT, Recipe
 
 from ..handoff import FetchFailed
 from ..journal import SignedChild
-from ..ports import TrainingFailed
+from ..ports import StoreDamaged, StoreFull, TrainingFailed
 from ..refusals import NOTHING_LEFT, may_pass, sentence_of
 from .bidder import Bidder
-from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_to_offer
+from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_in_order, tips_to_offer
 from .kit import Kit
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ SUBMIT_RESERVE_SECONDS = 2.0
 
 CHECK_SECONDS = 60.0
 """How long fetching a tip may take before the first bid; a peer that needs longer bids in the next round."""
+
+FETCH_SHARE, CHOOSE_SHARE = 0.1, 0.1
+"""Shares of a leg's time for having the round's other tips, and for finding the best start among what they make."""
 
 SEEN_SECONDS = 30.0
 """How long a look at the round may be older than our own submission: then it is sent again, which sends it once."""
@@ -195,11 +199,19 @@ class TrainerRole:
             self._report(LegStage(view.number, number, "fetching"))
             taken = await self._kit.handoff.take(leg.parent, remaining)
             log.info("round %d leg %d: parent complete, %d bytes fetched", view.number, number, taken.bytes_fetched)
+            others = await self._other_tips(view, leg, remaining * FETCH_SHARE)
             self._report(LegStage(view.number, number, "training"))
             name = f"child-{view.number}-{number}"
             self._forget_other_legs(name)
-            job = await self._job(view, leg.segment, leg.parent, taken.manifest, name)
-            result = await self._train(view, number, job)
+            async with self._kit.handoff.holding_weights(list(others)) as files:
+                job = replace(
+                    await self._job(view, leg.segment, leg.parent, taken.manifest, name),
+                    tips=[
+                        TipFile(path, each.header.segment) for path, each in zip(files, others.values(), strict=True)
+                    ],
+                    choosing_seconds=(view.deadline - self._kit.clock.now()) * CHOOSE_SHARE,
+                )
+                result = await self._train(view, number, job)
         record: Record = {
             **job.recipe.record(),
             "steps": result.steps,
@@ -215,6 +227,27 @@ class TrainerRole:
         child = self._kit.journal.write_child(self._kit.model, view.number, leg.parent, child)
         job.child.unlink(missing_ok=True)
         return child
+
+    async def _other_tips(self, view: RoundView, leg: LegEntry, seconds: float) -> dict[Root, Manifest]:
+        """The first of the round's other tips in order, those that can be had in time: a leg may start from them."""
+        if not self._policy.recipe.starts_anywhere:
+            return {}
+        others = [tip.root for tip in tips_in_order(view) if tip.root != leg.parent][: MAX_BAR_TIPS - 1]
+        had: dict[Root, Manifest] = {}
+
+        async def have(root: Root) -> None:
+            try:
+                taken = await self._kit.handoff.take(root, seconds)
+                await self._kit.handoff.weights(root)
+            except (FetchFailed, PeerFault, StoreDamaged, StoreFull) as failure:
+                log.info("round %d: the leg starts without the tip %s: %s", view.number, short(root), failure)
+            else:
+                had[root] = taken.manifest
+
+        async with trio.open_nursery() as nursery:
+            for root in others:
+                nursery.start_soon(have, root)
+        return {root: had[root] for root in others if root in had}
 
     def _forget_other_legs(self, name: str) -> None:
         """Remove snapshots of legs whose lease has run out."""

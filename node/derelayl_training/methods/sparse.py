@@ -26,7 +26,7 @@ class SparseMethod(BackpropMethod):
         changed = 0
         with torch.no_grad():
             for name, parameter in self.trained.items():
-                parent = self.leg.parent[name].to(parameter.device)
+                parent = self.leg.start[name].to(parameter.device)
                 parameter.copy_(keep_largest(parent, parameter, self.leg.recipe.keep))
                 changed += int((parameter != parent).sum())
         return {**record, "changed": changed}

@@ -227,7 +227,7 @@ def leg_on(data: Split, recipe: Recipe = ADD) -> Leg:
     model = build(TABLE)
     return Leg(
         model=model,
-        parent={name: tensor.clone() for name, tensor in model.state_dict().items()},
+        start={name: tensor.clone() for name, tensor in model.state_dict().items()},
         leased=model.names_of(WHOLE_MODEL),
         segment=WHOLE_MODEL,
         data=data,
