@@ -8,7 +8,7 @@ from derelayl_protocol.ledger import commands
 from derelayl_protocol.ledger.scoring import commitment
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_protocol.limits import MAX_SCORE_PPM
-from derelayl_protocol.types import TOKEN, UNAVAILABLE, Address, Ppm, Wei
+from derelayl_protocol.types import NO_ROOT, TOKEN, UNAVAILABLE, Address, Ppm, Root, Wei
 
 from .world import ERROR_PPM, TRAINERS, Child, World, name
 
@@ -54,13 +54,19 @@ class Conduct:
     # --- validators ---------------------------------------------------------------------------------------------------
 
     def measure(self, world: World, validator: Address, leg: LegEntry) -> Ppm:
-        """Return what an honest validator says of a leg: what it is worth above the lease's parent, nearly."""
+        """Return what an honest validator says of a leg: what it is worth above the bar, nearly."""
+        child = self.fetched(world, leg)
+        if child is None:
+            return UNAVAILABLE
+        measured = child.level - world.bar() + world.draw(child.error, "error", validator, leg.trainer)
+        return Ppm(max(-MAX_SCORE_PPM, min(MAX_SCORE_PPM, measured)))
+
+    def fetched(self, world: World, leg: LegEntry) -> Child | None:
+        """Return the child if it is served and is the lease's."""
         child = world.children.get(leg.child)
         if child is None or not child.served or (child.signer, child.parent) != (leg.trainer, leg.parent):
-            return UNAVAILABLE
-        gain = child.level - world.children[leg.parent].level
-        measured = gain + world.draw(child.error, "error", validator, leg.trainer)
-        return Ppm(max(-MAX_SCORE_PPM, min(MAX_SCORE_PPM, measured)))
+            return None
+        return child
 
     def scores(self, world: World, validator: Address) -> Scores:
         """Return one score for each leg of the round."""
@@ -73,18 +79,25 @@ class Conduct:
     def seal(self, world: World, validator: Address) -> bytes:
         """Seal what the validator would reveal."""
         scores, salt = self.scores(world, validator), world.salt(validator)
-        return commitment(world.model, world.round.number, validator, salt, scores, self.originals(world))
+        return commitment(world.model, world.round.number, validator, salt, scores, self.originals(world, validator))
 
-    def originals(self, world: World) -> tuple[int, ...]:
-        """Name each leg as its own."""
-        return tuple(range(len(world.round.legs)))
+    def originals(self, world: World, validator: Address) -> tuple[int, ...]:
+        """Name for each leg the first one of the same training and parent. All honest seats see the same copies."""
+        first: dict[tuple[Root, Root], int] = {}
+        named = []
+        for number, leg in enumerate(world.round.legs):
+            child = self.fetched(world, leg)
+            training = child.training if child is not None else NO_ROOT
+            named.append(number if training == NO_ROOT else first.setdefault((training, leg.parent), number))
+        return tuple(named)
 
     def reveal_order(self, world: World, validators: Sequence[Address]) -> Sequence[Address]:
         return validators
 
     def reveal(self, world: World, validator: Address) -> None:
         scores, salt = self.scores(world, validator), world.salt(validator)
-        world.do(validator, commands.RevealScores(world.model, world.round.number, scores, self.originals(world), salt))
+        originals = self.originals(world, validator)
+        world.do(validator, commands.RevealScores(world.model, world.round.number, scores, originals, salt))
 
     # --- anyone -------------------------------------------------------------------------------------------------------
 

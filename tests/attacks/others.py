@@ -18,7 +18,7 @@ class OwnerWithholds(Attack):
     """Serves its tips to nobody. Who was on the committee that accepted a tip has fetched it, and serves it."""
 
     title = "Owner who withholds chunks"
-    tries = "offers its tips and serves them to nobody, so that whoever leases them cannot train and forfeits"
+    tries = "hostage: offers its tips and serves them to nobody, so that whoever leases them cannot train and forfeits"
     answer = "a tip was accepted because most of a committee had fetched it, and they (and every seeder) serve it too"
     verdict = Verdict.NOTHING
     victims = TRAINERS[1:]
@@ -45,10 +45,10 @@ class OwnerWithholdsAlone(OwnerWithholds):
     title = "Owner who withholds chunks that nobody else has kept"
     tries = "the same where validators and seeders throw away what they have fetched"
     answer = (
-        "**nothing on the ledger**: the owner's deposits return when nothing is submitted, the trainers' bids are "
-        "lost. Run seeders"
+        "**nothing on the ledger** while the owner itself submits: a tip is stalled only when nothing is selected. "
+        "Run seeders"
     )
-    verdict = Verdict.LUCK
+    verdict = Verdict.PAYS
 
     def holders(self, world: World, leg: LegEntry) -> int:
         return 0

@@ -1,4 +1,4 @@
-"""Self-dealing rings: two trainers, the tips they come to own, and some of the nine validators, one purse."""
+"""Self-dealing rings: two trainers, the tips they come to own, and some of the twenty validators, one purse."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Ring(Attack):
         raise NotImplementedError
 
 
-class BrazenRingOfTwo(Ring):
+class BrazenRingOfFive(Ring):
     """Hands over its parents unchanged; its validators praise that and call every other leg unavailable."""
 
-    allies = 2
-    title = "Self-dealing ring, brazen: 2 of 9 validators"
+    allies = 5
+    title = "Self-dealing ring, brazen: 5 of 20 validators"
     tries = "hands over unchanged parents; its validators give them the highest score and call all others UNAVAILABLE"
     answer = "the median is an honest seat's; the ring's legs forfeit and its seats are charged"
     verdict = Verdict.LOSES
@@ -52,41 +52,41 @@ class BrazenRingOfTwo(Ring):
         return Ppm(MAX_SCORE_PPM) if own else UNAVAILABLE
 
 
-class BrazenRingOfThree(BrazenRingOfTwo):
-    """The same with three of nine."""
+class BrazenRingOfEight(BrazenRingOfFive):
+    """The same with eight of twenty."""
 
-    allies = 3
-    title = "Self-dealing ring, brazen: 3 of 9 validators"
+    allies = 8
+    title = "Self-dealing ring, brazen: 8 of 20 validators"
     tries = "the same"
-    answer = "the same in 88 % of all rounds; in the others the draw gives the ring most of the five seats"
+    answer = "the same in 84 % of all rounds; in the others the draw gives the ring most of the eleven seats"
+    verdict = Verdict.LOSES
+
+
+class BrazenRingOfNine(BrazenRingOfFive):
+    """The same with nine of twenty."""
+
+    allies = 9
+    title = "Self-dealing ring, brazen: 9 of 20 validators"
+    tries = "the same"
+    answer = "**only the draw**: nine of twenty have most of eleven seats in 31 % of all rounds"
     verdict = Verdict.LUCK
 
 
-class BrazenRingOfFour(BrazenRingOfTwo):
-    """The same with four of nine."""
+class BrazenRingOfEleven(BrazenRingOfFive):
+    """The same with eleven of twenty."""
 
-    allies = 4
-    title = "Self-dealing ring, brazen: 4 of 9 validators"
+    allies = 11
+    title = "Self-dealing ring, brazen: 11 of 20 validators"
     tries = "the same"
-    answer = "**only the draw**: four of nine have most of five seats in 36 % of all rounds"
+    answer = "**nothing**: it has most of the committee in 69 % of all rounds"
     verdict = Verdict.PAYS
 
 
-class BrazenRingOfFive(BrazenRingOfTwo):
-    """The same with five of nine."""
-
-    allies = 5
-    title = "Self-dealing ring, brazen: 5 of 9 validators"
-    tries = "the same"
-    answer = "**nothing**: it has most of the committee in 64 % of all rounds"
-    verdict = Verdict.PAYS
-
-
-class NudgingRingOfThree(Ring):
+class NudgingRingOfEight(Ring):
     """Trains honestly; its validators lift its own legs and lower the others' by a plausible amount."""
 
-    allies = 3
-    title = "Self-dealing ring, nudging: 3 of 9 validators"
+    allies = 8
+    title = "Self-dealing ring, nudging: 8 of 20 validators"
     tries = "trains honestly; its validators add 60,000 ppm to its own legs and take as much from the others'"
     answer = "a minority of seats moves a median within the honest scores only, **but as far as that it pays**"
     verdict = Verdict.PAYS
@@ -95,21 +95,21 @@ class NudgingRingOfThree(Ring):
         return seen if seen == UNAVAILABLE else Ppm(seen + (NUDGE_PPM if own else -NUDGE_PPM))
 
 
-class NudgingRingOfOne(NudgingRingOfThree):
-    """The same with one of nine."""
+class NudgingRingOfTwo(NudgingRingOfEight):
+    """The same with two of twenty."""
 
-    allies = 1
-    title = "Self-dealing ring, nudging: 1 of 9 validators"
+    allies = 2
+    title = "Self-dealing ring, nudging: 2 of 20 validators"
     tries = "the same"
     answer = "the same, with one seat at most"
     verdict = Verdict.PAYS
 
 
 RING_ATTACKS: tuple[type[Attack], ...] = (
-    BrazenRingOfTwo,
-    BrazenRingOfThree,
-    BrazenRingOfFour,
     BrazenRingOfFive,
-    NudgingRingOfThree,
-    NudgingRingOfOne,
+    BrazenRingOfEight,
+    BrazenRingOfNine,
+    BrazenRingOfEleven,
+    NudgingRingOfEight,
+    NudgingRingOfTwo,
 )

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from .copies import COPY_ATTACKS
+from .holding import HOLDING_ATTACKS
 from .income import CASES, capture, income
 from .measuring import Attack, measured
 from .others import OTHER_ATTACKS
@@ -22,13 +24,13 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "SECURITY.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 SECTIONS: tuple[tuple[str, tuple[type[Attack], ...]], ...] = (
-    ("Trainers", TRAINER_ATTACKS),
+    ("Trainers", (*TRAINER_ATTACKS, *COPY_ATTACKS, *HOLDING_ATTACKS)),
     ("Validators", VALIDATOR_ATTACKS),
     ("Rings", RING_ATTACKS),
     ("Owners, buyers and relayers", OTHER_ATTACKS),
 )
 
-CAPTURES = ((9, 5), (45, 5), (45, 9), (45, 15), (300, 15))
+CAPTURES = ((20, 5), (20, 11), (45, 5), (45, 11), (45, 15), (300, 11), (300, 15))
 """Validators and seats."""
 
 
@@ -86,7 +88,7 @@ def _incomes() -> str:
 
 
 def _captures() -> str:
-    shares = (("a fifth", 5), ("a third", 3), ("four ninths", 9 / 4))
+    shares = (("a fifth", 5), ("a third", 3), ("two fifths", 5 / 2), ("nine twentieths", 20 / 9))
     rows = [
         (
             str(validators),

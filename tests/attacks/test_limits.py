@@ -41,8 +41,8 @@ ACCOUNTS = (CREATOR, *TRAINERS, *VALIDATORS)
 DEPOSITS = 3
 """Deposits of the largest amount that each account makes at first: it stakes them, or bids them."""
 
-LEGS_PER_TIP = 16
-"""Half of the places: two tips are offered, and all legs of both are taken."""
+LEGS_PER_TIP = MAX_BIDS
+"""All places: one tip is offered, and all legs continue it."""
 
 OFFERS = MAX_BIDS // LEGS_PER_TIP
 """Offered tips that take all the bids of a round."""

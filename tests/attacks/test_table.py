@@ -37,6 +37,13 @@ def test_the_committed_tables_are_what_is_measured() -> None:
         "Front-run submission",
         "Relayer that drops signatures",
         "Wash access purchases",
+        "Average of tips",
+        "Sybil bids: half a training a copy",
+        "Junk legs that make room",
+        "Framing",
+        "Secret runner",
+        "Hoarder",
+        "Stalling the trunk",
     ],
 )
 def test_each_attack_that_was_thought_of_has_a_row(wanted: str) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from derelayl_protocol.ledger.state import LegEntry
-from derelayl_protocol.types import NO_ROOT, TOKEN, Address, Wei
+from derelayl_protocol.types import NO_ROOT, TOKEN, Address, Root, Wei
 
 from .measuring import Attack, Verdict
-from .world import IDLE, RULES, STILL_ERROR_PPM, TRAINERS, VALIDATORS, Child, World, submitted
+from .world import IDLE, RULES, STILL_ERROR_PPM, TRAINERS, VALIDATORS, Child, World, name, submitted
 
 ATTACKER = TRAINERS[0]
 OTHERS = TRAINERS[1:]
@@ -127,11 +127,11 @@ class BetterTipUnderOwnName(ByTrainer):
 
     title = "Stale parent, disguised: the best tip's weights as a child of a worse one"
     tries = "sells the difference between two tips without training"
-    answer = "the tips that are continued are near each other, so this seldom beats a trained leg; bid forfeited"
+    answer = "every tip is part of the bar, so it scores at most 0 but for noise; bid forfeited"
     verdict = Verdict.LOSES
 
     def attack(self, world: World, leg: LegEntry) -> Child | None:
-        return self.own_child(world, leg, best_tip(world), error=STILL_ERROR_PPM)
+        return self.own_child(world, leg, world.best_tip(), error=STILL_ERROR_PPM)
 
 
 class BetterTipTrainedOn(ByTrainer):
@@ -139,11 +139,11 @@ class BetterTipTrainedOn(ByTrainer):
 
     title = "Stale parent, disguised, and trained on"
     tries = "trains from the best tip, hands that over as a child of the leased tip: its own gain and the difference"
-    answer = "**nothing**: a score compares with the leased parent only. Bounded by the difference between live tips"
-    verdict = Verdict.PAYS
+    answer = "all legs lease the first tip, and the bar has the others: the difference is not paid"
+    verdict = Verdict.LUCK
 
     def attack(self, world: World, leg: LegEntry) -> Child | None:
-        return self.own_child(world, leg, best_tip(world) + world.gain(leg.trainer))
+        return self.own_child(world, leg, world.best_tip() + world.gain(leg.trainer))
 
 
 class Sniping(ByTrainer):
@@ -176,7 +176,7 @@ class OneTrainingManyNames(ByTrainer):
 
     title = "Sybil bids: one training sold under four names"
     tries = "four accounts of one purse hand over the same weights, each under its own name; honest: all four train"
-    answer = "four bids hang on one training's luck, and equal scores share one pot; **but it saves three trainings**"
+    answer = "seats name them copies of the first, so one at most is selected, and the other bonds are forfeited"
     verdict = Verdict.LOSES
     attackers = (ATTACKER, *IDLE[:3])
     trainers = (*TRAINERS, *IDLE[:3])
@@ -185,23 +185,27 @@ class OneTrainingManyNames(ByTrainer):
         own = [one for one in world.round.legs if one.trainer in self.attackers]
         trained = next((one for one in own if one.trainer == ATTACKER), own[0])
         level = world.children[trained.parent].level + world.gain(ATTACKER)
-        return self.own_child(world, leg, level)
+        return replace(self.own_child(world, leg, level), training=self.training(world))
+
+    def training(self, world: World) -> Root:
+        """Name the one training of the round."""
+        return name(world.seed, world.round.number, "one training")
 
 
 class EmptySybils(ByTrainer):
-    """Three more accounts of the attacker's purse bid high, to crowd others out, and deliver nothing."""
+    """As many more accounts as leave two rivals a place bid high, to crowd the others out, and deliver nothing."""
 
     title = "Sybil bids from one purse, to crowd others out"
-    tries = "three more accounts outbid everybody for the best tip, so that fewer rivals compete"
+    tries = "29 more accounts outbid everybody, so that two rivals are left to compete"
     answer = "a leased leg without a child forfeits its bid to those who delivered"
     verdict = Verdict.LOSES
-    attackers = (ATTACKER, *IDLE[:3])
+    attackers = (ATTACKER, *IDLE[:29])
 
     def bidders(self, world: World) -> Sequence[Address]:
-        return (*TRAINERS, *IDLE[:3])
+        return (*TRAINERS, *IDLE[:29])
 
     def bid(self, world: World, trainer: Address) -> Wei:
-        return Wei(6 * TOKEN) if trainer in IDLE else super().bid(world, trainer)
+        return Wei(6 * TOKEN) if trainer in self.attackers else super().bid(world, trainer)
 
     def attack(self, world: World, leg: LegEntry) -> Child | None:
         if leg.trainer in IDLE:
@@ -246,18 +250,14 @@ class PaddedRound(TinyBids):
     tries = "a third of the validators also leases three legs for `min_bid` and withholds the children: easy agreement"
     answer = "the forfeited bids are worth more than the higher share of the pot"
     verdict = Verdict.LOSES
-    attackers = (*VALIDATORS[:3], *IDLE[:3])
-    victims = (*TRAINERS, *VALIDATORS[3:])
+    attackers = (*VALIDATORS[:7], *IDLE[:3])
+    victims = (*TRAINERS, *VALIDATORS[7:])
 
     def bidders(self, world: World) -> Sequence[Address]:
         return (*IDLE[:3], *TRAINERS)
 
     def attack(self, world: World, leg: LegEntry) -> Child | None:
         return replace(self.own_child(world, leg, level=0), served=False)
-
-
-def best_tip(world: World) -> int:
-    return max(world.children[tip.root].level for tip in world.round.tips)
 
 
 def best_child(world: World) -> Child:

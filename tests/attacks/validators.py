@@ -1,4 +1,4 @@
-"""Attacks by validators, alone or in groups. Nine have staked alike, five have a seat in a round."""
+"""Attacks by validators, alone or in groups. Twenty have staked alike, eleven have a seat in a round."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class CopiedCommit(ByValidator):
         other = next(seat for seat in world.round.seats if seat.validator not in self.attackers)
         assert other.scores is not None
         scores, salt = other.scores, world.salt(other.validator)
-        copied = commands.RevealScores(world.model, world.round.number, scores, self.originals(world), salt)
+        copied = commands.RevealScores(world.model, world.round.number, scores, self.originals(world, validator), salt)
         assert not world.attempt(validator, copied)
         return None
 
@@ -135,25 +135,25 @@ class CommitWithoutReveal(ByValidator):
 
 
 class VoidingMinority(CommitWithoutReveal):
-    """Three of nine never reveal; where three of five seats are theirs, the round is void."""
+    """Seven of twenty never reveal; where six of eleven seats are theirs, the round is void."""
 
     title = "Commit without reveal, by a third of the validators"
     tries = "voids rounds by silence"
     answer = "each silent seat is slashed; bids and deposits of submitted legs return"
     verdict = Verdict.LOSES
-    attackers = VALIDATORS[:3]
-    victims = VALIDATORS[3:]
+    attackers = VALIDATORS[:7]
+    victims = VALIDATORS[7:]
 
 
 class LastRevealer(ByValidator):
     """A third of the validators; theirs reveal last, and the last stays silent if that seats more of them next."""
 
     title = "Choosing the next committee by staying silent"
-    tries = "the last revealer, one of three allies, withholds its salt when that gives them more seats next round"
+    tries = "the last revealer, one of seven allies, withholds its salt when that gives them more seats next round"
     answer = "one bit of choice for one slash, far more than a seat earns"
     verdict = Verdict.LOSES
-    attackers = VALIDATORS[:3]
-    victims = VALIDATORS[3:]
+    attackers = VALIDATORS[:7]
+    victims = VALIDATORS[7:]
 
     def reveal_order(self, world: World, validators: Sequence[Address]) -> Sequence[Address]:
         return sorted(validators, key=lambda validator: validator in self.attackers)
@@ -182,22 +182,22 @@ class AgreedAnswers(ByValidator):
     tries = "allies answer a hash of each root instead of evaluating"
     answer = "the median they are compared with is that of honest seats, unless the draw gives them most of the seats"
     verdict = Verdict.LOSES
-    attackers = VALIDATORS[:3]
-    victims = VALIDATORS[3:]
+    attackers = VALIDATORS[:7]
+    victims = VALIDATORS[7:]
 
     def answer_for(self, world: World, validator: Address, leg: LegEntry) -> Ppm:
         return Ppm(MEAN_GAIN_PPM + draw(GAIN_SPREAD_PPM, "agreed", leg.child.hex()))
 
 
 class AgreedAnswersOfMost(AgreedAnswers):
-    """Six of nine validators answer far apart, to be paid the most."""
+    """Thirteen of twenty validators answer far apart, to be paid the most."""
 
     title = "Answers agreed beforehand, by two thirds of the validators"
     tries = "the same, with answers far apart, which are paid best"
     answer = "**nothing**: whoever has the committee has the truth; see *What is trusted*"
     verdict = Verdict.PAYS
-    attackers = VALIDATORS[:6]
-    victims = VALIDATORS[6:]
+    attackers = VALIDATORS[:13]
+    victims = VALIDATORS[13:]
 
     def answer_for(self, world: World, validator: Address, leg: LegEntry) -> Ppm:
         return Ppm(RULES.margin_ppm + (RULES.agreement_ppm if name("agreed", leg.child.hex())[0] % 2 else 0))

@@ -1,7 +1,8 @@
 """A small relay in which the truth is known, played on the reference: what each kind of conduct earns.
 
 Every child has a true level, in millionths of ln(loss of genesis / loss of the child). An honest validator measures
-how far it is above its parent, with an error of its own that is bounded. All luck is drawn from the history's seed and
+how far it is above the bar, the best that anyone can make of the round's tips, with an error of its own that is
+bounded. All luck is drawn from the history's seed and
 from what it is for (gain of trainer T in round R, error of validator V about T's leg, …), so two histories with the
 same seed differ in nothing but the conduct.
 """
@@ -37,7 +38,7 @@ WALLET = Wei(2_000 * TOKEN)
 """What each account has deposited when the history begins."""
 
 ROUNDS = 6
-"""Rounds of one history: the relay branches in the first two, then it runs at full width."""
+"""Rounds of one history: the first continues genesis, the others have several tips."""
 
 
 def account(number: int) -> Address:
@@ -46,7 +47,7 @@ def account(number: int) -> Address:
 
 CREATOR = account(1)
 TRAINERS = tuple(account(100 + number) for number in range(10))
-VALIDATORS = tuple(account(200 + number) for number in range(9))
+VALIDATORS = tuple(account(200 + number) for number in range(20))
 IDLE = tuple(account(300 + number) for number in range(32))
 """Accounts that do nothing, unless an attack uses them as its other names."""
 
@@ -55,13 +56,10 @@ ACCOUNTS = (CREATOR, *TRAINERS, *VALIDATORS, *IDLE, STRANGER)
 
 RULES = replace(
     STANDARD,
-    legs_per_tip=4,
     selection_bps=5_000,
     segments=1,
     margin_ppm=Ppm(5_000),
     agreement_ppm=Ppm(200_000),
-    royalty_bps=2_500,
-    validator_bps=1_500,
     slash_bps=1_000,
     min_bid=TOKEN,
     offer_deposit=Wei(TOKEN // 2),
@@ -84,9 +82,18 @@ STILL_ERROR_PPM = 500
 """The same about a child that hardly differs from its parent: both are measured on the same data."""
 
 
+AVERAGING_PPM = 20_000
+"""How far the plain average of tips stands above the best of them."""
+HALF_FOUND = 5
+"""A child that shares half of its training with another is taken for its copy once in so many rounds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What stands behind a root. `signer` and `parent` are what its signed manifest says."""
+    """What stands behind a root. `signer` and `parent` are what its signed manifest says.
+
+    Children of one `training` do the same to each sample; NO_ROOT: a training of its own.
+    """
 
     root: Root
     level: int
@@ -94,6 +101,7 @@ class Child:
     parent: Root
     error: int
     served: bool = True
+    training: Root = NO_ROOT
 
 
 @cache
@@ -167,6 +175,14 @@ class World:
     def skill(self, trainer: Address) -> int:
         """Return how far the trainer's mean gain is above that of all trainers."""
         return draw(SKILL_SPREAD_PPM, self.seed, "skill", trainer)
+
+    def best_tip(self) -> int:
+        """Return the level of the best tip of the running round."""
+        return max(self.children[tip.root].level for tip in self.round.tips)
+
+    def bar(self) -> int:
+        """Return the level of the best that anyone can make of the tips without training."""
+        return self.best_tip() + (AVERAGING_PPM if len(self.round.tips) > 1 else 0)
 
     def salt(self, validator: Address) -> bytes:
         return name(self.seed, self.round.number, "salt", validator)

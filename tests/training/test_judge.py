@@ -174,6 +174,33 @@ def test_whatever_is_leased_what_anyone_could_make_scores_at_most_0(
             assert max(scores) <= 0
 
 
+@settings(max_examples=12, deadline=None)
+@given(
+    segments=st.lists(st.sampled_from([0, 1, WHOLE_MODEL]), min_size=1, max_size=4),
+    draw=st.integers(0, 1000),
+    data=st.data(),
+)
+def test_compositions_score_at_most_0_on_the_leases_that_they_are_made_for(
+    tmp_path_factory: pytest.TempPathFactory, segments: list[int], draw: int, data: st.DataObject
+) -> None:
+    """With as many leases as there are tips, and segments trained at random."""
+    folder = tmp_path_factory.mktemp("bar")
+    rng = np.random.default_rng(draw)
+    features, labels = rng.normal(size=(60, 4)).astype(np.float32), rng.integers(0, 2, 60)
+    model = build(CUT)
+    tips = [write_genesis(CUT, draw + place, folder / f"tip{place}").path for place in range(len(segments))]
+    leased = sorted(data.draw(st.sets(st.sampled_from(range(len(tips))), min_size=1)))
+    children = []
+    for number, candidate in enumerate(candidates(segments, leased)):
+        load_candidate(model, tips, candidate)
+        path = folder / f"made{number}"
+        save_weights(model, path)
+        children.append(ChildFile(path, candidate.base))
+    files = [TipFile(tip, segment) for tip, segment in zip(tips, segments, strict=True)]
+    judged = judge(model, JudgingJob(CUT, files, children, 0.95, draw), features, labels)
+    assert max(score_ppm(judged.bar.loss, found(own).loss, found(own).error) for own in judged.children) <= 0
+
+
 def test_two_leases_share_one_bar(parent: Path, other: Path, split: Split) -> None:
     files = [TipFile(parent), TipFile(other)]
     children = [ChildFile(parent, 0), ChildFile(other, 0), ChildFile(parent, 1), ChildFile(other, 1)]

@@ -1,6 +1,6 @@
 """The same attacks earn about the same here as on the reference: docs/SECURITY.md, measured by tests/attacks.
 
-The relay of tests/attacks/world.py (ten trainers, nine validators, six rounds, legs that gain a Normal whatever the
+The relay of tests/attacks/world.py (ten trainers, twenty validators, six rounds, legs that gain a Normal whatever the
 level, work that costs nothing) as a scenario, two hundred times side by side; honest bids lie between two and five
 coins there, and near that here. There twenty seeds were played, here the mean must lie in the range that they span.
 """
@@ -19,15 +19,17 @@ from derelayl_simulations.search.arena import Arena, Change, arena, chosen, mean
 SECURITY = (Path(__file__).parents[3] / "docs" / "SECURITY.md").read_text(encoding="utf-8")
 ROUNDS = 6
 RELAYS = 200
+ROUNDING = 0.05
+"""The table has one decimal."""
 RULES = {
-    "selected_share": 0.5, "legs_per_tip": 4, "committee_size": 5, "quorum": 3, "margin": 0.005, "agreement": 0.2,
-    "gamma": 0.5, "trainer_share": 0.6, "royalty_share": 0.25, "validator_share": 0.15, "slash_share": 0.1,
+    "selected_share": 0.5, "legs_per_tip": 32, "committee_size": 11, "quorum": 6, "margin": 0.005, "agreement": 0.2,
+    "gamma": 0.5, "trainer_share": 0.5, "royalty_share": 0.15, "validator_share": 0.35, "slash_share": 0.1,
     "min_bid": 2.0, "offer_deposit": 0.5, "validator_stake": 100.0, "emission": 20.0, "halving_rounds": 1000,
     "budget": 1500.0,
 }  # fmt: skip
 PEOPLE = (
     {"name": "trainers", "count": 10, "capital": 2000, "boldness": 1},
-    {"name": "validators", "role": "validator", "count": 9, "capital": 1900},
+    {"name": "validators", "role": "validator", "count": 20, "capital": 1900},
 )
 ROW = re.compile(
     r"\| (?P<gain>[+−\d.]+) \[(?P<low>[+−\d.]+), (?P<high>[+−\d.]+)\] \|"
@@ -37,15 +39,16 @@ ROW = re.compile(
 @cache
 def field() -> Arena:
     given = scenario(
-        people=19,
+        people=30,
         relays=RELAYS,
         rounds=ROUNDS,
         groups=PEOPLE,
         ledger=RULES,
+        seeders=0.0,
         bid_share=0.5,
         curiosity=1.0,
-        learning={"model": "normal", "gain_mean": 0.1, "gain_deviation": 0.06, "drift": 0.0},
-        judging={"base": "parent", "noise": 0.02, "common": 0.0, "partiality": 0.0, "caution": 0.0},
+        learning={"model": "normal", "gain_mean": 0.1, "gain_deviation": 0.06, "drift": 0.0, "averaging": 0.02},
+        judging={"noise": 0.02, "common": 0.0, "partiality": 0.0, "caution": 0.0, "mistaken": 0.0},
         costs={"energy_price": 0.0, "hour_price": 0.0},
         search={"rounds": ROUNDS},
     )
@@ -73,12 +76,16 @@ ATTACKS = {
     "RandomAnswer": lambda: one_validator("guesser"),
     "Exaggeration": lambda: one_validator("exaggerator"),
     "CommitWithoutReveal": lambda: one_validator("silent"),
-    "BrazenRingOfTwo": lambda: ring("ring", 2),
-    "BrazenRingOfThree": lambda: ring("ring", 3),
-    "BrazenRingOfFour": lambda: ring("ring", 4),
+    "Averager": lambda: one_trainer("averager"),
+    "SecretRunner": lambda: one_trainer("secret-runner"),
+    "Hoarder": lambda: one_trainer("hoarder"),
+    "OwnerWithholdsAlone": lambda: one_trainer("hostage"),
     "BrazenRingOfFive": lambda: ring("ring", 5),
-    "NudgingRingOfOne": lambda: ring("nudging-ring", 1),
-    "NudgingRingOfThree": lambda: ring("nudging-ring", 3),
+    "BrazenRingOfEight": lambda: ring("ring", 8),
+    "BrazenRingOfNine": lambda: ring("ring", 9),
+    "BrazenRingOfEleven": lambda: ring("ring", 11),
+    "NudgingRingOfTwo": lambda: ring("nudging-ring", 2),
+    "NudgingRingOfEight": lambda: ring("nudging-ring", 8),
 }
 """Class in tests/attacks → who does what here."""
 
@@ -109,7 +116,7 @@ def gains() -> dict[str, float]:
 def test_an_attack_earns_here_what_it_earned_on_the_reference(attack: str) -> None:
     mean, low, high = measured(attack)
     found = gains()[attack]
-    assert low <= found <= high
+    assert low - ROUNDING <= found <= high + ROUNDING
     if abs(mean) > 2:
         assert found * mean > 0
         assert 0.4 < found / mean < 2.5
