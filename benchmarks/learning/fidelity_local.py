@@ -72,7 +72,7 @@ def leg_on(
     """A leg on this very network, at a small rate."""
     return Leg(
         model=model,
-        parent={name: tensor.clone() for name, tensor in model.state_dict().items()},
+        start={name: tensor.clone() for name, tensor in model.state_dict().items()},
         leased=model.names_of(segment),
         segment=segment,
         data=data or samples(0),

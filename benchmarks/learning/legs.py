@@ -58,7 +58,7 @@ def open_leg(architecture: Architecture, parent: State | None, data: Split, plan
     leased = model.names_of(plan.segment)
     return Leg(
         model=model.to(plan.device),
-        parent={name: tensor.cpu().clone() for name, tensor in model.state_dict().items()},
+        start={name: tensor.cpu().clone() for name, tensor in model.state_dict().items()},
         leased=leased,
         segment=plan.segment,
         data=data,
@@ -85,5 +85,5 @@ def train(
     record = method.finish()
     seconds = time.process_time() - started
     state = {name: tensor.detach().cpu().clone() for name, tensor in leg.model.state_dict().items()}
-    check_child(leg.parent, state, method.changes)
+    check_child(leg.start, state, method.changes)
     return Child(state, {**plan.history, **record}, seconds)

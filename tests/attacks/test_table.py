@@ -52,7 +52,8 @@ def test_each_attack_that_was_thought_of_has_a_row(wanted: str) -> None:
 
 def test_every_attack_that_is_defined_is_in_a_table() -> None:
     listed = {attack for _, attacks in SECTIONS for attack in attacks}
-    assert {attack for attack in _descendants(Attack) if hasattr(attack, "title")} == listed
+    defined = {attack for attack in _descendants(Attack) if hasattr(attack, "title")}
+    assert {attack for attack in defined if "<locals>" not in attack.__qualname__} == listed  # what a test varies
 
 
 def _descendants(kind: type[Attack]) -> set[type[Attack]]:
