@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from .choosing import COMMANDS
 from .console import (
     Cluster,
     Jobs,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from .study.results import Results
 
 app = typer.Typer(name="sim", help="Simulate the incentives of a relay.", no_args_is_help=True)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 @app.command("list")

@@ -25,6 +25,7 @@ from .scenarios.dotted import expand, parse
 from .scenarios.load import MAX_ROUNDS, MAX_SEEDS, Scenario, SweepSettings, load, names
 
 if TYPE_CHECKING:
+    from .study.execute import Play
     from .study.plan import Study
     from .study.results import Results
 
@@ -111,7 +112,9 @@ def values_of(text: str) -> tuple[str, dict[str, Any] | list[Any]]:
     return key, {**span, "steps": steps[0]} if steps else span
 
 
-def collect_runs(study: Study, folder: Path, jobs: int | None, ray: str | None, kept: bool) -> Results:
+def collect_runs(
+    study: Study, folder: Path, jobs: int | None, ray: str | None, kept: bool, how: Play | None = None
+) -> Results:
     """Play a study with a progress bar on a terminal; an interruption says what is kept and exits with 130."""
     from .study.collect import collect
 
@@ -129,7 +132,8 @@ def collect_runs(study: Study, folder: Path, jobs: int | None, ray: str | None, 
 
     try:
         with progress:
-            return collect(study, folder, jobs or os.cpu_count() or 1, ray, advance)
+            options = {} if how is None else {"how": how}
+            return collect(study, folder, jobs or os.cpu_count() or 1, ray, advance, **options)
     except KeyboardInterrupt:
         where = f"; they are kept in {folder}, the same command goes on from there" if kept else ""
         fail(f"interrupted after {finished} of {study.runs} runs{where}", INTERRUPTED)

@@ -79,21 +79,29 @@ def plan(
 
     Raises LocalFault if a point is not allowed, a key is unknown or there are too many runs.
     """
-    if not seeds or len(set(seeds)) != len(seeds) or len(seeds) > MAX_SEEDS or min(seeds) < 0:
-        raise LocalFault(f"{len(seeds)} seeds were given, allowed are 1 … {MAX_SEEDS} different ones from 0 on")
     method: str = "run"
     over: dict[str, Any] = {}
     points: tuple[Point, ...] = ({},)
     if sweep is not None:
         method, points = sweep.method, tuple(sample(scenario, sweep))
-        over = {key: _plain(values) for key, values in sweep.over.items()}
-    study = Study(scenario, dict(changed or {}), method, over, points, tuple(seeds))
+        over = {key: plain(values) for key, values in sweep.over.items()}
+    return checked(Study(scenario, dict(changed or {}), method, over, points, tuple(seeds)))
+
+
+def checked(study: Study) -> Study:
+    """Return a study all of whose points and seeds are allowed, and which has not too many runs; else LocalFault."""
+    seeds = study.seeds
+    if not seeds or len(set(seeds)) != len(seeds) or len(seeds) > MAX_SEEDS or min(seeds) < 0:
+        raise LocalFault(f"{len(seeds)} seeds were given, allowed are 1 … {MAX_SEEDS} different ones from 0 on")
     if study.runs > MAX_RUNS:
-        raise LocalFault(f"{len(points)} points with {len(seeds)} seeds are {study.runs} runs, allowed is {MAX_RUNS}")
-    for point in range(len(points)):
+        raise LocalFault(
+            f"{len(study.points)} points with {len(seeds)} seeds are {study.runs} runs, allowed is {MAX_RUNS}"
+        )
+    for point in range(len(study.points)):
         study.at(point)
     return study
 
 
-def _plain(values: Span | tuple[Any, ...]) -> Any:
+def plain(values: Span | tuple[Any, ...]) -> Any:
+    """Return the range or values of a swept key in JSON types."""
     return values.model_dump() if isinstance(values, Span) else list(values)
