@@ -17,7 +17,7 @@ subprocess sys tempfile threading time urllib uuid
 PURE = sys.stdlib_module_names - set(IMPURE.split())
 ADAPTERS = ("network", "store", "evm", "devchain", "training")
 READERS = ("api", "lineage", "evm", "cli/lineage.py", "cli/rewards.py", "cli/stake.py")
-EXTRAS = ("torch", "safetensors", "psutil", "mlxtend", "libp2p", "multiaddr", "eth")  # `eth` is py-evm
+EXTRAS = ("torch", "safetensors", "psutil", "mlxtend", "libp2p", "multiaddr", "open_spiel", "eth")  # `eth` is py-evm
 SECONDS = 120.0
 MOUNT = "node/derelayl_node/cli/main.py"  # the line that mounts `derelayl sim`
 

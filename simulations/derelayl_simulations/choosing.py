@@ -14,6 +14,7 @@ from .console import (
     Method,
     Rounds,
     Rules,
+    ScenarioName,
     Seeds,
     Values,
     collect_runs,
@@ -25,6 +26,7 @@ from .console import (
 from .scenarios.load import MAX_SAMPLES
 
 MAX_GENERATIONS = 100  # of refined points; the front hardly moves after a few
+MAX_PLAYERS = 12  # parts of a role's people; a relay of the shipped scenarios has twelve validators
 
 
 def optimise_rules(
@@ -89,4 +91,35 @@ def optimise_rules(
         typer.echo(f"All points are in {out / 'points.parquet'}, drawn in {out / drawing.name}.png.")
 
 
-COMMANDS: dict[str, Any] = {"optimise": optimise_rules}
+def find_equilibria(
+    name: ScenarioName,
+    strategies: Annotated[
+        str, typer.Option(metavar="NAME,…", help="What people choose among, besides honesty; see `sim strategies`.")
+    ],
+    players: Annotated[int, typer.Option(min=2, max=MAX_PLAYERS, help="Parts of the people that choose as one.")] = 4,
+    apart: Annotated[
+        bool, typer.Option("--apart", help="Trainers and validators choose apart, so that no part can be a ring.")
+    ] = False,
+    values: Values = None,
+    rules: Rules = None,
+    seeds: Seeds = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate all profiles of a few strategies: which mixtures nobody gains by leaving, and how sure that is."""
+    from .search.equilibria import NO_OPEN_SPIEL, analyse, has_open_spiel
+    from .search.game import game, simulate
+    from .show.equilibria import equilibria_document, print_equilibria
+
+    scenario, _ = scenario_of(name, values, None, rules)
+    with one_sentence():
+        played = game(strategies.split(","), players, apart)
+        if not has_open_spiel():
+            typer.echo(f"note: {NO_OPEN_SPIEL}", err=True)
+        found = analyse(played, simulate(played, scenario, range(seeds or scenario.seeds)))
+    if as_json:
+        print_json(equilibria_document(scenario, found))
+    else:
+        print_equilibria(scenario, found)
+
+
+COMMANDS: dict[str, Any] = {"optimise": optimise_rules, "equilibria": find_equilibria}

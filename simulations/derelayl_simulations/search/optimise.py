@@ -228,7 +228,7 @@ def _near(value: Any, key: str, task: Task, rng: np.random.Generator) -> Any:
     values = task.sweep.over[key]
     moved, changed, other = rng.normal(), rng.random(), rng.random()
     if not isinstance(values, Span):
-        return values[int(other * len(values))] if changed < CHANGE else value
+        return values[int(other * len(values))] if changed < CHANGE or value not in values else value
     near = min(max(value + moved * STEP * (values.high - values.low), values.low), values.high)
     return round(near) if isinstance(task.worlds[0].values()[key], int) else near
 
