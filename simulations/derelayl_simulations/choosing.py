@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from .console import (
     Cluster,
@@ -115,7 +117,9 @@ def find_equilibria(
         played = game(strategies.split(","), players, apart)
         if not has_open_spiel():
             typer.echo(f"note: {NO_OPEN_SPIEL}", err=True)
-        found = analyse(played, simulate(played, scenario, range(seeds or scenario.seeds)))
+        console = Console(stderr=True)
+        with console.status(f"{len(played.profiles)} profiles") if console.is_terminal else nullcontext():
+            found = analyse(played, simulate(played, scenario, range(seeds or scenario.seeds)))
     if as_json:
         print_json(equilibria_document(scenario, found))
     else:

@@ -27,6 +27,7 @@ SAME = 1e-4  # mixtures that differ less are one
 LEAST = 1e-6  # share of a strategy that counts as played
 MAX_MOVES = 1_024  # profiles of named players that α-rank is asked about; its time grows with their cube
 RESAMPLES = 100
+RANKED = 30  # of them that are ranked, which takes a second each for four players and strategies
 NO_OPEN_SPIEL = "α-rank needs OpenSpiel, which is not installed: pip install 'derelayl[games]'"
 
 Support = tuple[int, ...]
@@ -139,7 +140,7 @@ def analyse(game: Game, payoffs: Floats, resamples: int = RESAMPLES) -> Found:
         {each: share for each, share in sorted(others.items(), key=lambda pair: -pair[1]) if each not in known},
         _leaving(game, payoffs),
         sum(nobody) / len(nobody),
-        _ranked(game, centre, drawn) if has_open_spiel() else None,
+        _ranked(game, centre, drawn[:RANKED]) if has_open_spiel() else None,
     )
 
 

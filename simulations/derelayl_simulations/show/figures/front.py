@@ -15,6 +15,7 @@ from ...study.results import Floats, Results
 from .sheet import BLUE, GREY, PALE, RED, Drawing, finish, legend, sheet
 
 MOST_COLUMNS = 3
+ROOM = 0.08  # of the range, on each side
 
 
 def draw_front(results: Results, found: Optimised, words: str) -> Drawing:
@@ -36,10 +37,11 @@ def draw_front(results: Results, found: Optimised, words: str) -> Drawing:
         f"Each dot is one set of rules, by its worst outcome in {worlds}. Blue: on the front, so nothing else that "
         f"keeps the constraints is as good in everything. The star is the default. {words}"
     )
+    meant = "; ".join(f"{each.name}: {each.words}" for each in objectives)
     kept = ", ".join(str(each) for each in found.task.constraints) or "none"
     note = (
         f"worst of {worlds}; {len(found.points)} points in {max(found.generations) + 1} generations; means over seeds; "
-        f"constraints: {kept}"
+        f"constraints: {kept} · {meant}"
     )
     return finish(figure, results, "front", "What the rules trade for what", text, note)
 
@@ -49,6 +51,12 @@ def _panel(axes: Axes, values: Floats, found: Optimised, measures: tuple[Measure
         axes.scatter(values[who, 0], values[who, 1], label=label, **style)
     axes.set_xlabel(_label(measures[0]))
     axes.set_ylabel(_label(measures[1]))
+    shown = values[found.allowed | (np.arange(len(values)) == 0)]  # what breaks a constraint may be far off
+    for limits, column in ((axes.set_xlim, shown[:, 0]), (axes.set_ylim, shown[:, 1])):
+        there = column[np.isfinite(column)]
+        room = ROOM * (float(np.ptp(there)) if len(there) else 0.0) or 1.0
+        if len(there):
+            limits(there.min() - room, there.max() + room)
 
 
 def _groups(found: Optimised) -> list[tuple[Bools, dict[str, Any], str]]:
@@ -62,4 +70,4 @@ def _groups(found: Optimised) -> list[tuple[Bools, dict[str, Any], str]]:
 
 
 def _label(measure: Measure) -> str:
-    return f"{measure.words}\n({measure.unit}; {'less' if measure.lower else 'more'} is better)"
+    return f"{measure.name}: {measure.unit}\n({'less' if measure.lower else 'more'} is better)"
