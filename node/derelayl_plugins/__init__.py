@@ -1,7 +1,7 @@
 """Code by its name: ours from tables of `module:attribute`, other people's from entry points of installed packages.
 
 Nothing is imported before its name is asked for. Only what stays on one machine is open to entry points: data loaders,
-simulated strategies, figures. Architectures and methods travel by name in manifests and are ours alone.
+simulated strategies and rules, figures. Architectures and methods travel by name in manifests and are ours alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from derelayl_protocol.errors import LocalFault, ProtocolError
 
 LOADERS, STRATEGIES, FIGURES = "derelayl.loaders", "derelayl.strategies", "derelayl.figures"
+RULES = "derelayl.rules"
 """The groups of entry points."""
 
 log = logging.getLogger(__name__)

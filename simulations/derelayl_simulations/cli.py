@@ -65,6 +65,14 @@ def list_strategies(as_json: Json = False) -> None:
     print_rows(("role", "name", "summary"), listed(), as_json)
 
 
+@app.command("rules")
+def list_rules(as_json: Json = False) -> None:
+    """List the rules of a scenario's [mechanism]; what the contract runs comes first of its kind, plug-ins last."""
+    from .ledger.mechanism import listed
+
+    _print_rows(("kind", "name", "summary"), listed(), as_json)
+
+
 @app.command("figures")
 def list_figures(as_json: Json = False) -> None:
     """List the figures of a report; those of installed plug-ins come last and are drawn with `report --figure NAME`."""

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from derelayl_node.cli.main import build as command_line
-from derelayl_plugins import FIGURES, LOADERS, STRATEGIES, plugin, plugins
+from derelayl_plugins import FIGURES, LOADERS, RULES, STRATEGIES, plugin, plugins
 from derelayl_protocol.errors import LocalFault
 from derelayl_simulations.scenarios.load import Scenario, check, load
 from derelayl_simulations.show.report.build import build
@@ -46,8 +46,10 @@ def invoke(*arguments: str) -> str:
 def test_what_is_offered_is_listed_with_its_package_and_not_imported() -> None:
     assert "moons[:ARGUMENT]" in invoke("data", "list")
     assert "miser" in invoke("sim", "strategies")
+    assert "podium" in invoke("sim", "rules")
     assert "of derelayl-example 1.0" in invoke("sim", "figures")
-    assert [list(plugins(group)) for group in (LOADERS, STRATEGIES, FIGURES)] == [["moons"], ["miser"], ["supply"]]
+    offered = [list(plugins(group)) for group in (LOADERS, STRATEGIES, RULES, FIGURES)]
+    assert offered == [["moons"], ["miser"], ["podium"], ["supply"]]
     assert not any(name.startswith("derelayl_example") for name in sys.modules)
 
 
@@ -74,6 +76,18 @@ def test_a_strategy_of_a_plugin_is_no_strategy_of_the_other_role() -> None:
 
 
 @pytest.mark.usefixtures("example")
+def test_a_rule_of_a_plugin_plays_in_a_scenario_and_is_marked() -> None:
+    podium = scenario("honest").with_values({"mechanism.payment": "podium"})
+    assert podium.not_run() == ("payment = podium: of derelayl-example 1.0",)
+    paid, usual = run(podium, 1), run(scenario("honest"), 1)
+    assert not np.array_equal(paid.people["coins"], usual.people["coins"])
+    with pytest.raises(LocalFault, match=r"mechanism\.score: podium is no rule of score, but of payment"):
+        scenario("honest").with_values({"mechanism.score": "podium"})
+    with pytest.raises(LocalFault, match=r"mechanism\.payment: payment podium has no dial: leave out :2"):
+        scenario("honest").with_values({"mechanism.payment": "podium:2"})
+
+
+@pytest.mark.usefixtures("example")
 def test_a_figure_of_a_plugin_is_drawn_when_it_is_asked_for(tmp_path: Path) -> None:
     results = results_of(tmp_path / "out")
     assert not any("plugin" in path.name for path in build(results)[1])
@@ -87,6 +101,8 @@ def test_names_of_nobody_are_refused_with_those_that_there_are(tmp_path: Path) -
         load_data("moons:1")
     with pytest.raises(LocalFault, match="miser is no strategy of a trainer, whose are honest, lazy"):
         scenario("miser")
+    with pytest.raises(LocalFault, match=r"mechanism\.base: podium is no rule of base, which are public, parent, tips"):
+        scenario("honest").with_values({"mechanism.base": "podium"})
     with pytest.raises(LocalFault, match="no installed package offers a figure 'supply'; there are none"):
         build(results_of(tmp_path / "out"), ["supply"])
 
@@ -94,13 +110,15 @@ def test_names_of_nobody_are_refused_with_those_that_there_are(tmp_path: Path) -
 def test_a_plugin_that_cannot_be_imported_is_refused_with_its_package_and_harms_nothing_else(
     install: Install, tmp_path: Path
 ) -> None:
-    groups = (LOADERS, STRATEGIES, FIGURES)
+    groups = (LOADERS, STRATEGIES, RULES, FIGURES)
     install("rotten-apple", {group: {"rotten": "broken:anything"} for group in groups}, BROKEN)
     refused = r"rotten of the package rotten-apple 1\.0 .*ModuleNotFoundError: No module named 'nothing_of_that_name'"
     with pytest.raises(LocalFault, match=refused):
         load_data("rotten:1")
     with pytest.raises(LocalFault, match=refused):
         scenario("rotten")
+    with pytest.raises(LocalFault, match=refused):
+        scenario("honest").with_values({"mechanism.payment": "rotten"})
     results = results_of(tmp_path / "out")
     with pytest.raises(LocalFault, match=refused):
         build(results, ["rotten"])
@@ -112,7 +130,8 @@ def test_a_plugin_that_cannot_be_imported_is_refused_with_its_package_and_harms_
 
 def test_a_plugin_that_gives_the_wrong_thing_is_refused_with_its_package(install: Install, tmp_path: Path) -> None:
     wrong = "def load(argument): return 3\ndef draw(results): return 'a picture'\nclass Neither: pass\n"
-    groups = {LOADERS: {"three": "wrong:load"}, FIGURES: {"picture": "wrong:draw"}, STRATEGIES: {"no": "wrong:Neither"}}
+    groups = {LOADERS: {"three": "wrong:load"}, FIGURES: {"picture": "wrong:draw"}}
+    groups |= {STRATEGIES: {"no": "wrong:Neither"}, RULES: {"no": "wrong:Neither"}}
     install("wrong-thing", groups, {"wrong": wrong})
     with pytest.raises(LocalFault, match=r"wrong-thing 1\.0 .*it gave int, a Split is needed"):
         load_data("three")
@@ -120,6 +139,8 @@ def test_a_plugin_that_gives_the_wrong_thing_is_refused_with_its_package(install
         build(results_of(tmp_path / "out"), ["picture"])
     with pytest.raises(LocalFault, match=r"wrong-thing 1\.0 .*neither from Trainer nor from Judge"):
         scenario("no")
+    with pytest.raises(LocalFault, match=r"wrong-thing 1\.0 .*derived from none of the kinds of rules"):
+        scenario("honest").with_values({"mechanism.matching": "no"})
 
 
 @pytest.mark.parametrize(
@@ -137,6 +158,32 @@ def test_a_strategy_that_fails_in_play_is_told_with_its_package(
     install("clumsy", {STRATEGIES: {"clumsy": "clumsy_strategy:S"}}, {"clumsy_strategy": imports + body})
     with pytest.raises(LocalFault, match=rf"clumsy of the package clumsy 1\.0 .*{told}"):
         run(scenario("clumsy", role), 1)
+
+
+NEGATIVE = "class R(Payment):\n    def weights(self, gains): return np.where(gains.selected, -1, 0)\n"
+NUMBERLESS = "class R(Base):\n    def base(self, parent, best, average): return parent * np.nan\n"
+GREEDY = "class R(Matching):\n    def bonds(self, bids): return np.where(bids > 0, bids + 1, 0)\n"
+NOWHERE = "class R(Matching):\n    def ranks(self, legs, tips, most, width): return np.full((len(legs), width), 7)\n"
+FORWARD = "class R(Duplicates):\n    def classes(self, copies): return np.full(copies.judged.shape, 99)\n"
+LATE = "class R(Score):\n    def judge(self, ballots): raise KeyError('lost')\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        ("payment", NEGATIVE, "a weight below 0"),
+        ("base", NUMBERLESS, "one that is no number"),
+        ("matching", GREEDY, "above its bid"),
+        ("matching", NOWHERE, "a tip that there is not"),
+        ("duplicates", FORWARD, "a class that is no number of a leg"),
+        ("score", LATE, "KeyError: 'lost'"),
+    ],
+)
+def test_a_rule_that_fails_in_play_is_told_with_its_package(install: Install, kind: str, body: str, told: str) -> None:
+    imports = "import numpy as np\nfrom derelayl_simulations.ledger.mechanism.port import *\n"
+    install("clumsy", {RULES: {"clumsy": "clumsy_rule:R"}}, {"clumsy_rule": imports + body})
+    with pytest.raises(LocalFault, match=rf"clumsy of the package clumsy 1\.0 .*{told}"):
+        run(scenario("honest").with_values({f"mechanism.{kind}": "clumsy"}), 1)
 
 
 def test_a_name_that_two_packages_offer_is_refused_with_both(install: Install) -> None:

@@ -230,6 +230,19 @@ def test_the_list_names_every_scenario_and_its_question() -> None:
     assert [row["name"] for row in json.loads(sim("list", "--json")[1])] == names()
 
 
+def test_the_rules_of_a_mechanism_are_listed_and_marked_in_a_run() -> None:
+    rows = json.loads(sim("rules", "--json")[1])
+    assert {"kind": "payment", "name": "best"}.items() <= next(row for row in rows if row["name"] == "best").items()
+    assert all(row["summary"] for row in rows)
+    document = json.loads(
+        sim("run", "honest", "--rounds", "2", "--seeds", "1", "--set", "mechanism.payment=best", "--json")[1]
+    )
+    assert document["not_run"][0].startswith("payment = best: ")
+    assert document["parameters"]["mechanism"]["payment"] == "best"
+    status, _, err = sim("run", "honest", "--set", "mechanism.payment=most")
+    assert (status, "mechanism.payment: most is no rule of payment, which are proportional" in err) == (1, True)
+
+
 def test_a_sweep_prints_its_points_and_resumes(tmp_path: Path) -> None:
     command = (
         "sweep",

@@ -180,8 +180,10 @@ def test_a_scenario_says_what_of_its_rules_nobody_runs() -> None:
     honest = load("honest")
     assert honest.not_run() == ()
     assert load("published").not_run() == ("the published mechanism",)
-    parent = honest.with_values({"world.judging.base": "parent"})
-    assert "compared with their parent alone" in parent.not_run()[0]
-    swept = {"over": {"world.judging.base": ["public", "parent"]}}
+    parent = honest.with_values({"mechanism.base": "parent"})
+    mark = "base = parent: Compares a child with its parent alone, without the averages of the tips"
+    assert parent.not_run() == (mark,)
+    assert parent.with_values({"mechanism.payment": "best"}).not_run()[0].startswith("payment = best: Pays the best")
+    swept = {"over": {"mechanism.base": ["public", "parent"]}}
     study = plan(honest, [0], sweep=honest.with_values({"sweep": swept}).sweep)
     assert study.not_run() == parent.not_run()

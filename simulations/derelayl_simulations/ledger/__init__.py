@@ -13,12 +13,14 @@ from .book import Book
 from .checkpoints import NOBODY, Checkpoints
 from .luck import MatchLuck, draw_luck
 from .matching import Bids, Leases, match
+from .mechanism.port import CONTRACT, Evidence, Mechanism
 from .reports import report_trainers, report_validators
 from .royalties import buy_access, collect, collect_pending
 from .settings import MAX_MONEY_WEI, ROUND_SECONDS, LedgerSettings, not_played, settings_of
 from .settling import Ending, Outcome, settle
 
 __all__ = [
+    "CONTRACT",
     "MAX_MONEY_WEI",
     "NOBODY",
     "ROUND_SECONDS",
@@ -26,9 +28,11 @@ __all__ = [
     "Book",
     "Checkpoints",
     "Ending",
+    "Evidence",
     "Leases",
     "LedgerSettings",
     "MatchLuck",
+    "Mechanism",
     "Outcome",
     "buy_access",
     "collect",

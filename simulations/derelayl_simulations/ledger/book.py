@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,7 @@ class Book:
     locked: Ints  # (R,) wei of the running round's bids and deposits
     settled_rounds: Ints  # (R,) rounds settled, not those that were void or idle
     deposited: int = field(default=0)  # wei in all relays together
+    memory: dict[str, Any] = field(default_factory=dict)  # what a rule of `mechanism` remembers; arrays of R relays
 
     @classmethod
     def open(

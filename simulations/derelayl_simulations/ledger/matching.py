@@ -12,7 +12,7 @@ from .arithmetic import Bools, Ints
 from .book import Book
 from .checkpoints import NOBODY
 from .luck import MatchLuck
-from .settings import MAX_MONEY_WEI
+from .mechanism.port import CONTRACT, Matching, Mechanism
 
 CLASS_BITS = 58
 """Above any sum of scores: 2e7 ppm a leg, at most 2**31 legs."""
@@ -31,8 +31,8 @@ class Leases:
     """A matched round of each relay. Legs are numbered as on the ledger, padded with NOBODY and 0 to the most of all.
 
     A relay without a bid is idle, one without a quorum of seats void: neither has a leg or a seat, and all money is
-    back. All bonds of a relay are the lowest bid that got a leg; what was bid above it is back. A bond of 0 means that
-    the trainer was caught equivocating.
+    back. All bonds of a relay are the lowest bid that got a leg (by the contract's rule); what was bid above it is
+    back. A bond of 0 means that the trainer was caught equivocating.
     """
 
     trainer: Ints  # (R, L) account
@@ -58,7 +58,7 @@ class Leases:
         self.legs = relays, numbers
 
 
-def match(book: Book, bids: Bids, offered: Bools, luck: MatchLuck) -> Leases:
+def match(book: Book, bids: Bids, offered: Bools, luck: MatchLuck, mechanism: Mechanism = CONTRACT) -> Leases:
     """Take the bids, then the offers of tips (`offered` (R, T), by column of `book.tips`), match, and seat committees.
 
     A bid below `min_bid` or not covered is refused, one with no place or a later greater one in its place returns. An
@@ -81,7 +81,7 @@ def match(book: Book, bids: Bids, offered: Bools, luck: MatchLuck) -> Leases:
     void = ~idle & ((seats != NOBODY).sum(axis=1) < book.rules.quorum)
     seats[void], weight[void] = NOBODY, 0
 
-    legs, used = _lease(book, bids, placed & ~void[:, None], made, owners, luck)
+    legs, used = _lease(book, bids, placed & ~void[:, None], made, owners, luck, mechanism.matching)
     leases = Leases(*legs, seats=seats, weight=weight, placed=placed, offered=made, idle=idle, void=void)
     left = np.where(placed, bids.amount, 0)
     left[leases.legs[0], leases.bid_column[leases.legs]] -= leases.bid[leases.legs]
@@ -167,21 +167,21 @@ def _seat(book: Book, parties: Bools, luck: MatchLuck, idle: Bools) -> tuple[Int
 
 
 def _lease(
-    book: Book, bids: Bids, placed: Bools, made: Bools, owners: Ints, luck: MatchLuck
+    book: Book, bids: Bids, placed: Bools, made: Bools, owners: Ints, luck: MatchLuck, rule: Matching
 ) -> tuple[tuple[Ints, Ints, Ints, Ints, Ints, Ints, Ints], Ints]:
-    """Give the j-th bid in order tip j // k in order: the first seven fields of `Leases`, and the legs of each tip."""
+    """Give the bids in order their tips and bonds: the first seven fields of `Leases`, and the legs of each tip."""
     most, tips = book.rules.legs_per_tip, book.tips
-    legs = np.minimum(placed.sum(axis=1), (tips != NOBODY).sum(axis=1) * most)
+    count = (tips != NOBODY).sum(axis=1)
+    legs = np.minimum(placed.sum(axis=1), count * most)
     columns = _bid_order(bids, placed, luck)[:, : int(legs.max())]
     numbers = np.arange(columns.shape[1])
     is_leg = numbers < legs[:, None]
     tip_order = np.lexsort((luck.tip_rank[:, : tips.shape[1]], _tip_key(book, made)), axis=1)
-    lines, ranks = np.arange(book.relays)[:, None], np.arange(tips.shape[1])
-    used = np.empty_like(tips)
-    used[lines, tip_order] = np.clip(legs[:, None] - ranks * most, 0, most)
-    places = tip_order[:, np.minimum(numbers // most, tips.shape[1] - 1)]
+    lines = np.arange(book.relays)[:, None]
+    ranks = np.minimum(rule.ranks(legs, count, most, columns.shape[1]), tips.shape[1] - 1)
+    places = tip_order[lines, ranks]
     bids_at, tips_at = columns + lines * placed.shape[1], places + lines * tips.shape[1]
-    bond = np.where(is_leg, bids.amount.take(bids_at), MAX_MONEY_WEI).min(axis=1, keepdims=True, initial=MAX_MONEY_WEI)
+    used = np.bincount(tips_at[is_leg], minlength=tips.size).reshape(tips.shape)
 
     def of_legs(values: Ints) -> Ints:
         """What is no leg becomes NOBODY."""
@@ -189,7 +189,7 @@ def _lease(
 
     fields = (
         of_legs(bids.account.take(bids_at)),
-        bond * is_leg,
+        rule.bonds(of_legs(bids.amount.take(bids_at))),
         of_legs(columns),
         of_legs(places),
         of_legs(tips.take(tips_at)),

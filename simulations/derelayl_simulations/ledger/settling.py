@@ -16,9 +16,8 @@ from derelayl_protocol.types import UNAVAILABLE
 from .arithmetic import Bools, Ints, portion, share
 from .book import Book
 from .checkpoints import NOBODY
-from .copies import classes
 from .matching import Leases
-from .scoring import judge
+from .mechanism.port import CONTRACT, Ballots, Copies, Evidence, Floats, Gains, Judged, Mechanism
 
 MOST_SHIFT = 63
 """A 64-bit amount halved this often is nothing."""
@@ -52,6 +51,7 @@ class Outcome:
     paid: Ints  # (R, K) to the validator
     charged: Ints  # (R, K) from its stake to the carry
     slashed: Ints  # (R, K) from its stake to the pot or the carry
+    asked: Floats | None  # (R, K) share of the submitted legs that a seat had to judge; None: all
     pot: Ints  # (R,) carry before, forfeits, slashes, emission
     emission: Ints  # (R,) from the budget
     carry: Ints  # (R,) what the relay keeps
@@ -66,6 +66,9 @@ def settle(
     scores: Ints,
     child: Ints | None = None,
     originals: Ints | None = None,
+    *,
+    mechanism: Mechanism = CONTRACT,
+    evidence: Evidence | None = None,
 ) -> Outcome:
     """End the round of every relay, move the money and make the selected children the new tips.
 
@@ -73,6 +76,7 @@ def settle(
     ppm or UNAVAILABLE, where a seat has not revealed or a leg was not submitted they are not looked at. `child` (R, L)
     says which legs of a relay name the same root, by equal values; without it every child is another. `originals`
     (R, K, L) is each seat's original of each leg; without it, or where the rules let copies be, every leg is its own.
+    Other rules than the contract's come as `mechanism`, with the `evidence` that they may ask for.
     """
     submitted = submitted & leases.is_leg
     committed = committed & leases.is_seat
@@ -80,10 +84,23 @@ def settle(
     ending = _ending(book, leases, submitted, committed, revealed)
     settled = ending == Ending.SETTLED
     judged = submitted & settled[:, None]
-    score, agreement = judge(scores, leases.weight, revealed & settled[:, None], judged, book.rules.agreement_ppm)
-    of_class = None
+    verdict = mechanism.score.judge(
+        Ballots(
+            scores=scores,
+            weight=leases.weight,
+            revealed=revealed & settled[:, None],
+            submitted=judged,
+            tolerance=book.rules.agreement_ppm,
+            seats=leases.seats,
+            trainers=leases.trainer,
+            accounts=book.accounts,
+            evidence=evidence,
+            memory=book.memory,
+        )
+    )
+    score, of_class = verdict.score, None
     if originals is not None and book.rules.duplicate_bps:
-        of_class = classes(originals, leases.weight, revealed, judged)
+        of_class = mechanism.duplicates.classes(Copies(originals, leases.weight, revealed, judged, evidence))
     relays, ranks, legs = _select(book, leases, judged, score, child, of_class)
     selected = np.zeros_like(submitted)
     selected[relays, legs] = True
@@ -96,8 +113,9 @@ def settle(
     emission = np.where(selected.any(axis=1), _emission(book), 0)
     pot = book.carry + forfeited.sum(axis=1) + slashed.sum(axis=1) + emission
 
-    reward, royalty = _rewards(book, pot, score, relays, legs)
-    paid, charged, agreed = _agreed(book, leases, pot, stakes, agreement, judged.sum(axis=1))
+    weights = mechanism.payment.weights(Gains(score, judged, selected))
+    reward, royalty = _rewards(book, pot, weights, relays, legs)
+    paid, charged, agreed = _agreed(book, leases, pot, stakes - slashed, verdict, judged.sum(axis=1))
     carry = pot - (reward + royalty).sum(axis=1) + (charged - paid).sum(axis=1)
     numbers = np.full(leases.trainer.shape, NOBODY, np.int64)
     numbers[relays, legs] = book.checkpoints.add(
@@ -117,6 +135,7 @@ def settle(
         paid=paid,
         charged=charged,
         slashed=slashed,
+        asked=verdict.asked,
         pot=pot,
         emission=emission,
         carry=carry,
@@ -208,26 +227,28 @@ def _emission(book: Book) -> Ints:
     return emission
 
 
-def _rewards(book: Book, pot: Ints, score: Ints, relays: Ints, legs: Ints) -> tuple[Ints, Ints]:
-    """Share the trainers' and the lineage's part of the pot among the selected legs by score; (R, L) each."""
-    reward, royalty, gains = (np.zeros_like(score) for _ in range(3))
-    gains[relays, legs] = score[relays, legs]
-    part, whole = gains[relays, legs], gains.sum(axis=1)[relays]
+def _rewards(book: Book, pot: Ints, weights: Ints, relays: Ints, legs: Ints) -> tuple[Ints, Ints]:
+    """Share the trainers' and the lineage's part of the pot among the selected legs by weight; (R, L) each."""
+    reward, royalty = np.zeros_like(weights), np.zeros_like(weights)
+    part, whole = weights[relays, legs], weights.sum(axis=1)[relays]
     for shares, bps in ((reward, book.rules.trainer_bps), (royalty, book.rules.royalty_bps)):
         shares[relays, legs] = portion(share(pot, bps)[relays], part, whole)
     return reward, royalty
 
 
 def _agreed(
-    book: Book, leases: Leases, pot: Ints, stakes: Ints, agreement: Ints, submitted: Ints
+    book: Book, leases: Leases, pot: Ints, stakes: Ints, verdict: Judged, submitted: Ints
 ) -> tuple[Ints, Ints, Ints]:
     """Return what each seat is paid and charged in wei and its agreement in ppm, (R, K) each."""
     equal = share(pot, book.rules.validator_bps) // np.maximum(leases.is_seat.sum(axis=1), 1)
-    most = (submitted * (submitted - 1) * book.rules.agreement_ppm)[:, None]
+    most = (submitted * (submitted - 1) * book.rules.agreement_ppm if verdict.most is None else verdict.most)[:, None]
+    agreement = verdict.agreement
     size = np.abs(agreement)
     amount = portion(equal[:, None], size, most)
     paid = np.where(agreement > 0, amount, 0)
     charged = np.where(agreement < 0, np.minimum(stakes, amount), 0)
+    if verdict.fine is not None:
+        charged = np.minimum(stakes, charged + portion(stakes, verdict.fine, np.full((1, 1), PPM)))
     return paid, charged, np.sign(agreement) * (size * PPM // np.maximum(most, 1))
 
 

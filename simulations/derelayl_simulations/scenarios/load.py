@@ -22,13 +22,14 @@ from ..published.parameters import PublishedParameters
 from ..world.section import Section
 from ..world.settings import Event, SearchSettings, WorldSettings
 from .dotted import ALIASES, Document, expand, flatten, put
+from .mechanism import MechanismSettings
 from .refusal import explain
 
 MAX_FILE_BYTES = 256 * 1024  # a scenario is a page or two
 MAX_ROUNDS = 100_000  # minutes per seed; more would be a slip of the pen
 MAX_SEEDS = 100_000  # every seed is a run of its own
 MAX_SAMPLES = 100_000  # points of a sweep, each with all its seeds
-IDLE = {"published": ("ledger", "world", "event", "search"), "ledger": ("published",)}
+IDLE = {"published": ("ledger", "mechanism", "world", "event", "search"), "ledger": ("published",)}
 """Sections that a rule set does not read."""
 
 MAX_EVENTS = 1_000
@@ -87,6 +88,7 @@ class Scenario(Section):
     seeds: int = Field(default=20, ge=1, le=MAX_SEEDS)  # runs, unless the caller asks for another number
     published: PublishedParameters = PublishedParameters()
     ledger: LedgerSettings = LedgerSettings()
+    mechanism: MechanismSettings = MechanismSettings()
     world: WorldSettings = WorldSettings()
     event: tuple[Event, ...] = Field(default=(), max_length=MAX_EVENTS)
     search: SearchSettings = SearchSettings()
@@ -119,15 +121,13 @@ class Scenario(Section):
         """Return what the rule set and the world are given, in JSON types."""
         if self.rules == "published":
             return self.published.model_dump(mode="json")
-        return self.model_dump(mode="json", include={"ledger", "world", "event"})
+        return self.model_dump(mode="json", include={"ledger", "mechanism", "world", "event"})
 
     def not_run(self) -> tuple[str, ...]:
         """Say what of the rules it plays is not what the contract and the network's validators run; () if all is."""
         if self.rules == "published":
             return ("the published mechanism",)
-        if self.world.judging.base == "parent":
-            return ("children are compared with their parent alone, without the averages of the tips",)
-        return ()
+        return self.mechanism.not_run()
 
     def values(self) -> dict[str, Any]:
         """Return every value of the scenario by its dotted key; JSON types only."""

@@ -83,7 +83,7 @@ class Arena:
         scenario, places = self.scenario, self.people.places
         relays, seats = self.people.relays // len(self.seeds), scenario.ledger.committee_size
         settings = scenario.world.model_copy(update={"churn": scenario.search.churn})
-        world = World.open(settings, scenario.ledger, self.everybody(changes))
+        world = World.open(settings, scenario.ledger, self.everybody(changes), scenario.mechanism.made())
         rngs = [generators(seed)[1] for seed in self.seeds]
         earned = np.zeros(world.present.shape)
         for _ in range(scenario.search.rounds):

@@ -53,7 +53,7 @@ class Study:
 
     def not_run(self) -> tuple[str, ...]:
         """Say what the rules of any point are that the contract and the network's validators do not run."""
-        swept = {key for key in self.over if key.startswith(("rules", "world.judging"))}
+        swept = {key for key in self.over if key.startswith(("rules", "mechanism"))}
         played = [self.scenario, *(self.at(point) for point in range(len(self.points)) if swept)]
         return tuple(dict.fromkeys(each for scenario in played for each in scenario.not_run()))
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ledger import Leases
+from derelayl_protocol.ledger.scoring import PPM
+
+from ..ledger import Evidence, Leases
+from ..ledger.luck import DRAW_BITS
 from .bidding import allowed
-from .judging import how_alike, measure, name_originals
+from .judging import errors, how_alike, measure, name_originals
 from .luck import Luck
 from .people import TASTES, Bools, Floats, Ints
 from .state import World
@@ -26,7 +29,8 @@ class Verdicts:
     revealed: Bools  # (R, K)
     scores: Ints  # (R, K, L) ppm
     originals: Ints  # (R, K, L) number of the leg that each is a copy of, its own if of none
-    cost: Floats  # (R, K) money that judging cost
+    boast: Floats  # (R, K) factor on the standard error that it states
+    cost: Floats  # (R, K) money that judging every leg costs
 
 
 def judge(world: World, leases: Leases, training: Training, luck: Luck) -> Verdicts:
@@ -36,19 +40,32 @@ def judge(world: World, leases: Leases, training: Training, luck: Luck) -> Verdi
     codes = np.where(leases.is_seat, world.people.strategy[lines, person], -1)
     bench = _bench(world, training, person, luck)
     scores, effort = bench.measured.copy(), np.ones(person.shape)
-    reveals = np.ones(person.shape, np.bool_)
+    reveals, boast = np.ones(person.shape, np.bool_), np.ones(person.shape)
     for code in world.codes("validator"):
         mine, strategy = np.nonzero(codes == code), judge_of(code)
         if type(strategy) is not Judge and len(mine[0]):  # honest seats have said already what they measured
             flat = np.ravel_multi_index(mine, person.shape)
             scores[mine] = strategy.score(_flatten(bench), flat)
-            effort[mine], reveals[mine] = strategy.effort, strategy.reveals
+            effort[mine], reveals[mine], boast[mine] = strategy.effort, strategy.reveals, strategy.boast
     up = leases.is_seat & ~world.crashed[lines, person]
     reached = luck.decide[lines, person] >= world.partition
     legs = training.mask(training.deeds.submitted).sum(axis=1)[:, None]
     cost = leg_cost(world)[lines, person] * (world.settings.costs.judging * effort * legs) * up
     originals = _originals(world, training, luck, effort > 0)
-    return Verdicts(person, up, up & reveals & reached, scores, originals, cost)
+    return Verdicts(person, up, up & reveals & reached, scores, originals, boast, cost)
+
+
+def evidence(world: World, training: Training, verdicts: Verdicts, luck: Luck) -> Evidence:
+    """Return what other rules than the contract's may ask for."""
+    legs, deeds = training.legs, training.deeds
+    lines = np.arange(len(verdicts.person))[:, None]
+    quality = world.people.traits.quality[lines, verdicts.person]
+    known = errors(world.settings.judging, training.mask(deeds.still), quality)
+    twin = np.tile(np.arange(training.shape[1]), (training.shape[0], 1))
+    whole = deeds.submitted & deeds.submitted[deeds.twin] & ~deeds.half
+    twin[legs.relay[whole], legs.number[whole]] = legs.number[deeds.twin[whole]]
+    uniform = luck.match.draw[:, : training.shape[1]] / 2.0**DRAW_BITS
+    return Evidence(error=known * PPM * verdicts.boast[:, :, None], twin=twin, luck=uniform)
 
 
 # --- Inside -----------------------------------------------------------------------------------------------------------

@@ -32,13 +32,17 @@ def measure(
     seats, legs), and `samples` about all legs (relays, seats). A judge knows the error that its number of samples
     makes, and stays below the gain by a share of it; that a skewed child suits its data more or less it does not know.
     """
-    known = (
-        np.where(still, settings.still_noise, settings.noise)[:, None, :] / np.maximum(quality, WORST_DATA)[:, :, None]
-    )
+    known = errors(settings, still, quality)
     unknown = (settings.partiality * np.where(still, 0.0, skew))[:, None, :]
     chance = np.sqrt(settings.common) * samples[:, :, None] + np.sqrt(1 - settings.common) * luck
     scores = as_scores(gain[:, None, :] + known * (chance - settings.caution) + unknown * liking)
     return np.where(submitted[:, None, :], scores, UNAVAILABLE)
+
+
+def errors(settings: JudgingSettings, still: Bools, quality: Floats) -> Floats:
+    """Return the standard error in nats that each seat knows to make about each leg, (relays, seats, legs)."""
+    noise = np.where(still, settings.still_noise, settings.noise)
+    return np.asarray(noise[:, None, :] / np.maximum(quality, WORST_DATA)[:, :, None])
 
 
 def how_alike(judges: Floats, trainers: Floats) -> Floats:

@@ -37,4 +37,4 @@ def open_world(scenario: Scenario, seed: int) -> tuple[World, np.random.Generato
     check_events(scenario)
     people, luck = generators(seed)
     everybody = settle_down(scenario.world, scenario.world.relays, people)
-    return World.open(scenario.world, scenario.ledger, everybody), luck
+    return World.open(scenario.world, scenario.ledger, everybody, scenario.mechanism.made()), luck

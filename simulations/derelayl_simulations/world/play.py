@@ -48,7 +48,8 @@ def play_round(world: World, luck: Luck, prescribed: Sequence[Event] = ()) -> Ro
     wanted = bidding.willing(world)
     bids = bidding.place_bids(world, wanted, luck)
     bidders = _people(world, bids.account)
-    leases = match(world.book, bids, bidding.offers(world), luck.matching(bids.account.shape[1]))
+    matching = luck.matching(bids.account.shape[1])
+    leases = match(world.book, bids, bidding.offers(world), matching, world.mechanism)
     trained = training.train(world, leases, luck)
     verdicts = committee.judge(world, leases, trained, luck)
     submitted = trained.mask(trained.deeds.submitted)
@@ -60,6 +61,8 @@ def play_round(world: World, luck: Luck, prescribed: Sequence[Event] = ()) -> Ro
         verdicts.revealed,
         verdicts.scores,
         originals=verdicts.originals,
+        mechanism=world.mechanism,
+        evidence=committee.evidence(world, trained, verdicts, luck) if world.mechanism.asks else None,
     )
 
     _hand_on(world, trained, outcome, verdicts)
@@ -141,7 +144,8 @@ def _book_seats(world: World, earned: Ledgered, leases: Leases, verdicts: Verdic
     person = verdicts.person[relay, seat]
     won = (outcome.paid - outcome.charged - outcome.slashed)[relay, seat]
     earned.add(VALIDATOR, relay, person, won.astype(np.float64))
-    earned.spend(VALIDATOR, relay, person, verdicts.cost[relay, seat])
+    cost = verdicts.cost if outcome.asked is None else verdicts.cost * outcome.asked
+    earned.spend(VALIDATOR, relay, person, cost[relay, seat])
 
 
 def _trade(world: World, earned: Ledgered, luck: Luck) -> tuple[Ints, Ints]:

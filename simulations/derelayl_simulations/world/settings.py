@@ -86,14 +86,13 @@ class LearningSettings(Section):
 
 
 class JudgingSettings(Section):
-    """How well a validator sees the gain of a leg, and what it compares the child with.
+    """How well a validator sees the gain of a leg.
 
     The error about a leg has three parts: one about all legs of the round, as they are measured on the same samples;
     one of its own, which copies of one training share; and one that stays from round to round, as the data of this
     judge suit those of that trainer more or less. A judge knows the size of the first two together, `noise`.
     """
 
-    base: Literal["public", "parent"] = "public"  # the best of parent and averages, which anybody can make; or parent
     noise: float = Field(default=0.02, ge=0, le=10)  # nats, standard error about a leg that was trained
     still_noise: float = Field(default=0.0005, ge=0, le=10)  # about a child that hardly differs from its base
     common: float = Field(default=0.4, ge=0, le=1)  # share of that error's variance that is about the whole round

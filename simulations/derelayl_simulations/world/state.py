@@ -9,7 +9,7 @@ import numpy as np
 
 from derelayl_protocol.errors import LocalFault
 
-from ..ledger import MAX_MONEY_WEI, NOBODY, ROUND_SECONDS, Book, LedgerSettings
+from ..ledger import CONTRACT, MAX_MONEY_WEI, NOBODY, ROUND_SECONDS, Book, LedgerSettings, Mechanism
 from .income import Averages
 from .people import Bools, Floats, Ints, People
 from .settings import WorldSettings
@@ -28,6 +28,7 @@ class World:
 
     settings: WorldSettings
     ledger: LedgerSettings
+    mechanism: Mechanism
     people: People
     book: Book
     present: Bools  # (R, P) who is there
@@ -52,7 +53,9 @@ class World:
     partition: float = 0.0  # share of the reveals that get lost
 
     @classmethod
-    def open(cls, settings: WorldSettings, ledger: LedgerSettings, people: People) -> Self:
+    def open(
+        cls, settings: WorldSettings, ledger: LedgerSettings, people: People, mechanism: Mechanism = CONTRACT
+    ) -> Self:
         """Found the relays: account 0 owns genesis, founders have brought their capital and staked.
 
         Raises LocalFault if their money does not fit the ledger.
@@ -66,6 +69,7 @@ class World:
         world = cls(
             settings=settings,
             ledger=ledger,
+            mechanism=mechanism,
             people=people,
             book=book,
             present=np.zeros(each, np.bool_),

@@ -96,7 +96,7 @@ def _lay_out(world: World, leases: Leases, luck: Luck) -> Legs:
         best=best[relay],
         average=average[relay],
         start=public if settings.learning.start == "average" else notes[parent],
-        base=public if settings.judging.base == "public" else notes[parent],
+        base=world.mechanism.base.base(notes[parent], best[relay], average[relay]),
         kept=world.held_level[relay, person],
         luck=luck.gain[relay, trainer],
         strategy=world.people.strategy[relay, person],

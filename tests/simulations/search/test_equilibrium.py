@@ -19,6 +19,7 @@ from derelayl_simulations.search.equilibrium import (
 
 SMALL = {"rounds": 25, "share": 0.2, "agents": 3, "steps": 12}
 MANY_TIPS = {"legs_per_tip": 4, "selected_share": 0.5, "min_bid": 1.0, "emission": 20.0, "offer_deposit": 0.5}
+PARENT = {"mechanism.base": "parent"}
 EQUAL_TIPS = {"legs_per_tip": 16, "selected_share": 0.04}  # one tip lives, so there is no better tip to copy
 
 
@@ -77,7 +78,7 @@ def test_useless_work_does_not_pay() -> None:
 def test_copying_the_best_tip_pays_where_tips_of_different_worth_live_side_by_side() -> None:
     """Where a score compares with the leased parent only: docs/SECURITY.md."""
     search = {"rounds": 60, "share": 0.1, "trainer": ["copier", "hopper"], "validator": [], "rings": []}
-    found = deviations(scenario(people=100, relays=4, ledger=MANY_TIPS, search=search, judging={"base": "parent"}), 1)
+    found = deviations(scenario(people=100, relays=4, ledger=MANY_TIPS, search=search).with_values(PARENT), 1)
     assert found["copier"].gain > 0.3
     assert found["hopper"].gain > 0.1
 
@@ -86,7 +87,7 @@ def test_handing_over_what_anybody_can_make_pays_only_where_it_is_no_bar() -> No
     search = {"rounds": 40, "share": 0.1, "trainer": ["averager", "copier"], "validator": [], "rings": []}
     gains = {}
     for base in ("parent", "public"):
-        given = scenario(people=60, relays=4, search=search, judging={"base": base})
+        given = scenario(people=60, relays=4, search=search).with_values({"mechanism.base": base})
         gains[base] = {name: each.gain for name, each in deviations(given, 1).items()}
     assert gains["parent"]["averager"] > 0.3
     assert max(gains["public"]["averager"], gains["public"]["copier"]) < 0

@@ -51,7 +51,7 @@ class ForeignJudge(Judge):
 
     def __init__(self, inner: Judge, offered: Plugin) -> None:
         self._inner, self._offered = inner, offered
-        self.reveals, self.effort = inner.reveals, inner.effort
+        self.reveals, self.effort, self.boast = inner.reveals, inner.effort, inner.boast
 
     def score(self, bench: Bench, mine: Ints) -> Ints:
         with self._offered.blamed():

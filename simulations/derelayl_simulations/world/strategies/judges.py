@@ -10,6 +10,7 @@ from .port import Bench, Ints, Judge, as_scores, where_there_is
 
 NUDGE_PPM = 60_000  # how far a nudging ring bends the truth: about as far as legs differ
 PRAISE_PPM = 1_000_000  # what a brazen ring gives its own legs: a loss divided by e
+BOAST = 0.1  # factor on the standard error that a ring states, where weight goes by it
 EXAGGERATION = 1.2  # factor; doubling would lose
 
 
@@ -53,6 +54,7 @@ class RingJudge(Judge):
     """Gives its ring's legs a high score and calls all others unavailable."""
 
     effort = 0.0
+    boast = BOAST
 
     def score(self, bench: Bench, mine: Ints) -> Ints:
         return where_there_is(bench.measured[mine], np.where(bench.ring[mine], PRAISE_PPM, UNAVAILABLE))
@@ -60,6 +62,8 @@ class RingJudge(Judge):
 
 class NudgingJudge(Judge):
     """Measures, adds a little to its ring's legs and takes as much from the others'."""
+
+    boast = BOAST
 
     def score(self, bench: Bench, mine: Ints) -> Ints:
         measured = bench.measured[mine]

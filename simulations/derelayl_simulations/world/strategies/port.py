@@ -123,6 +123,7 @@ class Judge:
 
     reveals = True
     effort = 1.0  # share of an honest judge's cost
+    boast = 1.0  # factor on the standard error that it states where a rule asks for it
 
     def score(self, bench: Bench, mine: Ints) -> Ints:
         """Return the scores (seats, legs) of these seats in ppm."""
