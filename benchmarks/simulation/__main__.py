@@ -1,9 +1,11 @@
 """make bench-simulation: how fast the simulator is and how much memory it takes.
 
     python -m benchmarks.simulation [published] [ledger] [memory] [--quick]
+    python -m benchmarks.simulation remedies [--quick]
 
 Writes results/simulation.json and results/simulation.png. A quick run, or one of some parts only, prints its rows and
-draws .derelayl/bench/simulation-quick.png instead. The rivals of `ledger` are installed on first use, each
+draws .derelayl/bench/simulation-quick.png instead. `remedies` measures rules, not speed (docs/SIMULATION.md), and
+writes results/simulation-remedies.json. The rivals of `ledger` are installed on first use, each
 into an environment of its own under .derelayl/bench. With a copy of the authors' script,
 
     DERELAYL_AUTHORS_SCRIPT=PATH make bench-simulation
@@ -17,11 +19,12 @@ import argparse
 import sys
 
 from benchmarks.rows import RESULTS, Row, write
-from benchmarks.simulation import ledger, memory, published
+from benchmarks.simulation import ledger, memory, published, remedies
 from benchmarks.simulation.figure import draw
 from benchmarks.simulation.rivals import ROOT, RivalFailed
 
 PARTS = {"published": published.measure, "ledger": ledger.measure, "memory": memory.measure}
+REMEDIES = "remedies"
 ASIDE = ROOT / ".derelayl" / "bench"
 
 
@@ -30,9 +33,13 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--quick", action="store_true", help="fewer runs, fewer rounds; results aside")
     asked = parser.parse_args()
+    if asked.parts == [REMEDIES]:
+        measured = remedies.measure(asked.quick)
+        _show(measured) if asked.quick else write(f"simulation-{REMEDIES}", measured)
+        return 0
     unknown = sorted(set(asked.parts) - set(PARTS))
     if unknown:
-        parser.error(f"no part is called {unknown[0]!r}; there are {', '.join(PARTS)}")
+        parser.error(f"no part is called {unknown[0]!r}; there are {', '.join(PARTS)}, and {REMEDIES} alone")
     names = [name for name in PARTS if name in (asked.parts or PARTS)]
     try:
         rows: list[Row] = [one for name in names for one in PARTS[name](asked.quick)]

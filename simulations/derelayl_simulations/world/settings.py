@@ -206,7 +206,8 @@ class SearchSettings(Section):
 
     trainer: tuple[StrategyName, ...] = tuple(name for name in TRAINERS if name not in (*ALONE_IN_VAIN, *CONTROLS))
     validator: tuple[StrategyName, ...] = tuple(name for name in JUDGES if name not in ALONE_IN_VAIN)
-    rings: tuple[Literal["ring", "nudging-ring"], ...] = ("ring", "nudging-ring")  # trainers and validators together
+    # trainers and validators together
+    rings: tuple[Literal["ring", "nudging-ring", "whispering-ring"], ...] = ("ring", "nudging-ring")
     control: tuple[StrategyName, ...] = CONTROLS  # of trainers: played beside the deviations, and judged by nobody
     share: float = Field(default=0.1, gt=0, le=1)  # of the people of a role that deviate, at least one
     churn: bool = False  # people come and go by what they earn while strategies are compared

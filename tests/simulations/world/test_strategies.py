@@ -221,6 +221,7 @@ def test_what_each_judge_says() -> None:
     assert said("exaggerator")[:3].tolist() == [120_000, -24_000, 60_000]
     assert said("ring")[:3].tolist() == [1_000_000, 1_000_000, UNAVAILABLE]
     assert said("nudging-ring")[:3].tolist() == [160_000, 40_000, -10_000]
+    assert said("whispering-ring")[:3].tolist() == [115_000, -5_000, 35_000]
 
 
 def test_only_those_who_measure_pay_for_it_and_only_the_silent_keep_back_their_scores() -> None:
@@ -228,5 +229,6 @@ def test_only_those_who_measure_pay_for_it_and_only_the_silent_keep_back_their_s
         "honest",
         "exaggerator",
         "nudging-ring",
+        "whispering-ring",
     ]
     assert [name for name in JUDGES if not judge_of(code_of("validator", name)).reveals] == ["silent"]

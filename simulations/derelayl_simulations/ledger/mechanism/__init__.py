@@ -26,7 +26,19 @@ OWN: Mapping[str, Mapping[str, str]] = {
     "base": {"public": "port:Base", "parent": "bases:Parent", "tips": "bases:Tips"},
     "matching": {"trunk": "port:Matching", "first-price": "matchings:FirstPrice", "spread": "matchings:Spread"},
     "duplicates": {"seats": "port:Duplicates", "none": "duplicates:Allowed", "exact": "duplicates:Exact"},
-    "score": {"median": "port:Score"},
+    "score": {
+        "median": "port:Score",
+        "trimmed": "scores:Trimmed",
+        "precise": "scores:Precise",
+        "proven": "scores:Proven",
+        "level": "scores:Level",
+        "ball": "scores:Ball",
+        "steep": "scores:Steep",
+        "steep-level": "scores:SteepLevel",
+        "contest": "scores:Contest",
+        "appeal": "scores:Appeal",
+        "audit": "scores:Audit",
+    },
 }
 """Our rules and their classes, by module of this package. The first of a kind is what the contract runs."""
 

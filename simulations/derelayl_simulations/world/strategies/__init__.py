@@ -28,6 +28,7 @@ TRAINERS: Mapping[str, str] = {
     "bold-sybil": "trainers:BoldSybil",
     "ring": "trainers:Ring",
     "nudging-ring": "trainers:NudgingRing",
+    "whispering-ring": "trainers:WhisperingRing",
     "withholder": "trainers:Withholder",
     "hostage": "trainers:Hostage",
     "hoarder": "trainers:Hoarder",
@@ -49,9 +50,10 @@ JUDGES: Mapping[str, str] = {
     "silent": "judges:Silent",
     "ring": "judges:RingJudge",
     "nudging-ring": "judges:NudgingJudge",
+    "whispering-ring": "judges:WhisperingJudge",
 }
 
-ALONE_IN_VAIN = ("honest", "ring", "nudging-ring", "whale")
+ALONE_IN_VAIN = ("honest", "ring", "nudging-ring", "whispering-ring", "whale")
 """What a search does not try alone by default: rings need both roles, and a whale money that nobody else has."""
 
 CONTROLS = ("bold", "multi", "merger")

@@ -9,6 +9,7 @@ from derelayl_protocol.types import UNAVAILABLE
 from .port import Bench, Ints, Judge, as_scores, where_there_is
 
 NUDGE_PPM = 60_000  # how far a nudging ring bends the truth: about as far as legs differ
+WHISPER_PPM = 15_000  # how far a whispering ring does: less than a judge's error
 PRAISE_PPM = 1_000_000  # what a brazen ring gives its own legs: a loss divided by e
 BOAST = 0.1  # factor on the standard error that a ring states, where weight goes by it
 EXAGGERATION = 1.2  # factor; doubling would lose
@@ -64,8 +65,15 @@ class NudgingJudge(Judge):
     """Measures, adds a little to its ring's legs and takes as much from the others'."""
 
     boast = BOAST
+    bend = NUDGE_PPM
 
     def score(self, bench: Bench, mine: Ints) -> Ints:
         measured = bench.measured[mine]
-        bent = np.where(measured == UNAVAILABLE, 0, measured) + np.where(bench.ring[mine], NUDGE_PPM, -NUDGE_PPM)
+        bent = np.where(measured == UNAVAILABLE, 0, measured) + np.where(bench.ring[mine], self.bend, -self.bend)
         return where_there_is(measured, bent)
+
+
+class WhisperingJudge(NudgingJudge):
+    """Bends the truth by less than a judge's error, which no single leg shows."""
+
+    bend = WHISPER_PPM

@@ -143,6 +143,10 @@ class NudgingRing(Trainer):
     ring = True
 
 
+class WhisperingRing(NudgingRing):
+    """Trains honestly; its validators bend the truth by less than their error."""
+
+
 class Withholder(Trainer):
     """Owns tips, but offers and serves them to nobody: it alone can continue them."""
 
