@@ -1,12 +1,13 @@
 """make bench-simulation: how fast the simulator is and how much memory it takes.
 
     python -m benchmarks.simulation [published] [ledger] [memory] [--quick]
-    python -m benchmarks.simulation remedies [--quick]
+    python -m benchmarks.simulation remedies|hostage [--quick]
 
 Writes results/simulation.json and results/simulation.png. A quick run, or one of some parts only, prints its rows and
-draws .derelayl/bench/simulation-quick.png instead. `remedies` measures rules, not speed (docs/SIMULATION.md), and
-writes results/simulation-remedies.json. The rivals of `ledger` are installed on first use, each
-into an environment of its own under .derelayl/bench. With a copy of the authors' script,
+draws .derelayl/bench/simulation-quick.png instead. `remedies` and `hostage` measure rules, not speed
+(docs/SIMULATION.md), and write results/simulation-remedies.json and results/simulation-hostage.json. The rivals of
+`ledger` are installed on first use, each into an environment of its own under .derelayl/bench. With a copy of the
+authors' script,
 
     DERELAYL_AUTHORS_SCRIPT=PATH make bench-simulation
 
@@ -19,12 +20,14 @@ import argparse
 import sys
 
 from benchmarks.rows import RESULTS, Row, write
-from benchmarks.simulation import ledger, memory, published, remedies
+from benchmarks.simulation import hostage, ledger, memory, published, remedies
 from benchmarks.simulation.figure import draw
 from benchmarks.simulation.rivals import ROOT, RivalFailed
 
 PARTS = {"published": published.measure, "ledger": ledger.measure, "memory": memory.measure}
-REMEDIES = "remedies"
+TABLES = {"remedies": remedies.measure, "hostage": hostage.measure}
+"""What measures rules, not speed."""
+
 ASIDE = ROOT / ".derelayl" / "bench"
 
 
@@ -33,13 +36,14 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--quick", action="store_true", help="fewer runs, fewer rounds; results aside")
     asked = parser.parse_args()
-    if asked.parts == [REMEDIES]:
-        measured = remedies.measure(asked.quick)
-        _show(measured) if asked.quick else write(f"simulation-{REMEDIES}", measured)
+    if len(asked.parts) == 1 and asked.parts[0] in TABLES:
+        name = asked.parts[0]
+        measured = TABLES[name](asked.quick)
+        _show(measured) if asked.quick else write(f"simulation-{name}", measured)
         return 0
     unknown = sorted(set(asked.parts) - set(PARTS))
     if unknown:
-        parser.error(f"no part is called {unknown[0]!r}; there are {', '.join(PARTS)}, and {REMEDIES} alone")
+        parser.error(f"no part is called {unknown[0]!r}; there are {', '.join(PARTS)}, and {' or '.join(TABLES)} alone")
     names = [name for name in PARTS if name in (asked.parts or PARTS)]
     try:
         rows: list[Row] = [one for name in names for one in PARTS[name](asked.quick)]

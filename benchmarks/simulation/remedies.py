@@ -73,8 +73,10 @@ WORLDS: Mapping[str, tuple[str, Values]] = {
 }
 """Scenarios and what is otherwise in them: in the last, validators whose errors differ by half and more."""
 
-RINGS = ("nudging-ring", "whispering-ring")
-ALONE: Values = {"search.trainer": ["sybil", "half-sybil"], "search.validator": ["guesser", "exaggerator"]}
+TRIED: Values = {"search.rings": ("nudging-ring", "whispering-ring"), "search.control": ()}
+ALONE: Values = {"search.trainer": ("sybil", "half-sybil"), "search.validator": ("guesser", "exaggerator")}
+"""What a tenth tries besides: it needs nobody else."""
+
 HONEST = ("profit_validator", "participation_validator", "profit_trainer", "quality")
 SEEDS, QUICK_SEEDS = range(8), range(2)
 
@@ -83,37 +85,40 @@ def measure(quick: bool) -> list[Row]:
     return list(_rows(QUICK_SEEDS if quick else SEEDS, ("as shipped", "level") if quick else tuple(REMEDIES)))
 
 
-def _rows(seeds: Sequence[int], names: Sequence[str]) -> Iterator[Row]:
-    for world, (scenario_name, otherwise) in WORLDS.items():
-        for name in names if world == "crowded" else [each for each in names if each in BEST]:
-            scenario = load(scenario_name).with_values({**otherwise, **REMEDIES[name]})
-            case = f"{world}: {name}"
-            yield from _gains(case, scenario, seeds, 0.1)
-            yield from _gains(case, scenario, seeds, 0.4)
-            yield from _honest(case, scenario, seeds)
-
-
-def _gains(case: str, scenario: Scenario, seeds: Sequence[int], share: float) -> Iterator[Row]:
-    few = share < 0.2  # a sybil or a guesser needs nobody else
-    tried = ALONE if few else dict.fromkeys(ALONE, ())
-    searched = scenario.with_values({"search.share": share, "search.rings": RINGS, "search.control": (), **tried})
-    found = deviations_of(searched, seeds)
+def gain_rows(case: str, scenario: Scenario, seeds: Sequence[int]) -> Iterator[Row]:
+    """Say what each deviation gains that the scenario's search tries."""
+    found = deviations_of(scenario, seeds)
     for name in found[0]:
         gains = [each[name].gain for each in found]
-        yield _row(case, f"gain of {name}, {share:.0%}", "money a round and person", gains)
+        yield mean_row(case, f"gain of {name}, {scenario.search.share:.0%}", "money a round and person", gains)
 
 
-def _honest(case: str, scenario: Scenario, seeds: Sequence[int]) -> Iterator[Row]:
+def honest_rows(case: str, scenario: Scenario, seeds: Sequence[int]) -> Iterator[Row]:
+    """Say how the honest fare, with entry and exit, over the last quarter of the rounds."""
     tables = [run(scenario, seed).table for seed in seeds]
     quarter = scenario.rounds // 4
     for name in HONEST:
         values = [float(np.nanmean(table[name][-quarter:])) for table in tables]
-        yield _row(case, name, {"quality": "nats", "participation_validator": "%"}.get(name, "coins a round"), values)
+        yield mean_row(
+            case, name, {"quality": "nats", "participation_validator": "%"}.get(name, "coins a round"), values
+        )
 
 
-def _row(case: str, metric: str, unit: str, values: Sequence[float]) -> Row:
+def mean_row(case: str, metric: str, unit: str, values: Sequence[float]) -> Row:
+    """Make a row of the mean and Student's interval over seeds."""
     found = mean(values)
     return row(case, metric, unit, values) | {
         "value": round(found.estimate, 4),
         "spread": [round(found.low, 4), round(found.high, 4)],
     }
+
+
+def _rows(seeds: Sequence[int], names: Sequence[str]) -> Iterator[Row]:
+    for world, (scenario_name, otherwise) in WORLDS.items():
+        for name in names if world == "crowded" else [each for each in names if each in BEST]:
+            scenario = load(scenario_name).with_values({**otherwise, **REMEDIES[name], **TRIED})
+            many = scenario.with_values({"search.share": 0.4, **dict.fromkeys(ALONE, ())})
+            case = f"{world}: {name}"
+            yield from gain_rows(case, scenario.with_values(ALONE), seeds)
+            yield from gain_rows(case, many, seeds)
+            yield from honest_rows(case, scenario, seeds)

@@ -165,6 +165,7 @@ NUMBERLESS = "class R(Base):\n    def base(self, parent, best, average): return 
 GREEDY = "class R(Matching):\n    def bonds(self, bids): return np.where(bids > 0, bids + 1, 0)\n"
 NOWHERE = "class R(Matching):\n    def ranks(self, legs, tips, most, width): return np.full((len(legs), width), 7)\n"
 FORWARD = "class R(Duplicates):\n    def classes(self, copies): return np.full(copies.judged.shape, 99)\n"
+ABSENT = "class R(Delivery):\n    def counts(self, tip, is_leg, submitted): return 0 * submitted\n"
 LATE = "class R(Score):\n    def judge(self, ballots): raise KeyError('lost')\n"
 
 
@@ -172,6 +173,7 @@ LATE = "class R(Score):\n    def judge(self, ballots): raise KeyError('lost')\n"
     ("kind", "body", "told"),
     [
         ("payment", NEGATIVE, "a weight below 0"),
+        ("delivery", ABSENT, "not a boolean for each leg"),
         ("base", NUMBERLESS, "one that is no number"),
         ("matching", GREEDY, "above its bid"),
         ("matching", NOWHERE, "a tip that there is not"),

@@ -101,7 +101,8 @@ def settle(
     score, of_class = verdict.score, None
     if originals is not None and book.rules.duplicate_bps:
         of_class = mechanism.duplicates.classes(Copies(originals, leases.weight, revealed, judged, evidence))
-    relays, ranks, legs = _select(book, leases, judged, score, child, of_class)
+    counted = judged & mechanism.delivery.counts(leases.tip, leases.is_leg, submitted)
+    relays, ranks, legs = _select(book, leases, judged, counted, score, child, of_class)
     selected = np.zeros_like(submitted)
     selected[relays, legs] = True
 
@@ -160,11 +161,11 @@ def _ending(book: Book, leases: Leases, submitted: Bools, committed: Bools, reve
 
 
 def _select(
-    book: Book, leases: Leases, judged: Bools, score: Ints, child: Ints | None, of_class: Ints | None
+    book: Book, leases: Leases, judged: Bools, counted: Bools, score: Ints, child: Ints | None, of_class: Ints | None
 ) -> tuple[Ints, Ints, Ints]:
     """Return the selected legs in settlement order, relay after relay: their relays, ranks and leg numbers, flat."""
     rules, trainings = book.rules, judged.sum(axis=1)
-    eligible = judged & (score >= rules.margin_ppm) & (leases.bid > 0)
+    eligible = counted & (score >= rules.margin_ppm) & (leases.bid > 0)
     if of_class is not None:
         copies = of_class != np.arange(judged.shape[1])
         trainings -= (copies & judged).sum(axis=1)

@@ -18,6 +18,7 @@ class MechanismSettings(Section):
     """Rules by name. The defaults are what the contract and the network's validators run."""
 
     payment: RuleName = "proportional"  # how the selected legs share a pot
+    delivery: RuleName = "all"  # which of the submitted legs may be selected
     base: RuleName = "public"  # what a child is compared with
     matching: RuleName = "trunk"  # which leg continues which tip, and for which bond
     duplicates: RuleName = "seats"  # which legs are copies

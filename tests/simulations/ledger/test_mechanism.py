@@ -14,8 +14,8 @@ from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import UNAVAILABLE
 from derelayl_simulations.ledger import CONTRACT
 from derelayl_simulations.ledger.mechanism import KINDS, OWN, contract_rule, mechanism, rule
-from derelayl_simulations.ledger.mechanism.port import Gains, Matching, Payment
-from derelayl_simulations.search.equilibrium import deviations
+from derelayl_simulations.ledger.mechanism.port import Delivery, Gains, Matching, Payment
+from derelayl_simulations.search.equilibrium import deviations, deviations_of
 
 GAIN = st.integers(1, 20_000_000)
 
@@ -71,6 +71,26 @@ def test_spread_legs_take_the_tips_in_turn() -> None:
     assert np.ptp(np.bincount(tips)) <= 1
     _, rounds = played(scenario(rounds=6))
     assert len(set(rounds[-1].leases.tip[rounds[-1].leases.is_leg].tolist())) == 1
+
+
+def test_a_tip_that_most_could_not_fetch_gives_no_selected_leg_and_stalls() -> None:
+    tip, leg = np.array([[0, 0, 0, 0, 1, 1]]), np.ones((1, 6), np.bool_)
+    came = np.array([[True, False, False, False, True, False]])
+    everything, half = rule("delivery", "all"), rule("delivery", "half")
+    assert isinstance(everything, Delivery)
+    assert isinstance(half, Delivery)
+    assert everything.counts(tip, leg, came).tolist() == came.tolist()
+    assert half.counts(tip, leg, came)[0].tolist() == [False, False, False, False, True, False]
+
+
+def test_who_serves_its_tip_to_nobody_gains_unless_it_must_deliver_half_of_the_legs() -> None:
+    search = {"rounds": 40, "trainer": ["hostage"], "validator": [], "rings": [], "control": []}
+    given = scenario(people=60, relays=8, search=search, seeders=0.0)
+    gains = {}
+    for name in ("all", "half"):
+        found = deviations_of(given.with_values({"mechanism.delivery": name}), [1, 2, 3])
+        gains[name] = np.mean([each["hostage"].gain for each in found])
+    assert gains["all"] > 4 > 0.5 > gains["half"]
 
 
 def test_where_copies_may_be_a_sybil_gains_and_where_none_is_missed_it_does_not() -> None:

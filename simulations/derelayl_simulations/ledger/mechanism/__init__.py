@@ -23,6 +23,7 @@ OWN: Mapping[str, Mapping[str, str]] = {
         "excess": "payments:Excess",
         "root": "payments:Root",
     },
+    "delivery": {"all": "port:Delivery", "half": "deliveries:Half"},
     "base": {"public": "port:Base", "parent": "bases:Parent", "tips": "bases:Tips"},
     "matching": {"trunk": "port:Matching", "first-price": "matchings:FirstPrice", "spread": "matchings:Spread"},
     "duplicates": {"seats": "port:Duplicates", "none": "duplicates:Allowed", "exact": "duplicates:Exact"},

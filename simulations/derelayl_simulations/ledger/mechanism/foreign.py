@@ -6,12 +6,13 @@ import numpy as np
 
 from derelayl_plugins import Plugin
 
-from ..arithmetic import Ints
+from ..arithmetic import Bools, Ints
 from ..checkpoints import NOBODY
 from .port import (
     Ballots,
     Base,
     Copies,
+    Delivery,
     Duplicates,
     Floats,
     Gains,
@@ -44,6 +45,16 @@ class ForeignPayment(Foreign, Payment):
             if (weights.sum(axis=1, dtype=np.float64) >= MOST_WEIGHT).any():
                 raise ValueError(f"the weights of a relay's legs add up to {MOST_WEIGHT} or more")
         return weights
+
+
+class ForeignDelivery(Foreign, Delivery):
+    def counts(self, tip: Ints, is_leg: Bools, submitted: Bools) -> Bools:
+        with self._offered.blamed():
+            assert isinstance(self._inner, Delivery)
+            counts = np.asarray(self._inner.counts(tip, is_leg, submitted))
+            if counts.shape != submitted.shape or counts.dtype != np.bool_ or (counts & ~submitted).any():
+                raise ValueError("not a boolean for each leg, or a leg that was not submitted")
+        return counts
 
 
 class ForeignBase(Foreign, Base):
@@ -108,6 +119,7 @@ class ForeignScore(Foreign, Score):
 
 KINDS: dict[str, tuple[type[Rule], type[Foreign]]] = {
     "payment": (Payment, ForeignPayment),
+    "delivery": (Delivery, ForeignDelivery),
     "base": (Base, ForeignBase),
     "matching": (Matching, ForeignMatching),
     "duplicates": (Duplicates, ForeignDuplicates),

@@ -36,6 +36,14 @@ class Gains:
     selected: Bools
 
 
+class Delivery(Rule):
+    """Lets every leg be selected that was submitted."""
+
+    def counts(self, tip: Ints, is_leg: Bools, submitted: Bools) -> Bools:
+        """Return which of the submitted legs may be selected, (R, L), as are the columns of their tips."""
+        return submitted
+
+
 class Payment(Rule):
     """Shares by score: each selected leg is paid in proportion to its gain."""
 
@@ -142,6 +150,7 @@ class Mechanism:
     """The rules that a relay plays beside the numbers in `Rules`."""
 
     payment: Payment
+    delivery: Delivery
     base: Base
     matching: Matching
     duplicates: Duplicates
@@ -153,5 +162,5 @@ class Mechanism:
         return type(self.duplicates) is not Duplicates or type(self.score) is not Score
 
 
-CONTRACT = Mechanism(Payment(), Base(), Matching(), Duplicates(), Score())
+CONTRACT = Mechanism(Payment(), Delivery(), Base(), Matching(), Duplicates(), Score())
 """What the contract and the network's validators run."""

@@ -31,6 +31,7 @@ TRAINERS: Mapping[str, str] = {
     "whispering-ring": "trainers:WhisperingRing",
     "withholder": "trainers:Withholder",
     "hostage": "trainers:Hostage",
+    "saboteur": "trainers:Saboteur",
     "hoarder": "trainers:Hoarder",
     "secret-runner": "trainers:SecretRunner",
     "free-rider": "trainers:FreeRider",
@@ -53,8 +54,9 @@ JUDGES: Mapping[str, str] = {
     "whispering-ring": "judges:WhisperingJudge",
 }
 
-ALONE_IN_VAIN = ("honest", "ring", "nudging-ring", "whispering-ring", "whale")
-"""What a search does not try alone by default: rings need both roles, and a whale money that nobody else has."""
+ALONE_IN_VAIN = ("honest", "ring", "nudging-ring", "whispering-ring", "saboteur", "whale")
+"""What a search does not try alone by default: rings need both roles, a whale money that nobody else has, and what a
+saboteur does can only cost it."""
 
 CONTROLS = ("bold", "multi", "merger")
 """Honest work done otherwise: what a search plays beside the deviations, so that one can tell what their gain is of."""

@@ -160,6 +160,13 @@ class Hostage(Trainer):
     serves = False
 
 
+class Saboteur(Bold):
+    """Takes legs with bold bids and hands nothing over."""
+
+    def train(self, legs: Legs, mine: Ints, deeds: Deeds, learn: Learn) -> None:
+        deeds.submitted[mine], deeds.effort[mine] = False, 0.0
+
+
 class SecretRunner(Trainer):
     """Trains on from its own model wherever that is better than the tip it leased, and hands it over whole."""
 
