@@ -59,6 +59,7 @@ REMEDIES: Mapping[str, Values] = {
 BEST = (
     "as shipped",
     "agreement 0.05",
+    "ball, agreement 0.05",
     "steep:8, agreement 0.05",
     "steep-level:8, agreement 0.05",
     "contest:8, agreement 0.05",
@@ -70,8 +71,10 @@ WORLDS: Mapping[str, tuple[str, Values]] = {
     "roomy": ("roomy", {}),
     "alike": ("alike", {}),
     "uneven": ("crowded", {"world.group.validators.quality": {"mean": 1.0, "deviation": 0.4}}),
+    "blunt": ("crowded", {"world.judging.noise": 0.1}),
 }
-"""Scenarios and what is otherwise in them: in the last, validators whose errors differ by half and more."""
+"""Scenarios and what is otherwise in them: validators whose errors differ by half and more, or are five times as great.
+"""
 
 TRIED: Values = {"search.rings": ("nudging-ring", "whispering-ring"), "search.control": ()}
 ALONE: Values = {"search.trainer": ("sybil", "half-sybil"), "search.validator": ("guesser", "exaggerator")}
