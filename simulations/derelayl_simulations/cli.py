@@ -208,8 +208,8 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Fit how much legs gain to reports of real relays; prints the [world.learning] of a scenario."""
-    from .world.calibration import FITTED, read_reports
-    from .world.calibration import calibrate as fit
+    from .calibration.reports import FITTED, read_reports
+    from .calibration.reports import calibrate as fit
 
     with one_sentence():
         found = fit(read_reports(reports))

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.ledger.scoring import PPM
 
-from .people import Floats
-from .settings import LearningSettings
+from ..world.people import Floats
+from ..world.settings import LearningSettings
 
 FEWEST_LEGS = 8  # four numbers from fewer would be noise
 ITERATIONS = 50  # of reweighting: far more than it takes

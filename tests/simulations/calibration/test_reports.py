@@ -7,8 +7,8 @@ import pytest
 from tests.simulations.world.builders import generator
 
 from derelayl_protocol.errors import LocalFault
+from derelayl_simulations.calibration.reports import Report, calibrate, read_reports
 from derelayl_simulations.scenarios.load import load
-from derelayl_simulations.world.calibration import Report, calibrate, read_reports
 
 REAL = sorted((Path(__file__).parent / "reports").glob("*.json"))
 """Legs of three runs of `derelayl demo` (seeds 1 to 3); roots are cut short."""

@@ -1,0 +1,1 @@
+"""What real relays say about a world's numbers."""
