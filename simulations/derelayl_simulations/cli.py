@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from .calibration.command import calibrate
 from .choosing import COMMANDS
 from .console import (
     Cluster,
@@ -34,6 +35,7 @@ from .console import (
 from .scenarios.load import MAX_SAMPLES, load, names
 
 if TYPE_CHECKING:
+    from .calibration.history import Reader
     from .study.results import Results
 
 app = typer.Typer(name="sim", help="Simulate the incentives of a relay.", no_args_is_help=True)
@@ -200,25 +202,7 @@ def compare_scenarios(
             print_comparison((first, second), both, compared)
 
 
-@app.command("calibrate")
-def calibrate(
-    reports: Annotated[
-        list[Path], typer.Argument(metavar="REPORT …", help="report.json of `derelayl demo`, one or several.")
-    ],
-    as_json: Json = False,
-) -> None:
-    """Fit how much legs gain to reports of real relays; prints the [world.learning] of a scenario."""
-    from .calibration.reports import FITTED, read_reports
-    from .calibration.reports import calibrate as fit
-
-    with one_sentence():
-        found = fit(read_reports(reports))
-    values = found.learning.model_dump(mode="json", include=set(FITTED))
-    if as_json:
-        print_json({"legs": found.legs, "delivered": found.delivered, "learning": values})
-        return
-    typer.echo(f"# fitted to {found.legs} judged legs; {found.delivered:.0%} of the leases were delivered")
-    typer.echo("[world.learning]\n" + "\n".join(f"{name} = {value}" for name, value in values.items()))
+app.command("calibrate")(calibrate)
 
 
 @app.command("report")
@@ -242,6 +226,16 @@ def report(
         print_json({"report": str(page), "figures": [str(path) for path in figures], "verdict": verdict})
     else:
         typer.echo(f"{page} and {len(figures)} figures beside it")
+
+
+def mounted(read: Reader) -> typer.Typer:
+    """Return the command with a way to read the ledger of a network, which the simulator knows nothing of."""
+
+    def hand_over(context: typer.Context) -> None:
+        context.obj = read
+
+    app.callback()(hand_over)
+    return app
 
 
 def _search(results: Results) -> dict[str, list[float]]:

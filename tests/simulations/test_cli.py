@@ -290,7 +290,7 @@ def test_a_report_is_one_page_and_its_figures(tmp_path: Path) -> None:
 
 
 def test_learning_is_fitted_to_reports_of_real_relays_and_goes_into_a_scenario(tmp_path: Path) -> None:
-    reports = sorted((Path(__file__).parent / "world" / "reports").glob("*.json"))
+    reports = sorted((Path(__file__).parent / "calibration" / "reports").glob("*.json"))
     status, out, err = sim("calibrate", *reports)
     assert (status, err) == (0, "")
     file = tmp_path / "fitted.toml"

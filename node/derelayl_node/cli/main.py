@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from derelayl_protocol.ledger.events import Event
+from derelayl_protocol.types import ModelId
 from derelayl_training.loading import loading
 
 from ..failures import Failure
@@ -84,9 +87,14 @@ def _api() -> Loaded:
 
 
 def _sim() -> Loaded:
-    from derelayl_simulations.cli import app  # the one line that knows both
+    from derelayl_simulations.cli import mounted  # the one line that knows both
 
-    return app
+    def read(network: Path, model: str | None, chain_url: str | None) -> tuple[ModelId, list[Event]]:
+        from .history import read_network
+
+        return read_network(network, model, chain_url)
+
+    return mounted(read)
 
 
 def _key() -> Loaded:
