@@ -72,7 +72,7 @@ def list_rules(as_json: Json = False) -> None:
     """List the rules of a scenario's [mechanism]; what the contract runs comes first of its kind, plug-ins last."""
     from .ledger.mechanism import listed
 
-    _print_rows(("kind", "name", "summary"), listed(), as_json)
+    print_rows(("kind", "name", "summary"), listed(), as_json)
 
 
 @app.command("figures")
