@@ -54,6 +54,8 @@ contracts-check: $(DEV) contracts-setup  ## forge tests and invariants, gas snap
 	@bash scripts/contracts-check.sh
 gas-snapshot: $(DEV) contracts-setup  ## accept today's gas: rewrite contracts/gas-snapshot.json
 	@$(BIN)/python benchmarks/gas.py --accept
+notebook: $(DEV)  ## execute examples/incentives.py and write examples/incentives.ipynb with its outputs
+	@$(BIN)/python scripts/notebook.py
 vectors: $(DEV)  ## regenerate tests/vectors
 	@for part in generate generate_ledger generate_calls; do $(BIN)/python -m tests.vectors.$$part || exit 1; done
 
