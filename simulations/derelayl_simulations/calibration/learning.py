@@ -21,6 +21,7 @@ from .history import Round
 
 FEWEST_ROUNDS = 12  # with judged legs: a curve with four numbers, and a spread around it, from fewer would be noise
 FEWEST_LEGS = 40
+MOST_LEGS = 16_000  # that are fitted, evenly chosen; the grid of a leg takes 10 kB
 DRIFTS = np.linspace(0.0, 0.1, 21)  # shares of a level lost a round
 AVERAGINGS = np.linspace(-0.04, 0.2, 25)  # nats that an average stands above the best tip
 SIZES = np.concatenate([[0.0], np.geomspace(0.002, 0.8, 27)])  # of luck, nats, and nats per nat
@@ -66,10 +67,11 @@ def fit_learning(rounds: Sequence[Round], weights: Ints, judging: float = 0.0, c
             f"{FEWEST_LEGS} legs are needed: wait until the network has played more"
         )
     place = np.repeat([place for place, _ in judged], [int(each.judged.sum()) for _, each in judged])
-    gained = np.concatenate([each.score[each.judged] for _, each in judged]) + caution
-    who = [each.trainers[leg] for _, each in judged for leg in np.flatnonzero(each.judged)]
-    counts = weights[:, place].astype(np.float64)
-    walks = [_walk(rounds, drift, caution) for drift in DRIFTS]
+    some_legs = slice(None, None, -(-legs // MOST_LEGS))
+    gained = (np.concatenate([each.score[each.judged] for _, each in judged]) + caution)[some_legs]
+    who = [each.trainers[leg] for _, each in judged for leg in np.flatnonzero(each.judged)][some_legs]
+    counts = weights[:, place[some_legs]].astype(np.float64)
+    walks = [_walk(rounds, drift, caution)[:, some_legs] for drift in DRIFTS]
     level = np.concatenate([level + AVERAGINGS[:, None] * averages for level, averages, _ in walks])  # (grid, legs)
     several = walks[0][2]
     own, luck = _Own(np.zeros_like(gained), 0.0), np.ones_like(gained)
@@ -100,8 +102,8 @@ def fit_learning(rounds: Sequence[Round], weights: Ints, judging: float = 0.0, c
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
-def _walk(rounds: Sequence[Round], drift: float, caution: float) -> tuple[Floats, Floats, Floats]:
-    """Return for every judged leg, each (legs,): its parent's level if levels fade by `drift` and averages add nothing
+def _walk(rounds: Sequence[Round], drift: float, caution: float) -> Floats:
+    """Return for every judged leg, (3, legs): its parent's level if levels fade by `drift` and averages add nothing
     (nats above genesis), the averages on its way that count for that level, and 1 where several tips stood, else 0.
     """
     stood: dict[Hashable, tuple[int, float, float]] = {}  # when it was made, its level then, and the averages in it
@@ -121,8 +123,7 @@ def _walk(rounds: Sequence[Round], drift: float, caution: float) -> tuple[Floats
         chosen = {child for child, won in zip(each.children, each.selected, strict=True) if won}
         if chosen:  # nothing continues any other
             tips, stood = len(chosen), {child: held for child, held in stood.items() if child in chosen}
-    level, averages, several = np.array(found).T
-    return level, averages, several
+    return np.array(found).T
 
 
 def _lines(level: Floats, gained: Floats, several: Floats, weights: Floats) -> tuple[Floats, Floats, Ints]:

@@ -72,17 +72,18 @@ class Calibration:
         """Say what the history does not tell, a sentence each; the scenario's own numbers stay there."""
         return tuple(self._untold())
 
-    def values(self, draw: int = 0) -> dict[str, Any]:
+    def values(self, draw: int = 0, costs: CostSettings | None = None) -> dict[str, Any]:
         """Return what a scenario is given, by dotted key: the estimates, or those of a resampled history (1 … 200).
 
-        Whole lists (`world.group`, `event`) replace the scenario's. Raises LocalFault for another draw.
+        `costs` are the scenario's, by which a leg takes its time (default: a scenario's defaults). Whole lists
+        (`world.group`, `event`) replace the scenario's. Raises LocalFault for another draw.
         """
         if not 0 <= draw <= RESAMPLES:
             raise LocalFault(f"draw is {draw}, allowed is 0 … {RESAMPLES}")
         conduct = self.conduct
         values: dict[str, Any] = {
             "world.relays": 1,
-            "world.participants": max(conduct.trainers + conduct.validators, 2),
+            "world.participants": conduct.trainers + conduct.validators,
             "world.churn": bool(conduct.arrivals[0] or conduct.departures[0]),
             "world.group": self._groups(draw),
             "world.learning.forgetting": 0.0,
@@ -91,7 +92,7 @@ class Calibration:
             values[key] = _rounded(self._drawn(key, draw))
         late = _one(conduct.late, draw)
         if late >= LEAST_LATE:
-            costs = CostSettings()  # a leg's time is normal: so much room leaves that share too late
+            costs = costs or CostSettings()  # a leg's time is normal: so much room leaves that share too late
             values["world.costs.window_hours"] = _rounded(costs.leg_hours * (1 - costs.delay * float(ndtri(late))))
         lost = _one(conduct.lost, draw)
         if lost > 0:
@@ -105,7 +106,7 @@ class Calibration:
         """
         if base.rules != "ledger":
             raise LocalFault(f"{base.name} plays the published mechanism, a network plays the ledger's: try honest")
-        return base.with_values(self.values(draw))
+        return base.with_values(self.values(draw, base.world.costs))
 
     # --- Inside -------------------------------------------------------------------------------------------------------
 

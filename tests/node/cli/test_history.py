@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ..evm.conftest import template
 from ..evm.test_first_version import MODEL as FIRST_MODEL
 from ..evm.test_first_version import events_of, ledger
 from ..evm.world import ALICE, BOB, CAROL, COIN, RULES, Template, World, served_world
+from ..lineage.players import Players
 from .test_reading import network_of
 
 __all__ = ["ledger", "template"]
@@ -74,6 +76,22 @@ def test_a_models_history_is_read_from_its_chain(network: Path) -> None:
     (only,) = history.rounds
     assert (only.number, only.settled, only.bidders, only.trainers) == (1, False, (BOB.address,), (BOB.address,))
     assert (only.seats, only.children) == ((CAROL.address,), (None,))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_lawful_history_can_be_read(seed: int) -> None:
+    players = Players(random.Random(seed))
+    for _ in range(900):
+        players.play()
+    log = [entry.event for block in players.chain._blocks for entry in block.entries]
+    for model in players.models:
+        rounds = read_history(log, model).rounds
+        assert [each.number for each in rounds] == list(range(1, players.state.models[model].current.number))
+        assert rounds
+        for each in rounds:
+            assert each.scores.shape == (len(each.seats), len(each.trainers))
+            assert not (each.judged & ~each.submitted).any()
+            assert set(each.trainers) <= set(each.bidders)
 
 
 def test_the_command_says_what_the_network_lacks(network: Path) -> None:

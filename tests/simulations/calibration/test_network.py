@@ -10,6 +10,7 @@ import pytest
 
 from derelayl_protocol.errors import LocalFault
 from derelayl_protocol.types import Wei
+from derelayl_simulations.calibration import learning
 from derelayl_simulations.calibration.history import History, read_history
 from derelayl_simulations.calibration.network import Calibration, calibrate
 from derelayl_simulations.calibration.played import play_history
@@ -152,6 +153,15 @@ def test_a_scenario_takes_the_fit_with_the_networks_rules(found: Calibration, hi
 def test_the_published_mechanism_cannot_take_it(found: Calibration) -> None:
     with pytest.raises(LocalFault, match="try honest"):
         found.scenario(load("published"))
+
+
+def test_of_a_very_long_history_a_part_of_the_legs_is_fitted(
+    found: Calibration, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "MOST_LEGS", found.learning.legs // 2)
+    fewer = calibrate(history)
+    assert fewer.learning.legs == found.learning.legs
+    assert fewer.learning.rate[0] == pytest.approx(found.learning.rate[0], rel=0.2)
 
 
 def test_draws_differ_and_are_the_same_every_time(found: Calibration, history: History) -> None:
