@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .calibration.history import read_history
     from .calibration.network import calibrate
     from .calibration.played import play_history
-    from .ledger.mechanism.port import Base, Duplicates, Matching, Payment, Score
+    from .ledger.mechanism.port import Base, Delivery, Duplicates, Matching, Payment, Score
     from .own import offer
     from .scenarios.load import Scenario, SweepSettings, check, load, names
     from .search.equilibrium import best_response, deviations, deviations_of, replicator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Base",
+    "Delivery",
     "Duplicates",
     "Judge",
     "Matching",
@@ -59,7 +60,7 @@ _PLACES = {
     "calibration.history": ("read_history",),
     "calibration.network": ("calibrate",),
     "calibration.played": ("play_history",),
-    "ledger.mechanism.port": ("Base", "Duplicates", "Matching", "Payment", "Score"),
+    "ledger.mechanism.port": ("Base", "Delivery", "Duplicates", "Matching", "Payment", "Score"),
     "own": ("offer",),
     "scenarios.load": ("Scenario", "SweepSettings", "check", "load", "names"),
     "search.equilibrium": ("best_response", "deviations", "deviations_of", "replicator"),

@@ -25,9 +25,10 @@ CACHES = (strategies._plugin_names, strategies.trainer_of, strategies.judge_of, 
 def offer(name: str, kind: type[Strategy] | type[Rule]) -> Callable[[], None]:
     """Give a strategy or a rule of the mechanism a name that scenarios of this process may use.
 
-    `kind` is derived from `Trainer` or `Judge`, or from `Payment`, `Base`, `Matching`, `Duplicates` or `Score`. A name
-    offered again stands for the new class. Worker processes know nothing of it: for those, and for others, make a
-    package (docs/EXTENDING.md). Returns a function that takes the name back. Raises LocalFault for another class.
+    `kind` is derived from `Trainer` or `Judge`, or from a kind of rule: `Payment`, `Delivery`, `Base`, `Matching`,
+    `Duplicates`, `Score`. A name offered again stands for the new class. Worker processes know nothing of it: for
+    those, and for others, make a package (docs/EXTENDING.md). Returns a function that takes the name back. Raises
+    LocalFault for another class.
     """
     if not issubclass(kind, Trainer | Judge | Rule):
         raise LocalFault(f"{kind.__name__} is no strategy (Trainer, Judge) and no rule (Payment, Base, …)")
