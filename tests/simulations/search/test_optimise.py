@@ -118,8 +118,8 @@ def test_finished_points_are_kept_and_the_same_call_goes_on(tmp_path: Path) -> N
 
 
 def test_a_list_of_names_is_varied_as_it_is(tmp_path: Path) -> None:
-    result = found(task({"world.judging.base": ["parent", "public"], "ledger.legs_per_tip": [1, 4]}), tmp_path)
-    kinds = {(each["world.judging.base"], each["ledger.legs_per_tip"]) for each in result.points[1:]}
+    result = found(task({"mechanism.base": ["parent", "public"], "ledger.legs_per_tip": [1, 4]}), tmp_path)
+    kinds = {(each["mechanism.base"], each["ledger.legs_per_tip"]) for each in result.points[1:]}
     assert kinds <= {(base, legs) for base in ("parent", "public") for legs in (1, 4)}
     assert len(kinds) > 1
     assert result.not_run
