@@ -153,7 +153,13 @@ async def _open(
     index = await trio.to_thread.run_sync(LineageIndex, settings.index or home / "lineage.sqlite")
     stack.callback(index.close)
     trainer = await stack.enter_async_context(
-        open_trainer(settings.data, compute=settings.compute(), on_progress=activity.leg_progressed, worker=worker)
+        open_trainer(
+            settings.data,
+            judge_only="trainer" not in settings.roles,
+            compute=settings.compute(),
+            on_progress=activity.leg_progressed,
+            worker=worker,
+        )
     )
     doorkeeper = Doorkeeper(model, ledger, ledger, lambda: watch.latest, store, clock)
     recover = recoverer(network.ledger_id)

@@ -18,9 +18,10 @@ log = logging.getLogger(__name__)
 class OwnData:
     """What a data spec points to, kept until a file of it has another size or another time of change."""
 
-    def __init__(self, spec: str) -> None:
-        """`spec` is one of data.SPECS."""
+    def __init__(self, spec: str, judge_only: bool = False) -> None:
+        """`spec` is one of data.SPECS; a peer that only judges holds all of it out."""
         self.spec = spec
+        self._judge_only = judge_only
         self._loaded: Split | None = None
         self._mark = b""
 
@@ -31,7 +32,8 @@ class OwnData:
             log.info("%s has changed and is loaded again", self.spec)
             self._loaded = None
         if self._loaded is None:
-            self._loaded, self._mark = data.load(self.spec), mark
+            whole = data.load(self.spec)
+            self._loaded, self._mark = whole.all_held_out() if self._judge_only else whole, mark
         return self._loaded
 
     def samples(self) -> SamplesDone:

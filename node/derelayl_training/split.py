@@ -71,6 +71,12 @@ class Split:
             None if self.sites is None else np.concatenate([self.sites.train, self.sites.held]),
         )
 
+    def all_held_out(self) -> Split:
+        """The same samples with all of them to judge with: what a peer that never trains has."""
+        x, y, sites = self.pooled()
+        own = None if self.sites is None or sites is None else Sites(sites[:0], sites, self.sites.names)
+        return Split(x[:0], y[:0], x, y, own)
+
 
 def check_split(source: str, split: Split) -> Split:
     """Return the split, or raise LocalFault naming `source` where its arrays contradict each other or hold no numbers.

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data", required=True, help="the peer's own data: shard:PATH, images:FOLDER or another spec of data.SPECS"
     )
+    parser.add_argument("--judge-only", action="store_true", help="hold all samples out: this peer never trains")
     parser.add_argument("--compute", default="{}", help="what training may use, as JSON: see compute.Compute")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines: queue.Queue[bytes] = queue.Queue(maxsize=1)
     withdrawn = threading.Event()
     threading.Thread(target=_watch_parent, args=(sys.stdin.buffer, lines, withdrawn, answers), daemon=True).start()
-    _serve(OwnData(options.data), Compute.model_validate_json(options.compute), lines, withdrawn, answers)
+    own = OwnData(options.data, options.judge_only)
+    _serve(own, Compute.model_validate_json(options.compute), lines, withdrawn, answers)
 
 
 def _serve(

@@ -255,6 +255,21 @@ def test_both_parts_are_pooled_with_their_sites() -> None:
     assert table_split().pooled()[2] is None
 
 
+def test_a_peer_that_only_judges_holds_all_of_its_samples_out(tmp_path: Path) -> None:
+    own = OwnData(f"shard:{tiny_shard(tmp_path)}", judge_only=True)
+    assert own.samples() == SamplesDone(train=0, held=96)
+    both = load(f"shard:{tmp_path / 'shard.safetensors'}").pooled()
+    np.testing.assert_array_equal(own.load().held_x, both[0])
+    np.testing.assert_array_equal(own.load().held_y, both[1])
+
+
+def test_samples_that_are_held_out_keep_their_sites() -> None:
+    sites = Sites(np.zeros(30, np.int64), np.ones(10, np.int64), ("a", "b"))
+    own = check_split("table", replaced(table_split(), sites=sites).all_held_out())
+    assert own.sites is not None
+    assert (len(own.sites.train), own.sites.held.tolist()) == (0, [0] * 30 + [1] * 10)
+
+
 @pytest.mark.slow
 def test_mnist_5k_holds_out_a_hundred_of_each_digit(digits: Split) -> None:
     assert digits.train_x.shape == (4000, 1, 28, 28)

@@ -137,14 +137,18 @@ def _data(spec: str) -> Iterator[Finding]:
     except LocalFault as error:
         yield Finding("data", False, str(error).rstrip("."))
         return
-    held = len(split.held_y)
-    yield Finding("data", True, f"{len(split.train_y)} samples to train on, {held} held out")
+    train, held = len(split.train_y), len(split.held_y)
+    yield Finding("data", True, f"{train} samples to train on, {held} held out")
+    yield Finding("judging", True, f"beside training: {_judging(held)}")
+    yield Finding("judging", True, f"as validator only, by all samples: {_judging(train + held)}")
+
+
+def _judging(held: int) -> str:
     if held < MIN_JUDGED_SAMPLES:
-        yield Finding("judging", True, f"no validator: {too_few_to_judge(held)}")
-        return
+        return f"no validator: {too_few_to_judge(held)}"
     expected = outlook(held, STANDARD)
     advice = "a validator pays" if expected.earns else "better a trainer or a seeder than a validator"
-    yield Finding("judging", True, f"{advice} under the standard rules: {expected.text}")
+    return f"{advice} under the standard rules: {expected.text}"
 
 
 def _chain(shared: Network, home: Path, account: list[Address]) -> Finding:

@@ -263,6 +263,7 @@ class SubprocessTrainer:
 async def open_trainer(
     data_spec: str,
     *,
+    judge_only: bool = False,
     compute: Compute | None = None,
     env: Mapping[str, str] | None = None,
     job_seconds: float = JOB_SECONDS,
@@ -271,6 +272,7 @@ async def open_trainer(
 ) -> AsyncIterator[SubprocessTrainer]:
     """Open a trainer on the peer's own data (see `data.load` for specs); nothing is started before the first job.
 
+    A peer that is to `judge_only` judges by all of its samples, those to train on, too.
     `compute` is what training may use, by default one thread of the best device; `env` is the worker's environment, by
     default this process's without the node's private variables; `job_seconds` bounds each job; `on_progress` hears the
     finished fraction of a leg, in [0, 1], and must not block; `worker` is the command that answers to the job lines.
@@ -278,6 +280,8 @@ async def open_trainer(
     compute = compute or Compute()
     environment = {**(public_part(os.environ) if env is None else env), "OMP_NUM_THREADS": str(compute.threads)}
     command = [*worker, "--data", data_spec, "--compute", compute.model_dump_json()]
+    if judge_only:
+        command.append("--judge-only")
     with ungrouped():
         async with trio.open_nursery() as nursery:
             yield SubprocessTrainer(command, environment, job_seconds, on_progress or ignore, nursery)

@@ -98,6 +98,7 @@ def main() -> None:
     """Serve jobs until stdin closes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True)
+    parser.add_argument("--judge-only", action="store_true")
     parser.add_argument("--compute", default="{}")
     withdrawn = threading.Event()
     player = Player(dials_of(parser.parse_args().data), withdrawn)

@@ -51,9 +51,10 @@ def test_an_outbox_says_what_may_be_on_its_way_and_a_damaged_one_is_found(home: 
 def test_it_says_what_judging_with_the_data_may_earn(home: Path, tmp_path: Path, held: int, said: str) -> None:
     save_file(tiny_tensors(held=held), tmp_path / "shard.safetensors")
     findings = list(_examine(home, None, None, f"shard:{tmp_path / 'shard.safetensors'}", 0))
-    (judging,) = [finding for finding in findings if finding.check == "judging"]
-    assert judging.fine  # no reason not to train
-    assert judging.text.startswith(said)
+    beside, alone = [finding for finding in findings if finding.check == "judging"]
+    assert beside.fine  # no reason not to train
+    assert beside.text.startswith(f"beside training: {said}")
+    assert f"with {held + 64} held-out samples" in alone.text
 
 
 @pytest.mark.parametrize("kind", ["folder", "dangling link"])

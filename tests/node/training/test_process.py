@@ -330,6 +330,11 @@ def test_the_worker_is_not_given_the_nodes_private_variables() -> None:
     assert public_part({"DERELAYL_KEY": "secret", "PATH": "/bin"}) == {"PATH": "/bin"}
 
 
+async def test_a_peer_that_only_judges_has_all_of_its_samples_to_judge_with(tmp_path: Path) -> None:
+    async with open_trainer(f"shard:{tiny_shard(tmp_path)}", judge_only=True) as trainer:
+        assert await trainer.samples() == SampleCounts(train=0, held=96)
+
+
 async def test_nothing_is_started_before_the_first_job() -> None:
     async with open_trainer("mnist-5k") as trainer:
         assert trainer.worker_pid is None
