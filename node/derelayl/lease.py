@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,17 @@ import torch
 from torch import Tensor
 
 from derelayl_node.handoff import make_checkpoint
+from derelayl_node.roles.duties import tips_beside
 from derelayl_protocol.checkpoint.manifest import Header
 from derelayl_protocol.ledger.commands import SubmitLeg
 from derelayl_protocol.ledger.state import LegEntry
 from derelayl_training.architectures import SegmentedModel, build
 from derelayl_training.inputs import to_inputs
-from derelayl_training.jobs import LegJob, Record, WeightsFile
+from derelayl_training.jobs import LegJob, Record, TipFile, WeightsFile
 from derelayl_training.recipe import parse_recipe
+from derelayl_training.resources import CPU
 from derelayl_training.split import Split
+from derelayl_training.start import choose_start, forget_start, load_start
 from derelayl_training.train import check_child, run_leg
 from derelayl_training.weights import load_weights, save_weights
 
@@ -48,10 +52,16 @@ class Lease:
         return self.relay.data[self.trainer]
 
     def network(self) -> SegmentedModel:
-        """The network with the parent's weights, for a loop of your own. Only the leased segment's weights are trained:
-        the others ask for no gradient, and `submit` refuses a child in which they differ."""
-        network = build(self.relay.architecture)
-        load_weights(network, self.relay.weights(self.entry.parent))
+        """The network with the weights that a leg of `train` starts from, for a loop of your own.
+
+        Only the leased segment's weights are trained: the others ask for no gradient, and `submit` refuses a child in
+        which they differ from the parent's.
+        """
+        network, job = build(self.relay.architecture), self._job()
+        load_weights(network, job.parent)
+        choose_start(job, self.data, CPU.device)
+        load_start(job, network)
+        forget_start(job)
         leased = network.names_of(self.entry.segment)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in leased)
@@ -67,8 +77,9 @@ class Lease:
         Raises LocalFault for weights that are not finite or changed outside the leased segment, RuleViolation when the
         leg was submitted already or its time is over.
         """
-        before = self.network().state_dict()
-        check_child(before, network.state_dict(), network.names_of(self.entry.segment))
+        parent = build(self.relay.architecture)
+        load_weights(parent, self.relay.weights(self.entry.parent))
+        check_child(parent.state_dict(), network.state_dict(), network.names_of(self.entry.segment))
         path = self._file()
         save_weights(network, path)
         return self._hand_in(WeightsFile(path, network.segment_of()), record)
@@ -78,22 +89,32 @@ class Lease:
 
         `recipe` is as on the command line, e.g. `method=local,sgr=0.1` (docs/METHODS.md). Raises LocalFault.
         """
-        relay, path = self.relay, self._file()
-        job = LegJob(
+        job = self._job(steps, batch, learning_rate, recipe)
+        choose_start(job, self.data, CPU.device)
+        result = run_leg(job, self.data, lambda _fraction: None)
+        record: Record = {**job.recipe.record(), "steps": result.steps, "samples": result.samples, **result.record}
+        return self._hand_in(result.weights, record)
+
+    def _job(self, steps: int = 1, batch: int = 1, learning_rate: float = 1.0, recipe: str = "") -> LegJob:
+        """The job that a node would give its worker; nothing of it depends on how fast this machine is."""
+        relay, parent = self.relay, self.entry.parent
+        return LegJob(
             architecture=relay.architecture,
-            parent=relay.weights(self.entry.parent),
-            child=path,
+            parent=relay.weights(parent),
+            child=self._file(),
             segment=self.entry.segment,
             steps=steps,
             batch=batch,
             learning_rate=learning_rate,
             seed=int.from_bytes(relay.draw("leg", f"{self.round} {self.number}")[:4], "big"),
             recipe=parse_recipe(recipe),
-            history=relay.manifest(self.entry.parent).header.training,
+            history=relay.manifest(parent).header.training,
+            tips=[
+                TipFile(relay.weights(tip.root), relay.manifest(tip.root).header.segment)
+                for tip in tips_beside(relay.round, parent)
+            ],
+            choosing_seconds=math.inf,
         )
-        result = run_leg(job, self.data, lambda _fraction: None)
-        record: Record = {**job.recipe.record(), "steps": result.steps, "samples": result.samples, **result.record}
-        return self._hand_in(result.weights, record)
 
     def _file(self) -> Path:
         return self.relay.folder / f"child-{self.round}-{self.number}.safetensors"

@@ -80,7 +80,7 @@ class Relay:
         self.seed = seed
         if len(validators) < rules.quorum:
             raise LocalFault(f"{len(validators)} validators can never be the quorum of {rules.quorum} that rules ask")
-        groups = {"trainer": trainers, "validator": validators}
+        groups = {"trainer": trainers, "validator": [own.all_held_out() for own in validators]}
         self.data = {f"{group}{number}": own for group, all_ in groups.items() for number, own in enumerate(all_)}
         network = build(self.architecture)
         for own in self.data.values():

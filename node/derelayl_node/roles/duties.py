@@ -16,6 +16,7 @@ from derelayl_protocol.ledger.settlement import leg_order, seat_order
 from derelayl_protocol.ledger.state import LegEntry, RoundView, SeatEntry, TipEntry
 from derelayl_protocol.spelling import from_hex
 from derelayl_protocol.types import WHOLE_MODEL, Address, ModelId, Root
+from derelayl_training.bar import MAX_BAR_TIPS
 
 KEEPERS = 3
 """Participants whose turn comes before everybody else's: the first acts at once, so two more must fail for a wait."""
@@ -110,6 +111,11 @@ def seat_of(view: RoundView, account: Address) -> SeatEntry | None:
 def tips_in_order(view: RoundView) -> tuple[TipEntry, ...]:
     """The round's tips in the order in which the bar is made of them: the highest cumulative score first."""
     return tuple(sorted(view.tips, key=lambda tip: (-tip.score, tip.root)))
+
+
+def tips_beside(view: RoundView, leased: Root) -> tuple[TipEntry, ...]:
+    """The round's first other tips in that order: what a leg on the leased one may start from, too."""
+    return tuple(tip for tip in tips_in_order(view) if tip.root != leased)[: MAX_BAR_TIPS - 1]
 
 
 def segment_for_round(policy: str, round_number: int, segments: int) -> int:

@@ -17,7 +17,6 @@ from derelayl_protocol.ledger.state import LegEntry, RoundView
 from derelayl_protocol.spelling import exact_tokens, to_hex
 from derelayl_protocol.statement.words import short
 from derelayl_protocol.types import Root, Wei
-from derelayl_training.bar import MAX_BAR_TIPS
 from derelayl_training.jobs import Architecture, LegJob, LegResult, Record, TipFile
 from derelayl_training.recipe import DEFAULT, Recipe
 
@@ -26,7 +25,7 @@ from ..journal import SignedChild
 from ..ports import StoreDamaged, StoreFull, TrainingFailed
 from ..refusals import NOTHING_LEFT, may_pass, sentence_of
 from .bidder import Bidder
-from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_in_order, tips_to_offer
+from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_beside, tips_to_offer
 from .kit import Kit
 
 log = logging.getLogger(__name__)
@@ -232,7 +231,7 @@ class TrainerRole:
         """The first of the round's other tips in order, those that can be had in time: a leg may start from them."""
         if not self._policy.recipe.starts_anywhere:
             return {}
-        others = [tip.root for tip in tips_in_order(view) if tip.root != leg.parent][: MAX_BAR_TIPS - 1]
+        others = [tip.root for tip in tips_beside(view, leg.parent)]
         had: dict[Root, Manifest] = {}
 
         async def have(root: Root) -> None:
