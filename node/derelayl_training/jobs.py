@@ -54,8 +54,8 @@ class LegJob:
     """Train one segment of `parent` for `steps` optimiser steps on the peer's own data and write `child`.
 
     `history` is the record of how the parent was trained, from its manifest. `tips` are the round's other tips in their
-    order: where they make a better start than the parent, as far as `choosing_seconds` suffice to find it, the leg
-    starts there and the record of its training says so.
+    order: the leg starts from their average with the parent unless that is surely worse than the parent, as far as
+    `choosing_seconds` suffice to find out, and the record of its training says from what.
     """
 
     architecture: Architecture

@@ -1,7 +1,7 @@
-"""Where a leg starts: from the best of what is public, as far as its lease allows it, for a child is scored above that.
+"""Where a leg starts: from the average of the round's tips, as far as its lease allows, for a child is scored above it.
 
-Chosen once, on this peer's own data, and kept in a file beside the child: a leg that was interrupted goes on from the
-same start, and so does each of several processes.
+Chosen once and kept in a file beside the child: a leg that was interrupted goes on from the same start, and so does
+each of several processes.
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ import torch
 from blake3 import blake3
 from safetensors import SafetensorError, safe_open
 
-from derelayl_protocol.errors import LocalFault
-from derelayl_protocol.types import WHOLE_MODEL
+from derelayl_protocol.errors import LocalFault, PeerFault
 
 from .architectures import SegmentedModel, build
-from .bar import Candidate, candidates
+from .bar import Candidate
 from .jobs import MIN_JUDGED_SAMPLES, LegJob
-from .judge import TIMED_BATCH, Race, gain_error
+from .judge import TIMED_BATCH, Losses, Race, gain_error
 from .saving import save_tensors
 from .snapshot import job_digest
 from .split import Inputs, Labels, Split
-from .weights import load_candidate, opened
+from .weights import load_candidate, load_weights, opened
 
 SUFFIX = ".start"
 """Appended to the child's name."""
 
 START_SAMPLES = 1024
-"""Samples that starts are compared on: their error is then small beside what an average gains."""
+"""Samples that the average is compared with the parent on: enough to see one that is no good."""
+
+SURELY_WORSE = 2.0
+"""Standard errors by which the average must be worse than the parent to be left alone. Own data flatter the parent
+where classes are skewed, so less is no reason (docs/LEARNING.md); what this keeps out is the mean of tips that were
+trained apart for so long that it is no network any more."""
 
 PARENT = "parent"
 
@@ -48,28 +52,33 @@ def choose_start(
     notice: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Measure what can be made of the parent and the job's other tips, and note the best beside the child.
+    """Note the average of the parent and the job's other tips beside the child, or the parent if that is surely better.
 
-    It takes the job's `choosing_seconds`; whatever there is no time for is left out. What is not better than the parent
-    by more than a standard error is no better start. Does nothing without other tips, for a recipe that goes on from
-    its parent, and where this leg has chosen already. `notice` is called after each batch. Raises LocalFault.
+    They are compared on this peer's own samples, as many as the job's `choosing_seconds` suffice for; a tip that does
+    not load is left out. Does nothing without other tips, for a recipe that goes on from its parent, and where this leg
+    has chosen already. `notice` is called after each batch. Raises LocalFault.
     """
     if not job.tips or not job.recipe.starts_anywhere or _noted(job) is not None:
         return
     model = build(job.architecture).to(device)
     data.check_fits(model.input_shape, model.classes, model.input_kind)
     leased = model.names_of(job.segment)
-    made = _allowed(job)
-    files = [job.parent, *(tip.path for tip in job.tips)]
-    loads = [(_words(candidate), partial(_load, model, files, candidate, leased)) for candidate in made]
+    files = [job.parent, *(tip.path for tip in job.tips if _loads(model, tip.path))]
+    words, load = f"average of {len(files)}", partial(_load_average, model, files, leased)
+    loads = [(PARENT, partial(load_weights, model, job.parent)), (words, load)]
     race = Race(model, loads, *_samples(data, job.seed), TIMED_BATCH, notice, clock)
-    best = _best(race, len(made), clock() + job.choosing_seconds, clock)
-    if best is None:
-        return  # the leg itself will say what is wrong with its parent
-    loads[best][1]()
-    tensors = {name: tensor.cpu() for name, tensor in model.state_dict().items() if best and name in leased}
-    save_tensors(_path(job), tensors, private=True, metadata={"start": f"{job_digest(job)} {_words(made[best])}"})
-    log.info("the leg starts from: %s", _words(made[best]))
+    end = clock() + job.choosing_seconds
+    common = race.measure([0, 1], race.samples, lambda left: clock() + (end - clock()) / left)
+    parent, average = race.losses
+    if parent is None:
+        return  # the leg itself will say what is wrong with it
+    taken = len(files) > 1 and average is not None and not _surely_worse(average[:common], parent[:common])
+    if taken:
+        load()
+    tensors = {name: tensor.cpu() for name, tensor in model.state_dict().items() if taken and name in leased}
+    chosen = words if taken else PARENT
+    save_tensors(_path(job), tensors, private=True, metadata={"start": f"{job_digest(job)} {chosen}"})
+    log.info("the leg starts from: %s", chosen)
 
 
 def load_start(job: LegJob, model: SegmentedModel) -> str:
@@ -121,12 +130,6 @@ def _damaged(job: LegJob, error: Exception) -> LocalFault:
     return LocalFault(f"the start {_path(job)} is damaged ({error}) and was removed; train again")
 
 
-def _allowed(job: LegJob) -> Sequence[Candidate]:
-    """What the lease allows to start from, the parent first; of one segment, only that is taken from a candidate."""
-    made = candidates([WHOLE_MODEL, *(tip.segment for tip in job.tips)], [0])
-    return [each for each in made if job.segment == WHOLE_MODEL or each.segment == WHOLE_MODEL]
-
-
 def _samples(data: Split, seed: int) -> tuple[Inputs, Labels]:
     """Some held-out samples, or of those to train on where too few are held out."""
     held = len(data.held_y) >= MIN_JUDGED_SAMPLES
@@ -135,40 +138,28 @@ def _samples(data: Split, seed: int) -> tuple[Inputs, Labels]:
     return x[some], y[some]
 
 
-def _best(race: Race, count: int, end: float, clock: Callable[[], float]) -> int | None:
-    """The place of the least loss if it is a standard error below the first's, else 0; None if the first has none."""
-    least = min(MIN_JUDGED_SAMPLES, race.samples)
-    race.measure([0], least)
-    for place in range(1, count):
-        race.measure([place], least, lambda _left: end)
-    here = [place for place, losses in enumerate(race.losses) if losses is not None and len(losses) >= least]
-    if 0 not in here:
-        return None
-    common = race.measure(here, race.samples, lambda left: clock() + (end - clock()) / (left + 1))
-    losses = {place: own[:common] for place in here if (own := race.losses[place]) is not None}
-    if 0 not in losses:
-        return None
-    best = min(losses, key=lambda place: (float(losses[place].mean()), place))
-    error = gain_error(losses[0], losses[best])
-    if best == 0 or error is None or losses[best].mean() <= 0:
-        return 0
-    return best if math.log(losses[0].mean() / losses[best].mean()) > error else 0
+def _surely_worse(average: Losses, parent: Losses) -> bool:
+    """By losses on the same samples, (N,) each; few say nothing."""
+    error = gain_error(parent, average) if len(average) >= MIN_JUDGED_SAMPLES else None
+    if error is None or average.mean() <= 0:
+        return False
+    return parent.mean() <= 0 or math.log(average.mean() / parent.mean()) > SURELY_WORSE * error
 
 
-def _load(model: SegmentedModel, files: Sequence[Path], candidate: Candidate, leased: frozenset[str]) -> None:
-    """Fill the network with a candidate, and with the parent, the first file, outside what is leased."""
-    load_candidate(model, files, candidate)
+def _loads(model: SegmentedModel, path: Path) -> bool:
+    try:
+        load_weights(model, path)
+    except PeerFault as fault:
+        log.warning("the leg starts without a tip: %s", fault)
+        return False
+    return True
+
+
+def _load_average(model: SegmentedModel, files: Sequence[Path], leased: frozenset[str]) -> None:
+    """Fill the network with the plain average, and with the parent, the first file, outside what is leased."""
+    load_candidate(model, files, Candidate(tuple(range(len(files)))))
     own = model.state_dict()
     if kept := own.keys() - leased:
         with opened(model, files[0]) as parent, torch.no_grad():
             for name in kept:
                 own[name].copy_(parent.get_tensor(name))
-
-
-def _words(candidate: Candidate) -> str:
-    """How a manifest tells it."""
-    if candidate.segment != WHOLE_MODEL:
-        return f"parent with segment {candidate.segment} of a tip"
-    if len(candidate.tips) > 1:
-        return f"average of {len(candidate.tips)}"
-    return "tip" if candidate.tips[0] else PARENT

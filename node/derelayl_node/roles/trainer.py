@@ -37,7 +37,7 @@ CHECK_SECONDS = 60.0
 """How long fetching a tip may take before the first bid; a peer that needs longer bids in the next round."""
 
 FETCH_SHARE, CHOOSE_SHARE = 0.1, 0.1
-"""Shares of a leg's time for having the round's other tips, and for finding the best start among what they make."""
+"""Shares of a leg's time for having the round's other tips, and for comparing their average with the parent."""
 
 SEEN_SECONDS = 30.0
 """How long a look at the round may be older than our own submission: then it is sent again, which sends it once."""

@@ -24,6 +24,7 @@ from derelayl_training.jobs import (
     JudgingJob,
     LegJob,
     LegResult,
+    Record,
     SampleCounts,
     WeightsFile,
     too_few_to_judge,
@@ -85,7 +86,8 @@ class FakeTrainer:
         return WeightsFile(out, _segment_of(segments))
 
     async def train(self, job: LegJob) -> LegResult:
-        """Move the leased segment towards the optimum, further with more steps. Raises TrainingFailed."""
+        """Move the leased segment towards the optimum, further with more steps, from the average of the tips if that is
+        no worse than the parent. Raises TrainingFailed."""
         await self._begin()
         self.jobs.append(job)
         segments = _check(job)
@@ -94,12 +96,13 @@ class FakeTrainer:
         await trio.sleep(self._seconds)
         before = self._loss(weights)
         leased = range(segments) if job.segment == WHOLE_MODEL else [job.segment]
+        started = self._start(job, weights, [_name(index) for index in leased])
         rng = np.random.default_rng(job.seed)
         for index in leased:
             weights[_name(index)] = self._moved(weights[_name(index)], job, rng)
         _write(weights, job.child)
         written = WeightsFile(job.child, _segment_of(segments))
-        return LegResult(written, job.steps, job.steps * job.batch, before, self._loss(weights))
+        return LegResult(written, job.steps, job.steps * job.batch, before, self._loss(weights), started)
 
     async def check(self, job: LegJob | Architecture) -> SampleCounts:
         """Refuse a segment that does not exist, a leg of no steps and data that do not fit. Raises TrainingFailed."""
@@ -162,6 +165,18 @@ class FakeTrainer:
         if self.unfit:
             raise TrainingFailed(self.unfit)
 
+    def _start(self, job: LegJob, weights: Weights, leased: Sequence[str]) -> Record:
+        """Put the average's leased tensors into the parent's `weights` where they are no worse; returns the record."""
+        if not job.tips or not job.recipe.starts_anywhere:
+            return {}
+        tips = [tip for each in job.tips if (tip := self._weights_of(job.architecture, each.path)) is not None]
+        mean = _mean([weights, *tips])
+        average = {name: mean[name] if name in leased else own for name, own in weights.items()}
+        if not tips or self._loss(average) > self._loss(weights):
+            return {"start": "parent"}
+        weights.update(average)
+        return {"start": f"average of {len(tips) + 1}"}
+
     def _moved(self, tensor: NDArray[np.float32], job: LegJob, rng: np.random.Generator) -> NDArray[np.float32]:
         left = (1.0 - job.learning_rate) ** job.steps  # share of the distance that remains
         noise = 1.0 - SEED_NOISE * rng.random(tensor.shape)  # never further away than `left`
@@ -177,7 +192,7 @@ class FakeTrainer:
             if len(members) < len(candidate.tips):
                 continue
             if candidate.segment == WHOLE_MODEL:
-                made = {name: np.mean([each[name] for each in members], axis=0) for name in members[0]}
+                made = _mean(members)
             else:
                 name = _name(candidate.segment)
                 made = {**members[0], name: members[1][name]}
@@ -227,6 +242,10 @@ def _name(segment: int) -> str:
 
 def _segment_of(segments: int) -> dict[str, int]:
     return {_name(index): index for index in range(segments)}
+
+
+def _mean(members: Sequence[Weights]) -> Weights:
+    return {name: np.mean([each[name] for each in members], axis=0, dtype=np.float32) for name in members[0]}
 
 
 def _distance(weights: Weights, optimum: float) -> float:

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from derelayl_node.ports import Trainer, TrainingFailed
 from derelayl_protocol.ledger.scoring import score_ppm
 from derelayl_protocol.types import WHOLE_MODEL
-from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, LegJob, WeightsFile
+from derelayl_training.jobs import MIN_JUDGED_SAMPLES, Architecture, LegJob, TipFile, WeightsFile
 
 from ...training.tiny import judging
 
@@ -92,6 +92,38 @@ async def check_refuses_a_truncated_parent(case: Case) -> None:
     parent.write_bytes(parent.read_bytes()[:-1])
     with pytest.raises(TrainingFailed):
         await case.trainer.train(case.leg("x"))
+
+
+async def check_starts_a_leg_from_the_average_of_the_tips_that_load(case: Case) -> None:
+    parent = await case.parent()
+    await case.trainer.train(case.leg("sibling"))
+    broken = case.folder / "broken"
+    broken.write_bytes(parent.path.read_bytes()[:-1])
+    tips = [TipFile(case.folder / "sibling"), TipFile(broken)]
+    result = await case.trainer.train(case.leg("x", tips=tips, choosing_seconds=60.0))
+    assert result.record["start"] == "average of 2"
+    assert (await case.trainer.train(case.leg("y", tips=tips[1:], choosing_seconds=60.0))).record["start"] == "parent"
+    assert "start" not in (await case.trainer.train(case.leg("z"))).record
+
+
+async def check_starts_a_leg_from_its_parent_where_the_average_is_no_network(case: Case) -> None:
+    tensors = load_file((await case.parent()).path)
+    save_file({name: (-50 * tensor).astype(tensor.dtype) for name, tensor in tensors.items()}, case.folder / "ruin")
+    job = case.leg("x", tips=[TipFile(case.folder / "ruin")], choosing_seconds=60.0)
+    assert (await case.trainer.train(job)).record["start"] == "parent"
+    await case.trainer.train(case.leg("y"))
+    assert (case.folder / "x").read_bytes() == (case.folder / "y").read_bytes()
+
+
+async def check_a_leg_on_a_segment_takes_only_that_from_the_average(case: Case) -> None:
+    parent = await case.parent()
+    await case.trainer.train(case.leg("sibling"))
+    tips = [TipFile(case.folder / "sibling")]
+    result = await case.trainer.train(case.leg("x", segment=0, tips=tips, choosing_seconds=60.0))
+    assert result.record["start"] == "average of 2"
+    before, after = load_file(parent.path), load_file(case.folder / "x")
+    changed = {parent.segment_of[name] for name in before if before[name].tobytes() != after[name].tobytes()}
+    assert changed == {0}
 
 
 async def check_refuses_to_measure_accuracy_on_unknown_data(case: Case) -> None:
