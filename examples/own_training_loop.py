@@ -22,7 +22,7 @@ def own_loop(network: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tenso
 sites, test = derelayl.deal("mnist-5k", 4, seed=2)
 relay = derelayl.Relay("small-cnn", trainers=sites[:2], validators=sites[2:], seed=2)
 mine, other = relay.lease(segment=0)
-network = mine.network()  # the parent's weights
+network = mine.network()  # the weights that a leg starts from
 own_loop(network, *mine.samples(), steps=20)
 child = mine.submit(network, method="adam of my own", steps=20)  # refused if it changed another segment
 other.train(steps=20)  # the competitor uses the default recipe

@@ -40,18 +40,14 @@ HELD_OUT = 5
 """Every so manieth sample of a trainer is held out."""
 
 JUDGES = 5
-JUDGED_SAMPLES = {"tables": 400, "digits": 400, "text": 100}
-"""Of each judge; text takes longest, and its losses scatter least."""
+JUDGED_SAMPLES = 400
+"""Of each judge."""
 
 CASES = (
     *(f"{kind}, {deal}, {stage}" for deal in SPLITS for stage in STAGES for kind in ("tables", "digits")),
     *(f"{kind}, Dirichlet 0.1, late" for kind in ("tables", "digits")),
-    "text, Dirichlet 0.5, late",
 )
 """Not Dirichlet 0.1 from the beginning, where no leg is selected by any rule."""
-
-FEWER = {"text": 1}
-"""Seeds of what takes too long for as many as asked for."""
 
 TIP, OWN, AVERAGE, BETTER = "leased tip", "best on own data", "average of all tips", "average if better"
 
@@ -99,7 +95,7 @@ class StartsTable:
 
     def seeds(self, case: str, seeds: int) -> int:
         """See Table."""
-        return min(seeds, FEWER.get(case.partition(", ")[0], seeds))
+        return seeds
 
     def measure(self, case: str, seed: int, quick: bool, log: Log) -> Measured:
         """See Table."""
@@ -142,7 +138,7 @@ class _Scales:
 def _relay(there: Field, start: State, rule: str, rounds: int) -> dict[str, float]:
     """Play it, and tell how it went."""
     scales = _Scales(there)
-    judges = [_first(seat, JUDGED_SAMPLES[there.kind.name]) for seat in there.seats[:JUDGES]]
+    judges = [_first(seat, JUDGED_SAMPLES) for seat in there.seats[:JUDGES]]
     tips, scores, ever, idle, worse = [start], list[float](), set[int](), 0, 0
     for number in range(rounds):
         made = candidates([WHOLE_MODEL] * len(tips), [0])

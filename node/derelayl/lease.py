@@ -57,7 +57,7 @@ class Lease:
         Only the leased segment's weights are trained: the others ask for no gradient, and `submit` refuses a child in
         which they differ from the parent's.
         """
-        network, job = build(self.relay.architecture), self._job()
+        network, job = build(self.relay.architecture), self.job()
         load_weights(network, job.parent)
         choose_start(job, self.data, CPU.device)
         load_start(job, network)
@@ -89,14 +89,14 @@ class Lease:
 
         `recipe` is as on the command line, e.g. `method=local,sgr=0.1` (docs/METHODS.md). Raises LocalFault.
         """
-        job = self._job(steps, batch, learning_rate, recipe)
+        job = self.job(steps, batch, learning_rate, recipe)
         choose_start(job, self.data, CPU.device)
         result = run_leg(job, self.data, lambda _fraction: None)
         record: Record = {**job.recipe.record(), "steps": result.steps, "samples": result.samples, **result.record}
         return self._hand_in(result.weights, record)
 
-    def _job(self, steps: int = 1, batch: int = 1, learning_rate: float = 1.0, recipe: str = "") -> LegJob:
-        """The job that a node would give its worker; nothing of it depends on how fast this machine is."""
+    def job(self, steps: int = 1, batch: int = 1, learning_rate: float = 1.0, recipe: str = "") -> LegJob:
+        """The job that a node would give its worker, but that it may take any time to compare starts."""
         relay, parent = self.relay, self.entry.parent
         return LegJob(
             architecture=relay.architecture,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 import derelayl
+from derelayl_node.roles.duties import tips_in_order
 from derelayl_node.roles.validator import SEED_BYTES
 from derelayl_protocol.errors import LocalFault, Reason, RuleViolation
 from derelayl_protocol.ledger.events import CommitteeSeated, RoundVoided, ScoresRevealed
@@ -16,8 +19,13 @@ from derelayl_protocol.ledger.phases import VoidReason
 from derelayl_protocol.ledger.scoring import score_ppm
 from derelayl_protocol.statement.places import amounts
 from derelayl_protocol.types import NO_ROOT, UNAVAILABLE
-from derelayl_training.jobs import drawn
+from derelayl_training.compute import Compute
+from derelayl_training.engine import Engine
+from derelayl_training.job_lines import TrainDone, TrainJob
+from derelayl_training.jobs import TipFile, drawn
 from derelayl_training.judge import gain_error, sample_losses
+from derelayl_training.own_data import OwnData
+from derelayl_training.shard import write_shard
 
 from ..training.tiny import ARCHITECTURE
 from .conftest import ROUNDS
@@ -107,6 +115,31 @@ def test_scores_are_what_each_seat_measures_on_its_held_out_data_and_nothing_els
         for child, score in zip(children, event.scores, strict=True):
             after = sample_losses(child.network(), own.held_x[part], own.held_y[part])
             assert score == pytest.approx(score_ppm(before.mean(), after.mean(), gain_error(before, after)), abs=1)
+
+
+def test_a_leg_and_a_loop_of_one_s_own_start_where_a_nodes_worker_starts_a_leg(tmp_path: Path) -> None:
+    relay = tiny_relay(replace(derelayl.MINIMAL, legs_per_tip=4, selection_bps=10_000, duplicate_bps=0))
+    for lease in relay.lease():
+        lease.train(steps=4, batch=4, learning_rate=0.02)
+    relay.settle()
+    lease = relay.lease()[0]
+    files = [relay.weights(tip.root) for tip in tips_in_order(relay.round)]
+    files.remove(leased := relay.weights(lease.entry.parent))
+    assert files
+    write_shard(tmp_path / "shard.safetensors", lease.data)
+    job = replace(
+        lease.job(steps=3, batch=8, learning_rate=0.01), child=tmp_path / "child", tips=[TipFile(path) for path in files], choosing_seconds=60.0
+    )
+    engine = Engine(OwnData(f"shard:{tmp_path / 'shard.safetensors'}"), Compute(device="cpu"))
+    done = engine.run(TrainJob.of(job), lambda _fraction: None, lambda: None)
+    start = lease.network().state_dict()
+    child = lease.train(steps=3, batch=8, learning_rate=0.01)
+    assert isinstance(done, TrainDone)
+    assert child.manifest.header.training["start"] == done.record["start"] == f"average of {len(files) + 1}"
+    assert relay.weights(child.root).read_bytes() == (tmp_path / "child").read_bytes()
+    for name, tensor in load_file(leased).items():
+        mean = np.mean([load_file(path)[name].astype(np.float64) for path in (leased, *files)], axis=0)
+        np.testing.assert_array_equal(start[name].numpy(), mean.astype(tensor.dtype))
 
 
 def test_trainers_never_judge(played: derelayl.Relay) -> None:
