@@ -28,6 +28,7 @@ TABLES = (
     "averaging",
     "judging",
     "starts",
+    "precision",
 )
 
 Log = Callable[[str], None]
