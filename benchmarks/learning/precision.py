@@ -34,7 +34,7 @@ from .siblings import TRAINERS, Field, average, lay_out
 TIPS = 5
 STEPS = 20
 SAMPLES = (20, 100, 500)
-DRAWS, QUICK_DRAWS = 200, 20
+DRAWS, QUICK_DRAWS = 100, 20
 MORE = {"a third more": 4 / 3, "five times as many": 5.0}
 """Samples that a control's mean is known from, for each that a leg is measured on."""
 
@@ -166,7 +166,7 @@ def _estimates(every: Draw, order: NDArray[np.int64], samples: int) -> dict[str,
 
 
 def _regressed(moves: Matrix, controls: Matrix) -> tuple[Matrix, Matrix]:
-    """Least squares with a constant: slopes (controls, legs), and the share of each leg's variance explained, (legs,)."""
+    """Least squares with a constant: slopes (controls, legs), and which share of each leg's variance is explained."""
     centred, target = ((each - each.mean(1, keepdims=True)).T for each in (controls, moves))
     slopes = np.linalg.lstsq(centred, target, rcond=None)[0]
     return slopes, 1 - ((target - centred @ slopes) ** 2).sum(0) / (target**2).sum(0)
