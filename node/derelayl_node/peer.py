@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, fields
 from functools import partial
+from pathlib import Path
 
 import trio
 from fastapi import FastAPI
@@ -57,6 +58,9 @@ from .settings import Network, NodeSettings
 from .signals import stop_on_signal
 from .store.chunks import FileStore
 from .training.process import WORKER, SubprocessTrainer, open_trainer
+
+TRAINER_MARK = "trainer"
+"""An empty file in the home of a peer that is, or was, a trainer."""
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +159,7 @@ async def _open(
     trainer = await stack.enter_async_context(
         open_trainer(
             settings.data,
-            judge_only="trainer" not in settings.roles,
+            judge_only=await trio.to_thread.run_sync(never_trained, home, settings.roles),
             compute=settings.compute(),
             on_progress=activity.leg_progressed,
             worker=worker,
@@ -242,6 +246,15 @@ class Roles:
         """The step of each role that there is, by the role's name."""
         roles = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: role.step for name, role in roles.items() if role is not None}
+
+
+def never_trained(home: Path, roles: Sequence[str]) -> bool:
+    """Whether no node of this home has been a trainer; notes it there. What a peer has trained on it cannot judge by:
+    others' children look worse there than they are (docs/LEARNING.md)."""
+    mark = home / TRAINER_MARK
+    if "trainer" in roles:
+        mark.touch()
+    return not mark.exists()
 
 
 def _roles(
