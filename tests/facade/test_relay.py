@@ -128,7 +128,10 @@ def test_a_leg_and_a_loop_of_one_s_own_start_where_a_nodes_worker_starts_a_leg(t
     assert files
     write_shard(tmp_path / "shard.safetensors", lease.data)
     job = replace(
-        lease.job(steps=3, batch=8, learning_rate=0.01), child=tmp_path / "child", tips=[TipFile(path) for path in files], choosing_seconds=60.0
+        lease.job(steps=3, batch=8, learning_rate=0.01),
+        child=tmp_path / "child",
+        tips=[TipFile(path) for path in files],
+        choosing_seconds=60.0,
     )
     engine = Engine(OwnData(f"shard:{tmp_path / 'shard.safetensors'}"), Compute(device="cpu"))
     done = engine.run(TrainJob.of(job), lambda _fraction: None, lambda: None)
