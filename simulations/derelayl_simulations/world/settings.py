@@ -78,7 +78,7 @@ class LearningSettings(Section):
     forgetting: float = Field(default=0.05, ge=0, le=1)  # share of the level lost by a leg on data of skew 1
     noise: float = Field(default=0.02, ge=0, le=10)  # nats of luck in a leg that had nothing to learn
     roughness: float = Field(default=0.1, ge=0, le=10)  # nats of luck per nat of distance to the ceiling
-    start: Literal["tip", "average"] = "tip"  # what an honest leg trains on from: its leased tip, or the best average
+    start: Literal["tip", "average"] = "average"  # what an honest leg trains on from, as nodes do; or its leased tip
     averaging: float = Field(default=0.06, ge=-20, le=20)  # nats that an average of tips stands above the best of them
     drift: float = Field(default=0.02, ge=0, lt=1)  # share of every level lost in a round because the world moves on
     gain_mean: float = Field(default=0.1, ge=-20, le=20)  # nats

@@ -19,7 +19,8 @@ from derelayl_simulations.search.equilibrium import (
 
 SMALL = {"rounds": 25, "share": 0.2, "agents": 3, "steps": 12}
 MANY_TIPS = {"legs_per_tip": 4, "selected_share": 0.5, "min_bid": 1.0, "emission": 20.0, "offer_deposit": 0.5}
-PARENT = {"mechanism.base": "parent"}
+FROM_TIPS = {"learning": {"start": "tip"}}
+PARENT = {"mechanism.base": "parent", "world.learning.start": "tip"}  # as in version 1
 EQUAL_TIPS = {"legs_per_tip": 16, "selected_share": 0.04}  # one tip lives, so there is no better tip to copy
 
 
@@ -152,7 +153,7 @@ def test_best_response_stays_honest_where_no_deviation_pays() -> None:
 def test_best_response_finds_what_pays_and_stops_there() -> None:
     groups = [{"name": "trainers", "share": 0.6}, {"name": "validators", "role": "validator", "share": 0.4}]
     search = {**SMALL, "rounds": 60, "trainer": ["hopper"], "validator": [], "rings": []}
-    given = scenario(people=24, relays=6, groups=groups, search=search, ledger=MANY_TIPS)
+    given = scenario(people=24, relays=6, groups=groups, search=search, ledger=MANY_TIPS, **FROM_TIPS)
     found = best_response(given, 1)
     assert found.steps
     assert all(step.gain > given.search.tolerance for step in found.steps)

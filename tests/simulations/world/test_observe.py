@@ -22,7 +22,7 @@ def test_a_row_has_every_column_but_those_of_other_rule_sets() -> None:
 
 
 def test_the_common_ancestor_is_as_far_as_walking_says() -> None:
-    world, _ = played(scenario(people=60, relays=5, rounds=25))
+    world, _ = played(scenario(people=60, relays=5, rounds=25, learning={"start": "tip"}))
     parent, expected = world.book.checkpoints.parent, []
     for tips in world.book.tips:
         line, depth = set(tips[tips != NOBODY].tolist()), 0

@@ -71,12 +71,15 @@ def test_a_partition_loses_reveals_while_it_lasts() -> None:
     assert set(rounds[7].outcome.ending.tolist()) == {Ending.SETTLED}
 
 
+NOTHING_TO_LEARN = {"rate": 0.0, "noise": 0.0, "roughness": 0.0, "drift": 0.0, "averaging": 0.0}
+
+
 def test_quality_drops_by_so_many_nats_and_the_price_by_its_factor() -> None:
-    usual, _ = happened([], rounds=8, learning={"rate": 0.0, "noise": 0.0, "roughness": 0.0, "drift": 0.0})
+    usual, _ = happened([], rounds=8, learning=NOTHING_TO_LEARN)
     hit, _ = happened(
         [{"round": 8, "kind": "quality", "amount": 1.0}, {"round": 8, "kind": "price", "amount": 0.5}],
         rounds=8,
-        learning={"rate": 0.0, "noise": 0.0, "roughness": 0.0, "drift": 0.0},
+        learning=NOTHING_TO_LEARN,
     )
     notes = [world.book.checkpoints.note[world.book.tips[:, 0]] for world in (usual, hit)]
     assert np.allclose(notes[0] - notes[1], 1.0)
