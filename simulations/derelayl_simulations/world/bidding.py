@@ -26,10 +26,15 @@ def willing(world: World) -> Bools:
     A leg pays when its average profit, less the person's risk aversion times the standard deviation, is at least 0.
     """
     income = world.income
-    pays = income.leg - world.people.traits.risk * income.leg_deviation >= 0
+    pays = worth_of_a_leg(world) >= 0
     tries = (income.legs < TRIALS) | (world.round - world.leased >= _pause(income.lost, world.settings.curiosity))
     still_down = (world.crash_from < world.round) & (world.round <= world.crash_until)
     return np.asarray(world.present & world.trainers & (pays | tries) & ~still_down)
+
+
+def worth_of_a_leg(world: World) -> Floats:
+    """Return what each has found a leg to bring, less its risk aversion times the deviation, (R, P) money."""
+    return np.asarray(world.income.leg - world.people.traits.risk * world.income.leg_deviation)
 
 
 def place_bids(world: World, wants: Bools, luck: Luck) -> Bids:

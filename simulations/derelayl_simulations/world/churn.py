@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from derelayl_protocol.ledger.experience import TRIALS
+
+from . import bidding
 from .luck import Luck
 from .people import Floats
 from .state import World
@@ -36,4 +39,6 @@ def prospects(world: World) -> Floats:
     places = np.where(world.trainers, 0, 1)
     gross, work = world.income.gross[places].T, world.income.work[places].T
     cost = leg_cost(world) * work
-    return np.asarray(gross - cost * (1 + world.people.traits.risk))
+    others = gross - cost * (1 + world.people.traits.risk)
+    own = bidding.worth_of_a_leg(world)
+    return np.where(world.trainers & (world.income.legs >= TRIALS), own, others)

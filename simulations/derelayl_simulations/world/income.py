@@ -77,8 +77,8 @@ class Averages:
         )
 
     def forget(self, who: Bools) -> None:
-        """Start again for newcomers `who` (R, P)."""
-        for each in (self.usage, self.rounds, self.leg, self.leg_square, self.legs, self.lost):
+        """Start again for newcomers `who` (R, P); what legs brought is on the ledger, and not forgotten."""
+        for each in (self.usage, self.rounds):
             each[who] = 0
         self.profit[:, who] = 0
 

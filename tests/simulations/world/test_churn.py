@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.simulations.world.builders import HONEST, generator, played, scenario
 
+from derelayl_protocol.ledger.experience import TRIALS
 from derelayl_simulations.world.churn import come_and_go, prospects
 from derelayl_simulations.world.luck import draw
 
@@ -42,8 +43,22 @@ def test_a_relay_that_pays_fills_up() -> None:
 def test_dear_people_expect_less_and_stay_away_first() -> None:
     groups = [{**each, "present": 0.5, "cost": {"mean": 1.0, "deviation": 1.0}} for each in HONEST]
     world, _ = played(scenario(people=200, groups=groups, rounds=30))
-    expected, cost = prospects(world)[:, world.trainers], world.people.traits.cost[:, world.trainers]
+    newcomers = world.trainers & (world.income.legs == 0)
+    expected, cost = prospects(world)[newcomers], world.people.traits.cost[newcomers]
     assert np.corrcoef(expected.ravel(), cost.ravel())[0, 1] < -0.9
+
+
+def test_who_comes_back_remembers_what_its_legs_brought() -> None:
+    """As a node does, which reads it on the ledger."""
+    world, _ = played(scenario(groups=[{**each, "patience": 3} for each in HONEST], look=0.0, rounds=20))
+    gone = world.trainers & ~world.present & (world.income.legs >= TRIALS)
+    assert gone.any()
+    assert (prospects(world)[gone] < 0).all()
+    world.income.gross[0] = 1e6  # however much others earn
+    assert (prospects(world)[gone] < 0).all()
+    before = world.income.legs.copy()
+    world.admit(gone)
+    assert (world.income.legs == before).all()
 
 
 @pytest.mark.parametrize("curiosity", [0.0, 0.5])

@@ -63,7 +63,7 @@ def test_validators_stake_what_they_bring_for_it_and_keep_their_capital() -> Non
 def test_the_wary_expect_less_of_coming() -> None:
     expected = []
     for risk in (0.0, 0.5):
-        world, _ = played(scenario(groups=[{**each, "risk": risk} for each in PLAIN], churn=False))
+        world, _ = played(scenario(groups=[{**each, "risk": risk} for each in PLAIN], churn=False, rounds=1))
         world.income.work[:], world.income.gross[:] = 1.0, 2.0
         expected.append(prospects(world))
         assert prospects(world) == pytest.approx(2.0 - leg_cost(world) * (1 + risk))
