@@ -91,6 +91,32 @@ def test_the_emission_never_exceeds_its_bound_and_the_bound_is_the_sum() -> None
     assert issuance.emission_limit(rules, 7) == 7
 
 
+@pytest.mark.parametrize(
+    ("halving", "budget", "supply"),
+    [(10**6, 1e6, 0.0), (10, 1e6, 500.0), (10**6, 4e3, 0.0), (7, 1e6, 9e3), (9, 0.0, 1.0)],
+)
+def test_after_the_end_of_inflation_no_round_mints_so_much(halving: int, budget: float, supply: float) -> None:
+    settings = LedgerSettings(emission=100.0, halving_rounds=halving, budget=budget, wei_per_coin=1_000)
+    coins, mints = settings.wei(supply), []
+    left = settings.wei(budget)
+    end = issuance.inflation_end(settings.rules(), left, coins, 0.01)
+    for number in range(300):
+        mint = min(settings.wei(100.0) >> (number // halving), left)
+        mints.append(mint / coins if coins else math.inf * mint)
+        coins, left = coins + mint, left - mint
+    assert max((number for number, share in enumerate(mints, start=1) if share >= 0.01), default=0) == end
+
+
+def test_a_ring_moves_a_median_further_the_larger_it_is_and_without_bound_from_a_majority_on() -> None:
+    moved = [cheating.nudge(ring, 12, 11) for ring in range(7)]
+    assert moved[0] == 0
+    assert all(less < more for less, more in itertools.pairwise(moved))
+    assert cheating.nudge(11, 11, 11) == math.inf
+    errors = np.random.default_rng(1).standard_normal((100_000, 11))
+    errors[:, :4] = 9.0  # however high
+    assert np.median(errors, axis=1).mean() == pytest.approx(cheating.nudge(4, 11, 11), abs=0.01)
+
+
 def test_cheating_stops_paying_exactly_where_the_profit_is_nought() -> None:
     enough = cheating.enough_judging(60.0, 6.0)
     assert cheating.useless_leg_profit(np.array([enough]), 60.0, 6.0)[0] == pytest.approx(0.0)

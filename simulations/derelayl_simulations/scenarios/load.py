@@ -71,10 +71,10 @@ class VerdictSettings(Section):
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)  # of every interval of a verdict
     alive_share: float = Field(default=0.8, gt=0, le=1)  # of the seeds, that must be alive after the last round
     profit_above: float = Field(default=0.0, ge=-1e9, le=1e9)  # coins a round, of the median participant of each role
-    deviation_tolerance: float = Field(
-        default=0.0, ge=0, le=1e9
-    )  # money a round that deviating may earn beyond honesty
+    # money a round that deviating may earn beyond honesty: a tenth of what a training costs, as `search.tolerance`
+    deviation_tolerance: float = Field(default=0.05, ge=0, le=1e9)
     inflation_below: float = Field(default=0.001, gt=0, le=10)  # share of the supply minted in a round
+    inflation_by: int = Field(default=1_000, ge=1, le=10**9)  # rounds that mint, after which no round mints so much
     quality_fall: float = Field(default=0.05, ge=0, le=1)  # share by which quality may fall in a quarter of the rounds
 
 

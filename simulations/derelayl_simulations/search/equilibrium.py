@@ -102,7 +102,7 @@ def deviations_of(scenario: Scenario, seeds: Sequence[int]) -> list[dict[str, De
 
 
 def best_response(scenario: Scenario, seed: int) -> BestResponse:
-    """Let parts of the people in turn try every deviation and keep the one that brings them most.
+    """Let parts of the people in turn try every deviation and control and keep the one that brings them most.
 
     While nobody finds anything, the tries of ever more parts are played side by side: what the first of them finds
     counts, as if they had been played in turn.
@@ -237,7 +237,7 @@ def _options(
 ) -> Iterator[dict[str, str]]:
     """Yield the changes that a part can make: its own, or together with its partner among the validators."""
     search, (role, number) = field.scenario.search, name.split()
-    own: tuple[str, ...] = search.trainer if role == "trainer" else search.validator
+    own: tuple[str, ...] = (*search.control, *search.trainer) if role == "trainer" else search.validator
     for strategy in dict.fromkeys(("honest", *own)):
         if strategy != current[name]:
             yield {name: strategy}

@@ -16,7 +16,7 @@ from ..study.results import Results, write_whole
 from .equilibrium import best_response, deviations_of, replicators
 
 SEARCH = "search.json"
-MOST_SEEDS = 10  # whose deviations are tried; every one plays all of them
+MOST_SEEDS = 60  # whose deviations are tried; every one plays all of them
 STARTS = 3  # more ways of the replicator: from worlds full of the deviations that pay most
 FULL = 0.8  # share of a deviation in such a world
 

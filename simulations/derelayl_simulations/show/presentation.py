@@ -18,7 +18,7 @@ from ..study.outcomes import LISTED, outcomes
 from ..study.reproduction import Measured, Reproduction
 from ..study.results import Results
 from ..study.statistics import Interval
-from ..study.verdict import Statement, overall
+from ..study.verdict import RULES, WORLD, Statement, decided, overall
 
 
 def run_document(results: Results) -> dict[str, Any]:
@@ -78,7 +78,9 @@ def compare_document(names: Sequence[str], both: Sequence[Results], compared: Se
 def verdict_document(results: Results, statements: Sequence[Statement]) -> dict[str, Any]:
     """Return a verdict in JSON types."""
     claims = [asdict(each) | {"found": each.found and _interval(each.found)} for each in statements]
-    return {"sustainable": overall(statements), "not_run": list(results.study.not_run()), "claims": claims}
+    answers = {f"by_{who.split()[1]}": answer for who, answer in decided(statements).items()}
+    not_run = list(results.study.not_run())
+    return {"sustainable": overall(statements), **answers, "not_run": not_run, "claims": claims}
 
 
 def print_run(results: Results, reproduction: Reproduction, statements: Sequence[Statement]) -> None:
@@ -112,15 +114,21 @@ def mark(results: Results) -> str:
 
 def print_verdict(results: Results, statements: Sequence[Statement]) -> None:
     """Print the claims of a verdict."""
-    table = Table(title=f"sustainable: {overall(statements).value}{mark(results)}")
+    answers = ", ".join(f"what {who} decide{'' if who == RULES else 's'}: {answer.value}"
+                        for who, answer in decided(statements).items())  # fmt: skip
+    table = Table(title=f"sustainable: {overall(statements).value}\n{answers}{mark(results)}")
     for name in ("claim", "estimate", "interval", "unit", "answer"):
         table.add_column(name, justify="right" if name in ("estimate", "interval") else "left")
-    for each in statements:
-        if each.found is None:
-            table.add_row(each.claim, "", "", each.unit, each.answer.value)
-        else:
-            table.add_row(each.claim, number(each.found.estimate), span(each.found), each.unit, each.answer.value)
+    for who in (RULES, WORLD):
+        table.add_section()
+        table.add_row(f"[bold]{who} decide{'' if who == RULES else 's'}")
+        for each in (each for each in statements if each.decided_by == who):
+            estimate, interval = ("", "") if each.found is None else (number(each.found.estimate), span(each.found))
+            table.add_row(each.claim, estimate, interval, each.unit, each.answer.value)
     Console().print(table)
+    for each in statements:
+        if each.bound:
+            Console().print(f"{each.claim}: {each.bound}", highlight=False)
 
 
 def print_points(results: Results) -> None:

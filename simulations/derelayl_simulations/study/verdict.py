@@ -1,7 +1,8 @@
-"""Is the relay sustainable? Seven claims with their definitions, each with an estimate and an interval over seeds.
+"""Is the relay sustainable? Claims with their definitions, each with an estimate and an interval over seeds.
 
 The thresholds come from the scenario's [verdict]. Yes means that the whole interval is on the right side, no that the
-whole interval is on the wrong one; in between more seeds are needed.
+whole interval is on the wrong one; in between more seeds are needed. Some claims the rules decide, others the world:
+what energy costs, how many consumers there are, whose data can still teach the model something.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from enum import StrEnum
 import numpy as np
 
 from ..columns import ROLES
+from ..theory.cheating import captured, nudge
+from ..theory.issuance import inflation_end
+from ..world.people import head_counts
+from ..world.strategies import code_of, trainer_of
 from .results import Floats, Results
 from .statistics import Interval, mean, proportion
+
+RULES, WORLD = "the rules", "the world"
+"""What decides a claim."""
 
 
 class Answer(StrEnum):
@@ -35,6 +43,8 @@ class Statement:
     unit: str
     found: Interval | None
     answer: Answer
+    decided_by: str = WORLD
+    bound: str = ""  # what is proved, or measured beside it, where there is such a thing
 
 
 def judge(results: Results, deviations: Mapping[str, Sequence[float]] | None = None, point: int = 0) -> list[Statement]:
@@ -48,10 +58,15 @@ def judge(results: Results, deviations: Mapping[str, Sequence[float]] | None = N
         _unsubsidised(results, point),
         *_profitable(results, point),
         *_better_off(results, point),
-        _no_deviation(results, deviations or {}),
+        *_no_deviation(results, deviations or {}, point),
         _inflation(results, point),
         _quality(results, point),
     ]
+
+
+def decided(statements: Sequence[Statement]) -> dict[str, Answer]:
+    """Return the overall answer to what each decides."""
+    return {who: overall([each for each in statements if each.decided_by == who]) for who in (RULES, WORLD)}
 
 
 def overall(statements: Sequence[Statement]) -> Answer:
@@ -109,6 +124,7 @@ def _profitable(results: Results, point: int) -> Iterator[Statement]:
             "coins a round",
             found if found.count else None,
             above(found, settings.profit_above),
+            WORLD if role == "trainer" else RULES,  # whose data can still teach the model something no rule decides
         )
 
 
@@ -128,6 +144,7 @@ def _unsubsidised(results: Results, point: int) -> Statement:
         "share of relays",
         found if found.count else None,
         above(found, settings.alive_share - 1e-12),
+        bound="" if found.count else "`derelayl sim run after-subsidy` measures it",
     )
 
 
@@ -148,33 +165,93 @@ def _better_off(results: Results, point: int) -> Iterator[Statement]:
         )
 
 
-def _no_deviation(results: Results, deviations: Mapping[str, Sequence[float]]) -> Statement:
-    settings, controls = results.study.scenario.verdict, results.study.scenario.search.control
-    definition = (
-        f"no tried strategy brings a small group more than {settings.deviation_tolerance:g} beyond what it earns by "
-        "staying honest on the same luck (Student's t over seeds; the most profitable is shown)"
+def _no_deviation(results: Results, deviations: Mapping[str, Sequence[float]], point: int) -> Iterator[Statement]:
+    scenario = results.study.scenario
+    settings, search = scenario.verdict, scenario.search
+    gains = {name: np.asarray(each, np.float64) for name, each in deviations.items()}
+    accounts = gains.get(ACCOUNTS, np.zeros(1))
+    worth = max(float(accounts.mean()), 0.0)
+    if worth > 0:
+        gains |= {name: each - accounts for name, each in gains.items() if _many(name, search.trainer)}
+    tolerance = settings.deviation_tolerance
+    alone = (
+        f"no strategy that people of one role tried brings a small group more than {tolerance:g} beyond what it earns "
+        "by honest work on the same luck, one that needs several accounts beyond honest work with as many (Student's t "
+        "over seeds; the most profitable is shown)"
     )
-    claim, unit = "no tested deviation pays", "money a round and person"
-    found = {name: mean(np.asarray(gains), settings.confidence) for name, gains in deviations.items()}
-    found = {name: each for name, each in found.items() if each.count and name not in controls}
+    together = (
+        f"no ring of {search.share:.0%} of the trainers and validators earns more than {tolerance:g} beyond what they "
+        "earn by honest work on the same luck (Student's t over seeds; the most profitable is shown)"
+    )
+    lone = {name: each for name, each in gains.items() if name not in (*search.rings, *search.control)}
+    rings: dict[str, Floats] = {name: each for name, each in gains.items() if name in search.rings}
+    beside = f"several accounts bring an honest person {worth:.2f}" if worth > 0 else ""
+    yield _unprofitable(results, "no tested deviation pays", alone, lone, beside)
+    if scenario.rules == "ledger":
+        yield _unprofitable(results, "no tested ring pays", together, rings, _ring_bound(results, point))
+
+
+ACCOUNTS = "multi"
+"""The control that is honest work with several accounts."""
+
+
+def _many(name: str, trainers: Sequence[str]) -> bool:
+    return name in trainers and trainer_of(code_of("trainer", name)).many
+
+
+def _unprofitable(results: Results, claim: str, definition: str, gains: Mapping[str, Floats], bound: str) -> Statement:
+    settings, unit = results.study.scenario.verdict, "money a round and person"
+    found = {name: mean(each, settings.confidence) for name, each in gains.items()}
+    found = {name: each for name, each in found.items() if each.count}
     if not found:
-        return Statement(claim, definition, unit, None, Answer.NOT_MEASURED)
+        return Statement(claim, definition, unit, None, Answer.NOT_MEASURED, RULES, bound)
     answers = {name: below(each, settings.deviation_tolerance) for name, each in found.items()}
     best = max(found, key=lambda name: (answers[name] is Answer.NO, found[name].estimate))
     answer = next((each for each in (Answer.NO, Answer.UNDECIDED) if each in answers.values()), Answer.YES)
-    return Statement(f"{claim} (best: {best})", definition, unit, found[best], answer)
+    return Statement(f"{claim} (best: {best})", definition, unit, found[best], answer, RULES, bound)
+
+
+def _ring_bound(results: Results, point: int) -> str:
+    """Say how far a ring of the size that is tried can move what a committee says of a leg."""
+    scenario = results.study.at(point)
+    heads = zip(scenario.world.group, head_counts(scenario.world), strict=True)
+    validators = sum(count for group, count in heads if group.role == "validator")
+    ring, seats = max(1, round(scenario.search.share * validators)), scenario.ledger.committee_size
+    error, moved = scenario.world.judging.noise, nudge(ring, validators, seats)
+    return (
+        f"{ring} of {validators} validators move a leg's score by at most {moved:.2f} of a judge's error, "
+        f"{moved * error:.2g} nats, and have most of the seats with a chance of {captured(ring, validators, seats):.2g}"
+    )
 
 
 def _inflation(results: Results, point: int) -> Statement:
-    settings = results.study.at(point).verdict
+    scenario = results.study.at(point)
+    settings = scenario.verdict
     found = mean(last_quarter(results.matrix("inflation", point)), settings.confidence)
+    if scenario.rules == "published":
+        return Statement(
+            f"inflation stays below {settings.inflation_below:g}",
+            "coins minted in a round as a share of the supply before it, mean over the last quarter of the rounds, is "
+            f"below {settings.inflation_below:g} (Student's t over seeds)",
+            "share of the supply a round",
+            found if found.count else None,
+            below(found, settings.inflation_below),
+            RULES,
+        )
+    rules, ledger, limit = scenario.ledger.rules(), scenario.ledger, settings.inflation_below
+    supply = results.matrix("supply", point)[:, 0] - results.matrix("minted", point)[:, 0]
+    at_first = ledger.wei(float(supply.mean()) / scenario.world.relays)
+    end = inflation_end(rules, ledger.wei(ledger.budget), at_first, limit)
+    last = f"; it is {found.estimate:.2g} of the coins on the ledger at the end" if found.count else ""
     return Statement(
-        f"inflation stays below {settings.inflation_below:g}",
-        "coins minted in a round as a share of the supply before it, mean over the last quarter of the rounds, is "
-        f"below {settings.inflation_below:g} (Student's t over seeds)",
-        "share of the supply a round",
-        found if found.count else None,
-        below(found, settings.inflation_below),
+        f"inflation is below {limit:g} for good within {settings.inflation_by:,} rounds",
+        f"the round after which no round can mint {limit:g} of all coins there are, by the schedule of emission, is at "
+        f"most {settings.inflation_by:,}; counted are rounds that mint",
+        "rounds",
+        Interval(float(end), float(end), float(end), len(supply)),
+        below(Interval(float(end), float(end), float(end), len(supply)), settings.inflation_by + 0.5),
+        RULES,
+        f"the n-th round that mints adds at most 1 / (n - 1 + {at_first / max(rules.emission, 1):.0f}) of them{last}",
     )
 
 

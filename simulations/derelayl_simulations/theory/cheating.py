@@ -17,6 +17,8 @@ from derelayl_protocol.ledger.scoring import CAUTION
 
 Floats = NDArray[np.float64]
 
+QUANTILES = 10_000  # of an order statistic that are averaged: its mean to four digits
+
 
 def useless_leg_profit(found_out: Floats, reward: float, bid: float) -> Floats:
     """Return what a useless leg earns on average, (1 - d)·W - d·b, in the unit of the amounts."""
@@ -45,6 +47,31 @@ def captured(bought: int, validators: int, seats: int) -> float:
     """
     seats = min(seats, validators)
     return float(stats.hypergeom.sf(seats // 2, validators, bought, seats))
+
+
+def nudge(bought: int, validators: int, seats: int) -> float:
+    """Return by how much a ring of `bought` validators can move the median of a leg on average, in judges' errors.
+
+    However high it scores, the lower median of the seats is then the same place among the honest scores alone; however
+    low, so many places further down among those. Their errors are Normal; where the ring has most of the seats nothing
+    bounds it, so those committees are left out.
+    """
+    seats = min(seats, validators)
+    middle = (seats + 1) // 2
+    rings = range(min(middle, seats - middle + 1))
+    chances = stats.hypergeom.pmf(np.array(rings), validators, bought, seats)
+    usual = _order_statistic(middle, seats)
+    moved = [
+        max(_order_statistic(middle, seats - ring) - usual, usual - _order_statistic(middle - ring, seats - ring))
+        for ring in rings
+    ]
+    return float(chances @ np.array(moved) / chances.sum()) if chances.sum() > 0 else float("inf")
+
+
+def _order_statistic(place: int, of: int) -> float:
+    """Return the mean of the `place`-th smallest of so many standard normal numbers."""
+    share = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    return float(stats.norm.ppf(stats.beta.ppf(share, place, of - place + 1)).mean())
 
 
 def safe_bought_share(gain: float, loss: float, validators: int, seats: int) -> float:

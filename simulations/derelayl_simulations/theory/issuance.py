@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +42,23 @@ def emission_limit(rules: Rules, budget: int) -> int:
     return min(
         budget, sum(rules.halving_rounds * (rules.emission >> step) for step in range(rules.emission.bit_length()))
     )
+
+
+def inflation_end(rules: Rules, budget: int, supply: int, limit: float) -> int:
+    """Return after how many rounds that mint no further one can mint `limit` of all coins there are; wei.
+
+    Emission never rises and coins never vanish, so the n-th such round mints at most E of supply + (n - 1)·E: at most
+    1 / (n - 1) of all coins, whatever the rules.
+    """
+    rounds = 0
+    for step in range(rules.emission.bit_length() + 1):
+        each = rules.emission >> step
+        if each == 0 or budget <= 0 or each < limit * supply:
+            break
+        wanted = math.floor(1 / limit - supply / each) + 1  # rounds until this emission is too little
+        here = min(rules.halving_rounds, -(-budget // each), max(wanted, 0))
+        rounds, supply, budget = rounds + here, supply + here * each, budget - here * each
+    return rounds
 
 
 def emitted(rules: Rules, budget: int, rounds: int) -> Floats:

@@ -18,6 +18,7 @@ from derelayl_simulations.search.equilibrium import (
 )
 
 SMALL = {"rounds": 25, "share": 0.2, "agents": 3, "steps": 12}
+NO_CONTROLS = {"control": []}
 MANY_TIPS = {"legs_per_tip": 4, "selected_share": 0.5, "min_bid": 1.0, "emission": 20.0, "offer_deposit": 0.5}
 FROM_TIPS = {"learning": {"start": "tip"}}
 PARENT = {"mechanism.base": "parent", "world.learning.start": "tip"}  # as in version 1
@@ -143,7 +144,7 @@ def test_deviations_are_those_that_somebody_can_try() -> None:
 
 
 def test_best_response_stays_honest_where_no_deviation_pays() -> None:
-    search = {**SMALL, "trainer": ["lazy", "poisoner"], "validator": ["silent", "constant"], "rings": []}
+    search = {**SMALL, **NO_CONTROLS, "trainer": ["lazy", "poisoner"], "validator": ["silent"], "rings": []}
     found = best_response(scenario(people=30, relays=2, search=search), 1)
     assert found.settled
     assert found.steps == ()
@@ -152,7 +153,7 @@ def test_best_response_stays_honest_where_no_deviation_pays() -> None:
 
 def test_best_response_finds_what_pays_and_stops_there() -> None:
     groups = [{"name": "trainers", "share": 0.6}, {"name": "validators", "role": "validator", "share": 0.4}]
-    search = {**SMALL, "rounds": 60, "trainer": ["hopper"], "validator": [], "rings": []}
+    search = {**SMALL, **NO_CONTROLS, "rounds": 60, "trainer": ["hopper"], "validator": [], "rings": []}
     given = scenario(people=24, relays=6, groups=groups, search=search, ledger=MANY_TIPS, **FROM_TIPS)
     found = best_response(given, 1)
     assert found.steps
@@ -161,6 +162,13 @@ def test_best_response_finds_what_pays_and_stops_there() -> None:
     assert shares.shape == (len(found.steps) + 1, len(found.strategies))
     assert np.allclose(shares.sum(axis=1), 2)  # one for each role
     assert shares[-1][found.strategies.index("trainer/hopper")] > 0
+
+
+def test_best_response_may_find_other_honest_work_to_be_better() -> None:
+    search = {**SMALL, "trainer": ["lazy", "sybil"], "validator": [], "rings": []}
+    found = best_response(scenario(people=30, relays=2, search=search), 1)
+    assert {step.after for step in found.steps} <= {"multi", "bold"}
+    assert found.settled
 
 
 def test_best_response_is_the_same_for_the_same_seed() -> None:

@@ -15,9 +15,22 @@ from derelayl_simulations.study.plan import plan
 from derelayl_simulations.study.results import Results
 from derelayl_simulations.study.run import Run
 from derelayl_simulations.study.statistics import Interval
-from derelayl_simulations.study.verdict import Answer, Statement, above, below, judge, last_quarter, overall
+from derelayl_simulations.study.verdict import (
+    RULES,
+    WORLD,
+    Answer,
+    Statement,
+    above,
+    below,
+    decided,
+    judge,
+    last_quarter,
+    overall,
+)
 
 from ..fakes import fake_run, results_of, small
+
+LEDGER = {"name": "small", "question": "?", "rules": "ledger", "rounds": 4}
 
 
 def claims(results: Results, deviations: dict[str, list[float]] | None = None) -> dict[str, Statement]:
@@ -75,6 +88,19 @@ def test_inflation_is_judged_by_the_scenarios_own_threshold(tmp_path: Path) -> N
         assert claims(results)[f"inflation stays below {threshold:g}"].answer is answer
 
 
+@pytest.mark.parametrize(("emission", "by", "answer"), [(1.0, 1_000, Answer.YES), (1_000.0, 900, Answer.NO)])
+def test_inflation_on_a_ledger_is_judged_by_the_schedule_of_emission(
+    tmp_path: Path, emission: float, by: int, answer: Answer
+) -> None:
+    given = check(LEDGER | {"ledger": {"emission": emission, "budget": 1e6}, "verdict": {"inflation_by": by}})
+    how = with_columns(supply=[1_000.0 + emission] * 4, minted=[emission] * 4)
+    found = claims(collect(plan(given, range(2)), tmp_path / "out", how=how))
+    claim = found[f"inflation is below 0.001 for good within {by:,} rounds"]
+    assert claim.answer is answer
+    assert claim.found is not None
+    assert claim.found.estimate == {1.0: 1, 1_000.0: 1_000}[emission]
+
+
 def test_a_single_deviation_that_pays_decides_and_is_named(tmp_path: Path) -> None:
     results = results_of(tmp_path / "out")
     gains = {"lazy": [-3.0, -3.1, -2.9], "copier": [2.0, 2.1, 1.9], "sniper": [-5.0, 9.0, 9.0]}
@@ -84,6 +110,33 @@ def test_a_single_deviation_that_pays_decides_and_is_named(tmp_path: Path) -> No
     assert claims(results, gains)["no tested deviation pays"].answer is Answer.UNDECIDED
     del gains["sniper"]
     assert claims(results, gains)["no tested deviation pays"].answer is Answer.YES
+
+
+def test_who_needs_several_accounts_is_compared_with_honest_work_with_as_many(tmp_path: Path) -> None:
+    gains = {"multi": [2.0, 2.1, 1.9], "half-sybil": [1.0, 1.2, 1.1], "copier": [-1.0, -1.1, -1.2]}
+    results = results_of(tmp_path / "out")
+    found = claims(results, gains)["no tested deviation pays"]
+    assert (found.answer, found.bound) == (Answer.YES, "several accounts bring an honest person 2.00")
+    gains["multi"] = [-0.5, -0.4, -0.6]  # then one account is the better honest work
+    found = claims(results, gains)["no tested deviation pays"]
+    assert (found.answer, found.bound) == (Answer.NO, "")
+
+
+def test_a_ring_that_pays_is_told_with_how_far_it_can_move_a_score(tmp_path: Path) -> None:
+    results = collect(plan(check(LEDGER), range(3)), tmp_path / "out", how=fake_run)
+    found = claims(results, {"nudging-ring": [0.3, 0.31, 0.32], "lazy": [-1.0, -1.1, -1.2]})
+    assert found["no tested deviation pays"].answer is Answer.YES
+    ring = found["no tested ring pays"]
+    assert (ring.answer, ring.claim) == (Answer.NO, "no tested ring pays (best: nudging-ring)")
+    assert ring.bound.startswith("5 of 51 validators move a leg's score by at most 0.15 of a judge's error")
+
+
+def test_what_the_rules_decide_is_told_apart_from_what_the_world_does() -> None:
+    rules, world = (
+        replace(statement(answer), decided_by=who) for answer, who in ((Answer.YES, RULES), (Answer.NO, WORLD))
+    )
+    assert decided([rules, world]) == {RULES: Answer.YES, WORLD: Answer.NO}
+    assert overall([rules, world]) is Answer.NO
 
 
 def test_what_a_control_earns_is_no_deviation(tmp_path: Path) -> None:

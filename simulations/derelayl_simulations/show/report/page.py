@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from ...study.results import Results
-from ...study.verdict import Statement, overall
+from ...study.verdict import Statement, decided, overall
 from ..figures.sheet import Drawing
 from ..presentation import number, span
 
@@ -86,19 +86,23 @@ def _verdict(statements: Sequence[Statement], confidence: float) -> Iterable[str
     answer = overall(statements)
     yield "<h2>Verdict</h2>"
     yield f'<p class="big">Sustainable: <span class="answer">{escape(SIGNS[answer])}</span></p>'
+    each_answer = decided(statements).items()
+    yield f"<p>{escape('; '.join(f'decided by {who}: {SIGNS[found]}' for who, found in each_answer))}</p>"
     yield (
         '<p class="soft">Yes if every measured claim holds, no if one does not; undecided where an interval leaves '
         "both open: play more seeds.</p>"
     )
-    heads = ("claim", "answer", "estimate", f"{100 * confidence:g} % interval", "definition and unit")
+    heads = ("claim", "decided by", "answer", "estimate", f"{100 * confidence:g} % interval", "definition and unit")
     yield f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>"
     for each in statements:
         estimate = number(each.found.estimate) if each.found else ""
         interval = span(each.found) if each.found else ""
         yield (
-            f'<tr><td>{escape(each.claim)}</td><td class="answer">{escape(SIGNS[each.answer])}</td>'
+            f"<tr><td>{escape(each.claim)}</td><td>{each.decided_by}</td>"
+            f'<td class="answer">{escape(SIGNS[each.answer])}</td>'
             f'<td class="right">{estimate}</td><td class="right">{interval}</td>'
-            f'<td class="soft">{escape(each.definition)}; in {escape(each.unit)}</td></tr>'
+            f'<td class="soft">{escape(each.definition)}; in {escape(each.unit)}'
+            f"{'. ' + escape(each.bound) if each.bound else ''}</td></tr>"
         )
     yield "</table>"
 
