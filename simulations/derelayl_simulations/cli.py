@@ -165,6 +165,39 @@ def sweep_scenario(
         typer.echo(f"The runs are in {out}; `derelayl sim report {out}` draws them.")
 
 
+@app.command("coalition")
+def try_coalitions(
+    name: ScenarioName,
+    strategy: Annotated[str, typer.Option(help="What the trainers of the coalition play; honest leaves them out.")],
+    judges: Annotated[
+        str | None, typer.Option(help="What its validators play; by default the ring's own judges, or nobody deviates.")
+    ] = None,
+    shares: Annotated[
+        str, typer.Option(metavar="A,B,C", help="Of the trainers and of the validators that deviate.")
+    ] = "0.05,0.1,0.2,0.3,0.4,0.5,0.6",
+    values: Values = None,
+    rules: Rules = None,
+    seeds: Seeds = None,
+    as_json: Json = False,
+) -> None:
+    """Find the smallest coalition of trainers and validators whose strategy pays."""
+    from .search.coalition import coalitions, partner_of, smallest
+    from .show.presentation import coalition_document, print_coalitions
+
+    scenario, _ = _scenario(name, values, None, rules)
+    tried = [parse(share) for share in shares.split(",")]
+    if not all(isinstance(share, int | float) and not isinstance(share, bool) for share in tried):
+        _fail(f"--shares {shares} are not numbers; write A,B,C", WRONG_USAGE)
+    with _one_sentence():
+        partner = partner_of(strategy) if judges is None else judges
+        found = coalitions(scenario, range(seeds or scenario.seeds), strategy, partner, tried)
+    least = smallest(found, scenario.search.tolerance)
+    if as_json:
+        _print_json(coalition_document(scenario, (strategy, partner), found, least))
+    else:
+        print_coalitions(scenario, (strategy, partner), found, least)
+
+
 @app.command("compare")
 def compare_scenarios(
     first: Annotated[str, typer.Argument(metavar="A", help="A scenario, or a folder of results.")],

@@ -268,6 +268,29 @@ def test_a_sweep_prints_its_points_and_resumes(tmp_path: Path) -> None:
     assert files(tmp_path / "out") == before
 
 
+def test_the_smallest_coalition_that_pays_is_told() -> None:
+    world = (
+        "--set",
+        "world.participants=120",
+        "--set",
+        "search.rounds=12",
+        "--set",
+        "verdict.confidence=0.5",
+        "--seeds",
+        "3",
+    )
+    status, out, _ = sim("coalition", "crowded", "--strategy", "ring", "--shares", "0.1,0.9", *world)
+    assert status == 0
+    assert "The smallest of these that pays more than 0.05 for certain: 90%." in out
+    status, out, _ = sim("coalition", "crowded", "--strategy", "lazy", "--shares", "0.2", *world, "--json")
+    found = json.loads(out)
+    assert (status, found["strategies"]) == (0, {"trainers": "lazy", "validators": "honest"})
+    assert (found["smallest_that_pays"], found["coalitions"][0]["validators"]) == (None, 0)
+    status, out, err = sim("coalition", "crowded", "--strategy", "lazy", "--shares", "some")
+    assert (status, out) == (2, "")
+    assert "--shares some are not numbers" in err
+
+
 def test_two_scenarios_or_folders_are_compared(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     assert sim("run", "published", *SMALL, "--seeds", "3", "--out", folder)[0] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.console import Console
@@ -19,6 +19,12 @@ from ..study.reproduction import Measured, Reproduction
 from ..study.results import Results
 from ..study.statistics import Interval
 from ..study.verdict import RULES, WORLD, Statement, decided, overall
+
+if TYPE_CHECKING:
+    from ..scenarios.load import Scenario
+    from ..search.coalition import Coalition
+
+NOT_RUN = "NOT WHAT THE CONTRACT RUNS"
 
 
 def run_document(results: Results) -> dict[str, Any]:
@@ -109,7 +115,7 @@ def print_run(results: Results, reproduction: Reproduction, statements: Sequence
 def mark(results: Results) -> str:
     """Return the words that go with everything shown of a run by rules that nobody runs; nothing with others."""
     not_run = results.study.not_run()
-    return f"\nNOT WHAT THE CONTRACT RUNS: {'; '.join(not_run)}" if not_run else ""
+    return f"\n{NOT_RUN}: {'; '.join(not_run)}" if not_run else ""
 
 
 def print_verdict(results: Results, statements: Sequence[Statement]) -> None:
@@ -156,6 +162,37 @@ def print_comparison(names: Sequence[str], both: Sequence[Results], compared: Se
         table.add_row(row.column, *cells, span(row.difference), "*" if row.clear else "")
     Console().print(table)
     Console().print("* the interval of the difference leaves zero out", highlight=False)
+
+
+def coalition_document(
+    scenario: Scenario, played: tuple[str, str], found: Sequence[Coalition], least: Coalition | None
+) -> dict[str, Any]:
+    """Return what `derelayl sim coalition --json` prints."""
+    rows = [asdict(each) | {"gain": _interval(each.gain)} for each in found]
+    names = {"trainers": played[0], "validators": played[1]}
+    smallest = None if least is None else least.share
+    heads = {"scenario": scenario.name, "not_run": list(scenario.not_run()), "strategies": names}
+    return {**heads, "tolerance": scenario.search.tolerance, "smallest_that_pays": smallest, "coalitions": rows}
+
+
+def print_coalitions(
+    scenario: Scenario, played: tuple[str, str], found: Sequence[Coalition], least: Coalition | None
+) -> None:
+    """Print what coalitions of each size earn, and the smallest that pays."""
+    marked = f"\n{NOT_RUN}: {'; '.join(scenario.not_run())}" if scenario.not_run() else ""
+    table = Table(title=f"{scenario.name}: trainers {played[0]}, validators {played[1]}{marked}")
+    for name in ("share", "trainers", "validators", "gain, money a round and person", "interval"):
+        table.add_column(name, justify="right")
+    for each in found:
+        people = (str(each.trainers), str(each.validators))
+        table.add_row(f"{each.share:g}", *people, number(each.gain.estimate), span(each.gain))
+    console = Console()
+    console.print(table)
+    more = f"more than {scenario.search.tolerance:g}"
+    if least is None:
+        console.print(f"None of these sizes pays {more} for certain.", highlight=False)
+    else:
+        console.print(f"The smallest of these that pays {more} for certain: {least.share:.0%}.", highlight=False)
 
 
 def number(value: float | None) -> str:
