@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from derelayl_protocol.errors import LocalFault, ProtocolError
-from derelayl_protocol.ledger.presets import DEVNET, MINIMAL, PRESETS, STANDARD
+from derelayl_protocol.ledger.presets import DEVNET, MINIMAL, PRESETS, SHARED, STANDARD, STRICT, WINNER
 from derelayl_protocol.ledger.rules import BOUNDS, Rules, model_id
 from derelayl_protocol.ledger.rules_file import find_rules, format_rules, parse_rules
 from derelayl_protocol.types import Wei
@@ -31,8 +31,16 @@ def test_a_preset_is_within_the_bounds_and_found_by_its_name(name: str) -> None:
     assert find_rules(name, never) is PRESETS[name]
 
 
-def test_the_three_presets_have_names() -> None:
-    assert PRESETS == {"minimal": MINIMAL, "devnet": DEVNET, "standard": STANDARD}
+def test_the_presets_have_names() -> None:
+    own = {"minimal": MINIMAL, "devnet": DEVNET, "standard": STANDARD}
+    tastes = {"shared": SHARED, "winner": WINNER, "strict": STRICT}
+    assert PRESETS == own | tastes
+
+
+def test_a_preset_of_a_taste_departs_from_the_standard_in_one_rule() -> None:
+    assert replace(SHARED, selection_bps=STANDARD.selection_bps) == STANDARD
+    assert replace(WINNER, selection_bps=STANDARD.selection_bps) == STANDARD
+    assert replace(STRICT, agreement_ppm=STANDARD.agreement_ppm) == STANDARD
 
 
 @pytest.mark.parametrize("rules", PRESETS.values())
@@ -54,8 +62,8 @@ def test_a_file_may_say_only_what_departs_from_a_preset() -> None:
     [
         ("segments = ", "not TOML: "),
         ("segments = " + 5_000 * "9", "not TOML: "),
-        ('preset = "standart"', "preset is 'standart', allowed is minimal, devnet, standard"),
-        ("preset = ['minimal']", "preset is ['minimal'], allowed is minimal, devnet, standard"),
+        ('preset = "standart"', "preset is 'standart', allowed is minimal, devnet, standard, shared"),
+        ("preset = ['minimal']", "preset is ['minimal'], allowed is minimal, devnet, standard, shared"),
         ('preset = "minimal"\nquorun = 2', "quorun is no rule, did you mean quorum?"),
         ('preset = "minimal"\nx = 2', f"x is no rule; the rules are {', '.join(BOUNDS)}"),
         ('preset = "minimal"\n[rules]\nquorum = 2', "rules is no rule"),
@@ -84,6 +92,6 @@ def test_neither_a_preset_nor_a_file_is_refused_with_the_presets() -> None:
     def absent(name: str) -> str:
         raise FileNotFoundError(2, "No such file or directory", name)
 
-    sentence = r"standart is no preset \(minimal, devnet, standard\) and cannot be read as a file: No such file"
+    sentence = r"standart is no preset \(minimal, devnet, standard, shared, winner, strict\) and cannot be read as a file: No such file"
     with pytest.raises(LocalFault, match=sentence):
         find_rules("standart", absent)

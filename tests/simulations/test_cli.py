@@ -65,7 +65,10 @@ def test_wrong_usage_exits_with_two(arguments: tuple[str, ...]) -> None:
         ),
         (("run", "published", "--set", "foo=1"), "foo is unknown"),
         (("run", "published", "--rules", "standard"), "published plays the published mechanism, which has no rules"),
-        (("run", "honest", "--rules", "standart"), "standart is no preset (minimal, devnet, standard) and cannot be"),
+        (
+            ("run", "honest", "--rules", "standart"),
+            "standart is no preset (minimal, devnet, standard, shared, winner, strict) and",
+        ),
         (("sweep", "honest", "--out", "x", "--rules", "minimal"), "min_bid is 10 wei, which simulated coins of"),
         (("compare", "honest", "whale", "--rules", "absent.toml"), "absent.toml is no preset"),
         (("run", "absent.toml"), "cannot read the scenario absent.toml: No such file or directory"),

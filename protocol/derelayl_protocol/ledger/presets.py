@@ -78,5 +78,21 @@ MINIMAL = replace(
 )
 """For tests: all that STANDARD does, as small and short as it goes. Its amounts are worth nothing."""
 
-PRESETS: Mapping[str, Rules] = {"minimal": MINIMAL, "devnet": DEVNET, "standard": STANDARD}
+SHARED = replace(STANDARD, selection_bps=10_000)
+"""For a relay that wants its pay spread: every leg that reaches the margin is selected."""
+
+WINNER = replace(STANDARD, selection_bps=1)
+"""For a relay of people who may be anybody: only the best leg is paid, so that a copy of one's own brings nothing."""
+
+STRICT = replace(STANDARD, agreement_ppm=Ppm(50_000))
+"""For validators with much held-out data: bending scores, guessing and exaggerating cost more, and so do own errors."""
+
+PRESETS: Mapping[str, Rules] = {
+    "minimal": MINIMAL,
+    "devnet": DEVNET,
+    "standard": STANDARD,
+    "shared": SHARED,
+    "winner": WINNER,
+    "strict": STRICT,
+}
 """By the name that a command line or a rules file gives."""

@@ -18,11 +18,14 @@ from ..study.outcomes import LISTED, outcomes
 from ..study.reproduction import Measured, Reproduction
 from ..study.results import Results
 from ..study.statistics import Interval
-from ..study.verdict import RULES, WORLD, Statement, decided, overall
+from ..study.verdict import RULES, WORLD, Statement, decided, overall, unsubsidised
 
 if TYPE_CHECKING:
     from ..scenarios.load import Scenario
     from ..search.coalition import Coalition
+
+FEES = ("fees a round and relay, money", "relays alive", "on fees alone")
+"""Columns of a sweep in which the subsidy ends."""
 
 NOT_RUN = "NOT WHAT THE CONTRACT RUNS"
 
@@ -53,7 +56,10 @@ def sweep_document(results: Results) -> dict[str, Any]:
         means = {
             name: of_point[name].cast(pl.Float64).mean() for name in ("alive", *LISTED) if name in of_point.columns
         }
-        points.append({"values": values, "seeds": len(of_point), "means": means})
+        alive, fees = unsubsidised(results, point)
+        spent = {} if alive.found is None else {"on_fees_alone": _interval(alive.found), "answer": alive.answer}
+        paid = {} if math.isnan(fees) else {"fees": fees}
+        points.append({"values": values, "seeds": len(of_point), "means": means, **paid, **spent})
     study = results.study
     return {
         "scenario": study.scenario.name,
@@ -142,11 +148,17 @@ def print_points(results: Results) -> None:
     keys, columns = list(results.study.over), ("alive", "owners", "models", "supply", "gini")
     study = results.study
     table = Table(title=f"{study.scenario.name}: {len(study.points)} points by {study.method}{mark(results)}")
-    for name in (*keys, *columns):
+    points = sweep_document(results)["points"]
+    spent = any("on_fees_alone" in point for point in points)
+    for name in (*keys, *columns, *(FEES if spent else ())):
         table.add_column(name, justify="right")
-    for point in sweep_document(results)["points"]:
+    for point in points:
         given = [str(point["values"].get(key, "")) for key in keys]
-        table.add_row(*given, *(number(point["means"].get(name)) for name in columns))
+        cells = [number(point["means"].get(name)) for name in columns]
+        if spent:
+            found = point.get("on_fees_alone", {"estimate": None})
+            cells += [number(point.get("fees")), number(found["estimate"]), point.get("answer", "")]
+        table.add_row(*given, *cells)
     Console().print(table)
 
 

@@ -98,6 +98,14 @@ def last_quarter(matrix: Floats) -> Floats:
     return _mean_of(matrix[:, -max(1, matrix.shape[1] // 4) :])
 
 
+def unsubsidised(results: Results, point: int) -> tuple[Statement, float]:
+    """Judge whether the relays of a point live on consumers' fees alone; also return the fees that each was paid in a
+    round of the last quarter, in money, NaN where there are none.
+    """
+    fees = last_quarter(results.matrix("revenue", point)) / results.study.at(point).world.relays
+    return _unsubsidised(results, point), mean(fees).estimate
+
+
 def _alive(results: Results, point: int) -> Statement:
     settings = results.study.at(point).verdict
     extinct = results.extinct_rounds(point)

@@ -18,7 +18,7 @@ MOST_PANELS = 6
 MOST_NUMBERS = 150  # cells of a map that get their number written in
 OFF = 0.32  # of a mark from the middle of its cell, so that the number stays readable
 
-CURVES = ("alive", "quality", "supply", "inflation", "gini", "participants", "selected")
+CURVES = ("alive", "relays_alive", "quality", "supply", "inflation", "gini", "participants", "selected")
 """Outcomes of a curve, besides the profits of strategies and roles."""
 
 
@@ -189,6 +189,7 @@ def _points(axes: Axes, values: list[float], found: list[Interval], place: int, 
 def _label(names: list[str]) -> str:
     labels = {
         "alive": "share of seeds alive",
+        "relays_alive": "share of relays that still select",
         "supply": "supply, coins",
         "quality": "quality of the best tip",
         "inflation": "inflation in the last round",
