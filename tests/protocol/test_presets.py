@@ -34,7 +34,7 @@ def test_a_preset_is_within_the_bounds_and_found_by_its_name(name: str) -> None:
 def test_the_presets_have_names() -> None:
     own = {"minimal": MINIMAL, "devnet": DEVNET, "standard": STANDARD}
     tastes = {"shared": SHARED, "winner": WINNER, "strict": STRICT}
-    assert PRESETS == own | tastes
+    assert {**own, **tastes} == PRESETS
 
 
 def test_a_preset_of_a_taste_departs_from_the_standard_in_one_rule() -> None:
@@ -92,6 +92,7 @@ def test_neither_a_preset_nor_a_file_is_refused_with_the_presets() -> None:
     def absent(name: str) -> str:
         raise FileNotFoundError(2, "No such file or directory", name)
 
-    sentence = r"standart is no preset \(minimal, devnet, standard, shared, winner, strict\) and cannot be read as a file: No such file"
+    known = "minimal, devnet, standard, shared, winner, strict"
+    sentence = rf"standart is no preset \({known}\) and cannot be read as a file: No such file"
     with pytest.raises(LocalFault, match=sentence):
         find_rules("standart", absent)
