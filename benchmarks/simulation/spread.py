@@ -81,12 +81,13 @@ def measure(quick: bool) -> list[Row]:
 def _rows(quick: bool) -> Iterator[Row]:
     for name in TASTES[:1] if quick else TASTES:
         seeds = range(QUICK_SEEDS if quick else ALL_SEEDS)
-        yield from _case(f"preset {name}", seeds, {}, name)
+        yield from case(f"preset {name}", seeds, {}, name)
     for name in () if quick else LEVERS:
-        yield from _case(name, range(LEVER_SEEDS), LEVERS[name], "standard")
+        yield from case(name, range(LEVER_SEEDS), LEVERS[name], "standard")
 
 
-def _case(case: str, seeds: Sequence[int], values: Mapping[str, Any], preset: str) -> Iterator[Row]:
+def case(case: str, seeds: Sequence[int], values: Mapping[str, Any], preset: str) -> Iterator[Row]:
+    """Yield the rows of a preset with other values."""
     honest, crowded, alike = (
         load(name).under(PRESETS[preset]).with_values(values) for name in ("honest", "crowded", "alike")
     )
