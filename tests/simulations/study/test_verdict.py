@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from derelayl_simulations.scenarios.load import Scenario, check
+from derelayl_simulations.show.presentation import sweep_document
 from derelayl_simulations.study.collect import collect
 from derelayl_simulations.study.plan import plan
 from derelayl_simulations.study.results import Results
@@ -183,3 +184,15 @@ def test_the_median_member_is_better_off_than_alone_in_money_or_not_and_in_nats_
 def test_the_last_quarter_leaves_out_what_does_not_exist() -> None:
     table = np.array([[9.0] * 6 + [1.0, 3.0], [9.0] * 6 + [np.nan, 5.0], [np.nan] * 8])
     np.testing.assert_array_equal(last_quarter(table), [2.0, 5.0, np.nan])
+
+
+def test_a_sweep_in_which_the_subsidy_ends_says_what_was_paid_and_whether_relays_live_on(tmp_path: Path) -> None:
+    world = {"dead_after": 2, "relays": 2, "participants": 20}
+    scenario = check(LEDGER | {"world": world})
+    spent = {"budget": [5.0, 0.0, 0.0, 0.0], "relays_alive": [1.0, 1.0, 1.0, 1.0], "revenue": [0.0, 9.0, 4.0, 6.0]}
+    results = collect(plan(scenario, range(3)), tmp_path / "out", how=with_columns(**spent))
+    (point,) = sweep_document(results)["points"]
+    assert (point["fees"], point["on_fees_alone"]["estimate"], point["answer"]) == (3.0, 1.0, Answer.YES)
+    going_on = collect(plan(scenario, range(3)), tmp_path / "on", how=with_columns(budget=[5.0] * 4))
+    (point,) = sweep_document(going_on)["points"]
+    assert not {"fees", "on_fees_alone", "answer"} & set(point)

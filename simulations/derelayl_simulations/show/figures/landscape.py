@@ -65,7 +65,10 @@ def draw_response(results: Results) -> Drawing | None:
     if not all(isinstance(value, int | float) for value in values):
         return None
     rows = outcomes(results)
-    panels = [name for name in CURVES if name in rows.columns and _varies(rows, name)][: MOST_PANELS - 1]
+    panels = [name for name in CURVES if name in rows.columns and _varies(rows, name)]
+    if "relays_alive" in panels and study.scenario.world.relays > 1:
+        panels.remove("alive")  # a seed is alive while a single relay is
+    panels = panels[: MOST_PANELS - 1]
     groups = [[name] for name in panels]
     profits = [name for name in rows.columns if name.startswith("profit_") and rows[name].null_count() < len(rows)]
     if profits:
