@@ -25,7 +25,7 @@ from derelayl_simulations.world import learning, play, training
 TRIED = ((1, False), (2, False), (2, True), (4, False), (4, True))
 """Lanes, and whether each has one winner; else legs compete as one."""
 
-SEEDS, QUICK_SEEDS = 6, 2
+SEEDS, QUICK_SEEDS = 4, 2
 
 
 def measure(quick: bool) -> list[Row]:
