@@ -18,10 +18,10 @@ from derelayl_simulations.search.equilibrium import (
 )
 
 SMALL = {"rounds": 25, "share": 0.2, "agents": 3, "steps": 12}
-NO_CONTROLS = {"control": []}
+NO_CONTROLS: dict[str, list[str]] = {"control": []}
 MANY_TIPS = {"legs_per_tip": 4, "selected_share": 0.5, "min_bid": 1.0, "emission": 20.0, "offer_deposit": 0.5}
-FROM_TIPS = {"learning": {"start": "tip"}}
-PARENT = {"mechanism.base": "parent", "world.learning.start": "tip"}  # as in version 1
+FROM_TIPS = {"start": "tip"}
+PARENT = {"mechanism.base": "parent"}
 EQUAL_TIPS = {"legs_per_tip": 16, "selected_share": 0.04}  # one tip lives, so there is no better tip to copy
 
 
@@ -80,7 +80,8 @@ def test_useless_work_does_not_pay() -> None:
 def test_copying_the_best_tip_pays_where_tips_of_different_worth_live_side_by_side() -> None:
     """Where a score compares with the leased parent only: docs/SECURITY.md."""
     search = {"rounds": 60, "share": 0.1, "trainer": ["copier", "hopper"], "validator": [], "rings": []}
-    found = deviations(scenario(people=100, relays=4, ledger=MANY_TIPS, search=search).with_values(PARENT), 1)
+    given = scenario(people=100, relays=4, ledger=MANY_TIPS, search=search, learning=FROM_TIPS)
+    found = deviations(given.with_values(PARENT), 1)
     assert found["copier"].gain > 0.3
     assert found["hopper"].gain > 0.1
 
@@ -154,7 +155,7 @@ def test_best_response_stays_honest_where_no_deviation_pays() -> None:
 def test_best_response_finds_what_pays_and_stops_there() -> None:
     groups = [{"name": "trainers", "share": 0.6}, {"name": "validators", "role": "validator", "share": 0.4}]
     search = {**SMALL, **NO_CONTROLS, "rounds": 60, "trainer": ["hopper"], "validator": [], "rings": []}
-    given = scenario(people=24, relays=6, groups=groups, search=search, ledger=MANY_TIPS, **FROM_TIPS)
+    given = scenario(people=24, relays=6, groups=groups, search=search, ledger=MANY_TIPS, learning=FROM_TIPS)
     found = best_response(given, 1)
     assert found.steps
     assert all(step.gain > given.search.tolerance for step in found.steps)
