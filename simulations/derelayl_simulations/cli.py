@@ -14,6 +14,7 @@ from rich.console import Console
 from .calibration.command import calibrate
 from .choosing import COMMANDS
 from .console import (
+    WRONG_USAGE,
     Cluster,
     Jobs,
     Json,
@@ -32,6 +33,7 @@ from .console import (
     scenario_of,
     sweep_of,
 )
+from .scenarios.dotted import parse
 from .scenarios.load import MAX_SAMPLES, load, names
 
 if TYPE_CHECKING:
@@ -184,16 +186,16 @@ def try_coalitions(
     from .search.coalition import coalitions, partner_of, smallest
     from .show.presentation import coalition_document, print_coalitions
 
-    scenario, _ = _scenario(name, values, None, rules)
+    scenario, _ = scenario_of(name, values, None, rules)
     tried = [parse(share) for share in shares.split(",")]
     if not all(isinstance(share, int | float) and not isinstance(share, bool) for share in tried):
-        _fail(f"--shares {shares} are not numbers; write A,B,C", WRONG_USAGE)
-    with _one_sentence():
+        fail(f"--shares {shares} are not numbers; write A,B,C", WRONG_USAGE)
+    with one_sentence():
         partner = partner_of(strategy) if judges is None else judges
         found = coalitions(scenario, range(seeds or scenario.seeds), strategy, partner, tried)
     least = smallest(found, scenario.search.tolerance)
     if as_json:
-        _print_json(coalition_document(scenario, (strategy, partner), found, least))
+        print_json(coalition_document(scenario, (strategy, partner), found, least))
     else:
         print_coalitions(scenario, (strategy, partner), found, least)
 
