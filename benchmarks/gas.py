@@ -49,9 +49,9 @@ RIVAL = "NaiveLedger.sol"
 Figures = dict[str, list[int]]
 
 
-def scores(legs: int, seats: int) -> list[list[int]]:
-    """Judges who see about the same of legs that all gain; row i is for seat i."""
-    return [[5000 + 400 * ((7 * leg) % 11) + 13 * seat for leg in range(legs)] for seat in range(seats)]
+def scores(number: int, legs: int, seats: int) -> list[list[int]]:
+    """Judges who see about the same of legs that all gain, in each round other numbers; row i is for seat i."""
+    return [[5000 + number + 400 * ((7 * leg) % 11) + 13 * seat for leg in range(legs)] for seat in range(seats)]
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ def scores(legs: int, seats: int) -> list[list[int]]:
 def play(game: Game, legs: int, signed: bool = False) -> Figures:
     """Play a round in which everyone does its part; the gas of each call, by kind.
 
-    `signed`: bids, commits and reveals come in one list each, which somebody else sends.
+    `signed`: bids, children, commits and reveals come in one list each, which somebody else sends.
     """
     used: Figures = {}
 
@@ -77,10 +77,14 @@ def play(game: Game, legs: int, signed: bool = False) -> Figures:
     game.pass_deadline()
     game.send(CREATOR, commands.MatchRound, bid_order(game.view), tip_order(game.view))
     note("match")
-    for number, leg in enumerate(game.view.legs):
-        game.send(leg.trainer, commands.SubmitLeg, number, game.child(number))
+    if signed:
+        submit_signed(game)
         note("submit")
-    rows = scores(legs, len(game.view.seats))
+    else:
+        for number, leg in enumerate(game.view.legs):
+            game.send(leg.trainer, commands.SubmitLeg, number, game.child(number))
+            note("submit")
+    rows = scores(game.number, legs, len(game.view.seats))
     if signed:
         commit_signed(game, rows)
         note("commit")
@@ -114,6 +118,15 @@ def place_signed(game: Game, legs: int) -> None:
         for trainer, amount in zip(bidders(game.number, legs), bids(legs), strict=True)
     ]
     game.send(RELAYER, commands.BidBySig, tuple(entries))
+
+
+def submit_signed(game: Game) -> None:
+    """The children of a round in one list."""
+    entries = [
+        game.sign.child(game.model, game.number, number, leg.trainer, leg.parent, game.child(number))
+        for number, leg in enumerate(game.view.legs)
+    ]
+    game.send(RELAYER, commands.SubmitBySig, tuple(entries))
 
 
 def commit_signed(game: Game, rows: list[list[int]]) -> None:
@@ -210,14 +223,14 @@ def measure_rival() -> Figures:
     rounds = []
     for _ in range(ROUNDS):
         game.gas = {}
-        game.play(bids(LEGS), scores(LEGS, SEATS))
+        game.play(bids(LEGS), scores(len(rounds), LEGS, SEATS))
         rounds.append(game.gas)
     used = rounds[-1]
     used["match"] = used.pop("matchRound")
     used["round_8_legs_5_validators"] = [sum(map(sum, used.values()))]
     used["first_round_8_legs_5_validators"] = [sum(map(sum, rounds[0].values()))]
     game.gas = {}
-    game.play(bids(LEGS), scores(LEGS, SEATS), by_signature=True)
+    game.play(bids(LEGS), scores(ROUNDS, LEGS, SEATS), by_signature=True)
     used["commit_by_signature_of_4"] = [sum(game.gas["commitBySig"][:BATCH]) // BATCH]
     used["collect_step"] = measure_rival_walk()
     used["deploy"], used["size"] = [game.deploy_gas], [compiled()[1]]
@@ -228,7 +241,7 @@ def measure_rival_walk() -> list[int]:
     """What one more ancestor adds to a settlement that selects one leg."""
     game = NaiveGame(replace(RULES, committee_size=SEATS), VALIDATORS)
     for _ in range(ANCESTORS + 2):
-        game.play(bids(1), scores(1, SEATS))
+        game.play(bids(1), scores(0, 1, SEATS))
     _, first, *_, last = game.gas["settle"]
     return [(last - first) // ANCESTORS]
 

@@ -16,6 +16,7 @@ import {
     RoundView,
     Rules,
     SignedBid,
+    SignedChild,
     SignedCommit,
     SignedReveal,
     VoidReason
@@ -309,7 +310,7 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IRelayLedger
-    function matchRound(bytes32 id, uint64 number, uint8[] calldata bidOrder, uint8[] calldata tipOrder) external {
+    function matchRound(bytes32 id, uint64 number, bytes calldata bidOrder, bytes calldata tipOrder) external {
         (StoredModel storage model, StoredRound storage round) = _running(id, number, Phase.BID);
         // As in `release`.
         // slither-disable-next-line timestamp
@@ -325,17 +326,10 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
         if (leg >= round.legCount) revert ErrorsLib.NoSuchLeg();
         (uint256 bidIndex, uint256 place) = round.lease(leg);
         if (round.bids[bidIndex].trainer != msg.sender) revert ErrorsLib.NotYourLease();
-        uint256 submitted = round.submitted;
-        if (submitted.has(leg)) revert ErrorsLib.AlreadySubmitted();
-        if (child == 0) revert ErrorsLib.ZeroRoot();
-        if (_isCheckpoint(model, child)) revert ErrorsLib.CheckpointExists();
+        if (uint256(round.submitted).has(leg)) revert ErrorsLib.AlreadySubmitted();
+        _checkChild(model, child);
 
-        round.children[round.side][leg] = child;
-        submitted |= 1 << leg;
-        round.submitted = uint32(submitted);
-
-        emit LegSubmitted(id, number, leg, msg.sender, round.tipAt(place), child);
-        if (submitted == PackedLib.full(round.legCount)) round.enter(id, Phase.COMMIT, model.rules.commitSeconds);
+        ActionLib.submit(id, model, leg, msg.sender, round.tipAt(place), child);
     }
 
     /// @inheritdoc IRelayLedger
@@ -387,7 +381,7 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IRelayLedger
-    function settle(bytes32 id, uint64 number, uint8[] calldata legOrder, uint8[] calldata seatOrder) external {
+    function settle(bytes32 id, uint64 number, bytes calldata legOrder, bytes calldata seatOrder) external {
         (StoredModel storage model,) = _running(id, number, Phase.SETTLE);
 
         SettlementLib.settle(id, model, freeOf, legOrder, seatOrder);
@@ -407,10 +401,29 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
             if (block.timestamp >= signed.expiry) continue;
             uint256 count = round.bidCount();
             if (round.isFull(count, signed.amount) || round.hasBid(count, signed.trainer)) continue;
-            if (freeOf[signed.trainer] < signed.amount) continue;
+            uint256 balance = freeOf[signed.trainer];
+            if (balance < signed.amount) continue;
 
-            _spend(signed.trainer, signed.amount);
+            freeOf[signed.trainer] = balance - signed.amount;
             ActionLib.placeBid(id, model, freeOf, count, signed.trainer, signed.segment, signed.amount);
+        }
+    }
+
+    /// @inheritdoc IRelayLedger
+    function submitBySig(bytes32 id, uint64 number, SignedChild[] calldata children) external {
+        (StoredModel storage model, StoredRound storage round) = _running(id, number, Phase.TRAIN);
+        _checkBefore(round.deadline);
+        for (uint256 i; i < children.length; ++i) {
+            SignedChild calldata signed = children[i];
+            if (signed.leg >= round.legCount) revert ErrorsLib.NoSuchLeg();
+            if (uint256(round.submitted).has(signed.leg)) continue;
+            _checkChild(model, signed.child);
+            (uint256 bidIndex, uint256 place) = round.lease(signed.leg);
+            (address trainer, bytes32 parent) = (round.bids[bidIndex].trainer, round.tipAt(place));
+            bytes32 digest = SignedLib.legDigest(id, number, parent, signed.child);
+            SignedLib.check(trainer, digest, signed.r, signed.vs);
+
+            ActionLib.submit(id, model, signed.leg, trainer, parent, signed.child);
         }
     }
 
@@ -534,6 +547,11 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
         if (segment >= model.rules.segments && segment != WHOLE_MODEL) revert ErrorsLib.BadSegment();
         _checkAmount(amount);
         if (amount < model.rules.minBid) revert ErrorsLib.BidTooSmall();
+    }
+
+    function _checkChild(StoredModel storage model, bytes32 child) private view {
+        if (child == 0) revert ErrorsLib.ZeroRoot();
+        if (_isCheckpoint(model, child)) revert ErrorsLib.CheckpointExists();
     }
 
     /// @dev Reverts with BadSignature unless the account has signed that typed data for this ledger.

@@ -232,6 +232,10 @@ class Driver:
             return None
         if view.phase is Phase.BID:
             command = commands.BidBySig(model, view.number, self._signed_bids(model, ledger, now))
+        elif view.phase is Phase.TRAIN:
+            legs = self._some(range(len(view.legs)))
+            children = tuple(self._signed_child(model, ledger, leg) for leg in legs)
+            command = commands.SubmitBySig(model, view.number, children)
         elif view.phase is Phase.COMMIT:
             committed = [self._signed_commit(model, ledger, seat.validator) for seat in self._some(view.seats)]
             command = commands.CommitBySig(model, view.number, tuple(committed))
@@ -254,6 +258,11 @@ class Driver:
             )
             for trainer in self._some(ACCOUNTS, 4)
         )
+
+    def _signed_child(self, model: ModelId, ledger: ModelState, leg: int) -> commands.SignedChild:
+        lease = ledger.current.legs[leg]
+        child = lease.child if lease.submitted else self._new_root()
+        return self.sign.child(model, ledger.current.number, leg, lease.trainer, lease.parent, child)
 
     def _signed_commit(self, model: ModelId, ledger: ModelState, validator: Address) -> commands.SignedCommit:
         seat = next(seat for seat in ledger.current.seats if seat.validator == validator)
@@ -316,16 +325,19 @@ class Driver:
             "validator": self._any,
             "signature": lambda: self._spoiled_signature(value),
             "signatures": lambda: (value[0], self._spoiled_signature(value[1])),
-            "children": lambda: (value[0], value[self.random.randrange(2)]),
             "salts": lambda: (value[0], value[0]),
         }
+        if field == "children":
+            nested = isinstance(item, commands.ReportManifests)
+            changes[field] = lambda: (value[0], value[self.random.randrange(2)]) if nested else value
         if field == "scores":
             nested = isinstance(item, commands.ReportReveals)
             changes[field] = lambda: (value[0], value[0]) if nested else self._spoiled_scores(value)
         if field == "originals":
             nested = isinstance(item, commands.ReportReveals)
             changes[field] = lambda: (value[0], value[0]) if nested else self._spoiled_originals(value)
-        if field in ("bids", "commits", "reveals") and value:
+        entries = field in ("bids", "commits", "reveals") or isinstance(item, commands.SubmitBySig)
+        if entries and field in ("bids", "children", "commits", "reveals") and value:
             changes[field] = lambda: self._spoiled_entries(item.model, item.round, value)
         if field in ("genesis", "root", "tip", "child", "commitment", "salt"):
             changes[field] = lambda: self.random.choice([bytes(32), self.random.randbytes(32)])
@@ -372,6 +384,7 @@ class Driver:
             commands.Release(model),
             commands.BuyAccess(model, self._new_root()),
             commands.BidBySig(model, number, ()),
+            commands.SubmitBySig(model, number, ()),
             commands.CommitBySig(model, number, ()),
             commands.RevealBySig(model, number, ()),
             self.sign.manifests(model, number, 0, self._any(), self._new_root(), (self._new_root(), Root(bytes(32)))),

@@ -17,7 +17,7 @@ from derelayl_protocol.types import Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .orders import own_originals
 
-Entry = commands.SignedBid | commands.SignedCommit | commands.SignedReveal
+Entry = commands.SignedBid | commands.SignedChild | commands.SignedCommit | commands.SignedReveal
 
 
 @dataclass
@@ -31,6 +31,12 @@ class Signer:
     ) -> commands.SignedBid:
         message = BidMessage(model, number, segment, amount, expiry)
         return commands.SignedBid(trainer, segment, amount, expiry, self.signature(message, trainer))
+
+    def child(
+        self, model: ModelId, number: int, leg: int, trainer: Address, parent: Root, child: Root
+    ) -> commands.SignedChild:
+        message = HandOverMessage(model, number, parent, child)
+        return commands.SignedChild(leg, child, self.signature(message, trainer))
 
     def commit(self, model: ModelId, number: int, validator: Address, commitment: bytes) -> commands.SignedCommit:
         message = CommitMessage(model, number, commitment)
@@ -50,11 +56,13 @@ class Signer:
         return commands.SignedReveal(validator, scores, named, salt, self.signature(message, validator))
 
     def again(self, model: ModelId, number: int, entry: Entry) -> Entry:
-        """The entry signed as it is now."""
+        """The entry signed as it is now; a child stays as it is, as its parent is not known here."""
         message: SignedMessage
         if isinstance(entry, commands.SignedBid):
             message = BidMessage(model, number, entry.segment, entry.amount, entry.expiry)
             return replace(entry, signature=self.signature(message, entry.trainer))
+        if isinstance(entry, commands.SignedChild):
+            return entry
         if isinstance(entry, commands.SignedCommit):
             message = CommitMessage(model, number, entry.commitment)
             return replace(entry, signature=self.signature(message, entry.validator))

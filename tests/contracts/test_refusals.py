@@ -159,6 +159,7 @@ def test_budget_too_large(game: Game, budget: int, reason: Reason) -> None:
         commands.Release(UNKNOWN),
         commands.BuyAccess(UNKNOWN, root(0)),
         commands.BidBySig(UNKNOWN, 1, ()),
+        commands.SubmitBySig(UNKNOWN, 1, ()),
         commands.CommitBySig(UNKNOWN, 1, ()),
         commands.RevealBySig(UNKNOWN, 1, ()),
         commands.ReportManifests(UNKNOWN, 1, 0, (root(0), root(1)), (bytes(64), bytes(64))),
@@ -196,6 +197,7 @@ ROUND_CALLS = [
     (commands.RevealScores, ((), (), root(1)), Phase.REVEAL),
     (commands.SettleRound, ((), ()), Phase.SETTLE),
     (commands.BidBySig, ((),), Phase.BID),
+    (commands.SubmitBySig, ((),), Phase.TRAIN),
     (commands.CommitBySig, ((),), Phase.COMMIT),
     (commands.RevealBySig, ((),), Phase.REVEAL),
 ]

@@ -1,4 +1,4 @@
-"""Bids, commits and reveals that somebody else sends: what counts is who signed, and nothing is executed twice."""
+"""Bids, children, commits and reveals that others send: what counts is who signed, and nothing is executed twice."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from derelayl_protocol.errors import Reason
 from derelayl_protocol.ledger import commands, events
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import BidMessage, CommitMessage
-from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Timestamp, Wei
+from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 from .evm import account
-from .game import Game
+from .game import GENESIS, Game
 from .orders import commitment
 from .relay import CREATOR, KEYS, RULES, TRAINERS, VALIDATORS
 
@@ -32,7 +32,9 @@ SCORES = (Ppm(5000), Ppm(4000), Ppm(3000))
 def reached(phase: Phase) -> Game:
     """A game in that phase, nobody having acted in it yet."""
     game = Game(replace(RULES, committee_size=4))
-    if phase is not Phase.BID:
+    if phase is Phase.TRAIN:
+        game.to_train()
+    elif phase is not Phase.BID:
         game.to_commit()
     if phase is Phase.REVEAL:
         game.to_reveal(*[SCORES] * 4)
@@ -42,6 +44,11 @@ def reached(phase: Phase) -> Game:
 @pytest.fixture
 def bidding() -> Game:
     return reached(Phase.BID).fork()
+
+
+@pytest.fixture
+def training() -> Game:
+    return reached(Phase.TRAIN).fork()
 
 
 @pytest.fixture
@@ -59,6 +66,11 @@ def bid(
 ) -> commands.SignedBid:
     expires = Timestamp(game.relay.evm.now + 100 if expiry is None else expiry)
     return game.sign.bid(game.model, game.number, trainer, segment, Wei(amount), expires)
+
+
+def child(game: Game, leg: int) -> commands.SignedChild:
+    lease = game.view.legs[leg]
+    return game.sign.child(game.model, game.number, leg, lease.trainer, lease.parent, game.child(leg))
 
 
 def commit(game: Game, seat: int) -> commands.SignedCommit:
@@ -133,6 +145,35 @@ def test_commits_and_reveals_at_the_deadline(committing: Game, revealing: Game) 
     opened = reveal(revealing, 0)
     revealing.pass_deadline()
     revealing.refuses(Reason.TOO_LATE, RELAYER, commands.RevealBySig, (opened,))
+
+
+def test_children_at_the_deadline(training: Game) -> None:
+    entry = child(training, 0)
+    training.pass_deadline()
+    training.refuses(Reason.TOO_LATE, RELAYER, commands.SubmitBySig, (entry,))
+
+
+def test_one_wrong_child_refuses_all(training: Game) -> None:
+    right, model, lease = child(training, 0), training.model, training.view.legs[0]
+    zero = training.sign.child(model, 1, 0, lease.trainer, lease.parent, Root(bytes(32)))
+    genesis = training.sign.child(model, 1, 0, lease.trainer, lease.parent, GENESIS)
+    thief = training.sign.child(model, 1, 0, training.view.legs[1].trainer, lease.parent, right.child)
+    elsewhere = training.sign.child(model, 1, 0, lease.trainer, right.child, right.child)
+    earlier = training.sign.child(model, 0, 0, lease.trainer, lease.parent, right.child)
+    for entry, reason in [
+        (replace(right, leg=3), Reason.NO_SUCH_LEG),
+        (replace(right, leg=255), Reason.NO_SUCH_LEG),
+        (zero, Reason.ZERO_ROOT),
+        (genesis, Reason.CHECKPOINT_EXISTS),
+        (thief, Reason.BAD_SIGNATURE),
+        (elsewhere, Reason.BAD_SIGNATURE),
+        (earlier, Reason.BAD_SIGNATURE),
+        (replace(right, leg=1), Reason.BAD_SIGNATURE),
+        (replace(right, child=training.child(2)), Reason.BAD_SIGNATURE),
+        (replace(right, signature=bytes(64)), Reason.BAD_SIGNATURE),
+    ]:
+        training.refuses(reason, RELAYER, commands.SubmitBySig, (child(training, 2), entry))
+    assert not any(leg.submitted for leg in training.view.legs)
 
 
 def test_one_wrong_commit_refuses_all(committing: Game) -> None:
@@ -222,9 +263,23 @@ def test_what_has_been_executed_is_passed_over(committing: Game) -> None:
     assert committing.send(RELAYER, commands.RevealBySig, opened) == ()
 
 
+def test_a_leg_that_is_submitted_is_passed_over(training: Game) -> None:
+    training.send(training.view.legs[1].trainer, commands.SubmitLeg, 1, training.child(1))
+    again = tuple(child(training, leg) for leg in (1, 0, 0))
+    other = replace(child(training, 1), child=Root(bytes(32)), signature=bytes(64))
+    recorded = training.send(RELAYER, commands.SubmitBySig, (other, *again))
+    assert [event.leg for event in recorded if isinstance(event, events.LegSubmitted)] == [0]
+    assert len(recorded) == 1
+
+
 @pytest.mark.parametrize(
     ("phase", "make"),
-    [(Phase.BID, commands.BidBySig), (Phase.COMMIT, commands.CommitBySig), (Phase.REVEAL, commands.RevealBySig)],
+    [
+        (Phase.BID, commands.BidBySig),
+        (Phase.TRAIN, commands.SubmitBySig),
+        (Phase.COMMIT, commands.CommitBySig),
+        (Phase.REVEAL, commands.RevealBySig),
+    ],
 )
 def test_an_empty_list_does_nothing(phase: Phase, make: type) -> None:
     assert reached(phase).fork().send(RELAYER, make, ()) == ()
@@ -256,6 +311,15 @@ def test_a_list_may_go_on_after_its_last_commit_or_reveal_has_ended_the_phase(co
     recorded = committing.send(RELAYER, commands.RevealBySig, (*opened, opened[3]))
     assert [type(event).__name__ for event in recorded] == ["ScoresRevealed"] * 4 + ["PhaseChanged"]
     assert committing.view.phase is Phase.SETTLE
+
+
+def test_children_in_a_list_are_those_of_their_trainers_and_the_last_ends_the_phase(training: Game) -> None:
+    one_by_one = training.fork()
+    one_by_one.submit()
+    recorded = training.send(RELAYER, commands.SubmitBySig, tuple(child(training, leg) for leg in (0, 1, 2, 0)))
+    assert [type(event).__name__ for event in recorded] == ["LegSubmitted"] * 3 + ["PhaseChanged"]
+    assert training.view == one_by_one.view
+    assert training.view.phase is Phase.COMMIT
 
 
 def test_direct_and_signed_actions_mix(committing: Game) -> None:

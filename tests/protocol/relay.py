@@ -29,9 +29,11 @@ from derelayl_protocol.ledger.commands import (
     RevealScores,
     SettleRound,
     SignedBid,
+    SignedChild,
     SignedCommit,
     SignedReveal,
     Stake,
+    SubmitBySig,
     SubmitLeg,
 )
 from derelayl_protocol.ledger.events import Event
@@ -191,6 +193,12 @@ class Relay:
         fields = (segment, Wei(amount), Timestamp(expiry))
         return SignedBid(trainer, *fields, sign(trainer, BidMessage(self.model, self.number, *fields)))
 
+    def signed_child(self, leg: int, child: Root) -> SignedChild:
+        lease = self.round.legs[leg]
+        return SignedChild(
+            leg, child, sign(lease.trainer, HandOverMessage(self.model, self.number, lease.parent, child))
+        )
+
     def signed_commit(self, judge: Address, sealed: bytes) -> SignedCommit:
         return SignedCommit(judge, sealed, sign(judge, CommitMessage(self.model, self.number, sealed)))
 
@@ -207,6 +215,9 @@ class Relay:
 
     def bid_by_sig(self, *bids: SignedBid) -> BidBySig:
         return BidBySig(self.model, self.number, bids)
+
+    def submit_by_sig(self, *children: SignedChild) -> SubmitBySig:
+        return SubmitBySig(self.model, self.number, children)
 
     def commit_by_sig(self, *commits: SignedCommit) -> CommitBySig:
         return CommitBySig(self.model, self.number, commits)

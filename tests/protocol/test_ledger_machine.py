@@ -34,9 +34,11 @@ from derelayl_protocol.ledger.commands import (
     RevealScores,
     SettleRound,
     SignedBid,
+    SignedChild,
     SignedCommit,
     SignedReveal,
     Stake,
+    SubmitBySig,
     SubmitLeg,
     Unstake,
     Withdraw,
@@ -107,6 +109,7 @@ NOISE = st.one_of(
         st.just(BidBySig),
         st.tuples(st.tuples(st.builds(SignedBid, accounts, small, wei, st.just(Timestamp(0)), st.just(bytes(64))))),
     ),
+    st.tuples(st.just(SubmitBySig), st.tuples(st.tuples(st.builds(SignedChild, small, roots, st.just(bytes(64)))))),
     st.tuples(st.just(CommitBySig), st.tuples(st.tuples(st.builds(SignedCommit, accounts, roots, st.just(bytes(64)))))),
     st.tuples(
         st.just(RevealBySig),
@@ -193,18 +196,25 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.attempt(trainer, PlaceBid(self.relay.model, self.relay.number, WHOLE_MODEL, Wei(amount)))
         self.relay_for_others(self.relay.bid_by_sig(*signed, *signed[:1]))
 
-    def relay_for_others(self, command: BidBySig | CommitBySig | RevealBySig) -> None:
+    def relay_for_others(self, command: BidBySig | SubmitBySig | CommitBySig | RevealBySig) -> None:
         """Send what others have signed: possible at this time, and at nobody's cost but theirs."""
         free = self.relay.free(STRANGER)
         self.attempt(STRANGER, command)
         assert self.relay.free(STRANGER) == free
 
     def train(self, chance: Random) -> None:
+        signed: list[SignedChild] = []
         for leg, lease in enumerate(self.relay.round.legs):
             own = root(f"{self.relay.number} {leg}")
             child = chance.choice([own, own, own, own, *TWINS, None])
-            if child is not None:
+            if child is None:
+                continue
+            if chance.random() < 0.4:
+                signed.append(self.relay.signed_child(leg, child))
+            else:
                 self.attempt(lease.trainer, SubmitLeg(self.relay.model, self.relay.number, leg, child))
+        if self.relay.round.phase is Phase.TRAIN:
+            self.relay_for_others(self.relay.submit_by_sig(*signed, *signed[:1]))
 
     def commit(self, chance: Random) -> None:
         common = [chance.choice(SCORES) for _ in self.relay.round.legs]

@@ -1,4 +1,4 @@
-"""Bids, commitments and reveals that somebody else sends: the same effect, and what is passed over."""
+"""Bids, children, commitments and reveals that somebody else sends: the same effect, and what is passed over."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from derelayl_protocol.errors import Reason, RuleViolation
 from derelayl_protocol.ledger.apply import apply
-from derelayl_protocol.ledger.commands import Command, PlaceBid, SignedBid, Withdraw
-from derelayl_protocol.ledger.events import BidPlaced, PhaseChanged, ScoresCommitted, ScoresRevealed
+from derelayl_protocol.ledger.commands import Command, PlaceBid, SignedBid, SubmitLeg, Withdraw
+from derelayl_protocol.ledger.events import BidPlaced, LegSubmitted, PhaseChanged, ScoresCommitted, ScoresRevealed
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import BidMessage, no_signatures
 from derelayl_protocol.limits import MAX_AMOUNT_WEI, MAX_BIDS
-from derelayl_protocol.types import UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
+from derelayl_protocol.types import NO_ROOT, UNAVAILABLE, WHOLE_MODEL, Address, Ppm, Timestamp, Wei
 
-from .relay import JUDGES, RULES, SALT, START, STRANGER, TRAINERS, Relay, in_phase, of, salt, sign
+from .relay import GENESIS, JUDGES, RULES, SALT, START, STRANGER, TRAINERS, Relay, in_phase, of, root, salt, sign
 
 FIRST, SECOND, THIRD = TRAINERS[:3]
 SCORES = (3_000, 2_000)
@@ -153,6 +153,51 @@ def test_an_empty_list_does_nothing() -> None:
     before = relay.state
     assert relay.do(STRANGER, relay.bid_by_sig()) == ()
     assert relay.state == before
+
+
+# --- children ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_wrong_child_refuses_the_whole_list() -> None:
+    relay = in_phase(Phase.TRAIN)
+    sound, second = relay.signed_child(0, root("a")), relay.signed_child(1, root("b"))
+    for reason, wrong in (
+        (Reason.NO_SUCH_LEG, replace(second, leg=2)),
+        (Reason.NO_SUCH_LEG, replace(second, leg=-1)),
+        (Reason.ZERO_ROOT, relay.signed_child(1, NO_ROOT)),
+        (Reason.CHECKPOINT_EXISTS, relay.signed_child(1, GENESIS)),
+        (Reason.BAD_SIGNATURE, replace(second, child=root("c"))),
+        (Reason.BAD_SIGNATURE, replace(second, signature=sound.signature)),
+        (Reason.BAD_SIGNATURE, replace(sound, leg=1)),
+    ):
+        relay.refuse(reason, STRANGER, relay.submit_by_sig(sound, wrong))
+
+
+def test_a_signed_child_does_what_a_direct_one_does() -> None:
+    relay = in_phase(Phase.TRAIN)
+    trainer = relay.round.legs[1].trainer
+    signed = changed(relay, (STRANGER, relay.submit_by_sig(relay.signed_child(1, root("b")))))
+    direct = changed(relay, (trainer, SubmitLeg(relay.model, 1, 1, root("b"))))
+    assert signed.state == direct.state
+
+
+def test_signed_children_end_the_phase_and_those_already_there_are_passed_over() -> None:
+    relay = in_phase(Phase.TRAIN)
+    lease = relay.round.legs[0]
+    relay.do(relay.round.legs[1].trainer, SubmitLeg(relay.model, 1, 1, root("b")))
+    # What is passed over is not looked at: neither its signature nor its child.
+    spoilt = replace(relay.signed_child(1, NO_ROOT), signature=bytes(64))
+    first = relay.signed_child(0, root("a"))
+    assert relay.do(STRANGER, relay.submit_by_sig(spoilt, first, first)) == (
+        LegSubmitted(relay.model, 1, 0, lease.trainer, lease.parent, root("a")),
+        PhaseChanged(relay.model, 1, Phase.COMMIT, Timestamp(relay.now + RULES.commit_seconds)),
+    )
+
+
+def test_signed_children_after_the_deadline_are_late() -> None:
+    relay = in_phase(Phase.TRAIN)
+    relay.pass_deadline()
+    relay.refuse(Reason.TOO_LATE, STRANGER, relay.submit_by_sig(relay.signed_child(0, root("a"))))
 
 
 # --- commitments ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from derelayl_protocol.ledger.commands import (
     RevealBySig,
     RevealScores,
     SettleRound,
+    SubmitBySig,
     SubmitLeg,
 )
 from derelayl_protocol.ledger.phases import Phase
@@ -40,8 +41,8 @@ stateDiagram-v2
     [*] --> BID: CreateModel
     BID --> BID: PlaceBid, BidBySig, OfferTip, MatchRound
     BID --> TRAIN: MatchRound
-    TRAIN --> TRAIN: SubmitLeg, ReportManifests
-    TRAIN --> COMMIT: SubmitLeg, Advance
+    TRAIN --> TRAIN: SubmitLeg, SubmitBySig, ReportManifests
+    TRAIN --> COMMIT: SubmitLeg, SubmitBySig, Advance
     TRAIN --> BID: Advance
     COMMIT --> COMMIT: CommitScores, CommitBySig, ReportManifests
     COMMIT --> REVEAL: CommitScores, CommitBySig, Advance
@@ -61,6 +62,7 @@ def one_of_each(model: ModelId, number: int) -> list[RoundCommand]:
         OfferTip(model, number, GENESIS),
         MatchRound(model, number, (), ()),
         SubmitLeg(model, number, 0, root("child")),
+        SubmitBySig(model, number, ()),
         CommitScores(model, number, root("seal")),
         CommitBySig(model, number, ()),
         RevealScores(model, number, (), (), SALT),

@@ -46,15 +46,16 @@ CALLS: Mapping[type[c.Command], tuple[str, tuple[str, ...]]] = {
         (c.Release, "release", "bytes32"),
         (c.PlaceBid, "bid", "bytes32", "uint64", "uint8", "uint256"),
         (c.OfferTip, "offer", "bytes32", "uint64", "bytes32"),
-        (c.MatchRound, "matchRound", "bytes32", "uint64", "uint8[]", "uint8[]"),
+        (c.MatchRound, "matchRound", "bytes32", "uint64", "bytes", "bytes"),
         (c.SubmitLeg, "submit", "bytes32", "uint64", "uint8", "bytes32"),
         (c.CommitScores, "commit", "bytes32", "uint64", "bytes32"),
         (c.RevealScores, "reveal", "bytes32", "uint64", "int64[]", "bytes32", "bytes32"),
-        (c.SettleRound, "settle", "bytes32", "uint64", "uint8[]", "uint8[]"),
+        (c.SettleRound, "settle", "bytes32", "uint64", "bytes", "bytes"),
         (c.Advance, "advance", "bytes32", "uint64"),
         (c.CollectRoyalty, "collect", "bytes32", "bytes32", "uint8"),
         (c.BuyAccess, "buyAccess", "bytes32", "bytes32"),
         (c.BidBySig, "bidBySig", "bytes32", "uint64", "(address,uint8,uint256,uint64,bytes32,bytes32)[]"),
+        (c.SubmitBySig, "submitBySig", "bytes32", "uint64", "(uint8,bytes32,bytes32,bytes32)[]"),
         (c.CommitBySig, "commitBySig", "bytes32", "uint64", "(address,bytes32,bytes32,bytes32)[]"),
         (c.RevealBySig, "revealBySig", "bytes32", "uint64", "(address,int64[],bytes32,bytes32,bytes32,bytes32)[]"),
         (c.ReportManifests, "reportManifests", "bytes32", "uint64", "uint8", _TWO, _TWO, _TWO),
@@ -93,14 +94,19 @@ def call(name: str, types: Sequence[str], values: Sequence[Any]) -> bytes:
     return keccak(text=f"{name}({','.join(types)})")[:4] + encode(types, values)
 
 
+_ENTRIES = c.SignedBid | c.SignedChild | c.SignedCommit | c.SignedReveal
+
+
 def _arguments(command: Any, field: str) -> list[Any]:
     """The arguments that one field of a command becomes: a pair of signatures is two, r and vs."""
     value = getattr(command, field)
+    if field.endswith("_order"):
+        return [bytes(value)]
     if field == "originals":
         return [[_word(each) for each in value] if isinstance(command, c.ReportReveals) else _word(value)]
     if isinstance(value, Rules):
         return [astuple(value)]
-    if isinstance(value, tuple) and value and isinstance(value[0], c.SignedBid | c.SignedCommit | c.SignedReveal):
+    if isinstance(value, tuple) and value and isinstance(value[0], _ENTRIES):
         return [[tuple(part for each in fields(entry) for part in _arguments(entry, each.name)) for entry in value]]
     if field == "signature":
         return [value[:32], value[32:]]

@@ -133,7 +133,9 @@ def signed_round() -> dict[str, Any]:
     history.about(fourth, c.PlaceBid, WHOLE_MODEL, Wei(85))
     history.about(OWNER, c.BidBySig, (history.signed_bid(fourth, 99), bids[2], *bids))
     history.match()
-    history.train("a", "b")
+    children = [history.signed_child(leg, name) for leg, name in enumerate("ab")]
+    history.about(STRANGER, c.SubmitBySig, (children[1],))
+    history.about(STRANGER, c.SubmitBySig, (*children, children[0]))
     seats, scores = [seat.validator for seat in history.round.seats], ((4_000, 1_000), (4_000, 1_000), (4_100, 900))
     commits = [history.signed_commit(judge, own) for judge, own in zip(seats, scores, strict=True)]
     history.about(STRANGER, c.CommitBySig, (commits[1],))

@@ -149,6 +149,11 @@ class History:
         entry = (segment, Wei(amount), Timestamp(self.now + seconds))
         return c.SignedBid(trainer, *entry, sign(trainer, BidMessage(self.model, self.round.number, *entry)))
 
+    def signed_child(self, leg: int, name: str) -> c.SignedChild:
+        lease, number = self.round.legs[leg], self.round.number
+        message = HandOverMessage(self.model, number, lease.parent, root(name))
+        return c.SignedChild(leg, message.child, sign(lease.trainer, message))
+
     def signed_commit(self, judge: Address, scores: tuple[int, ...]) -> c.SignedCommit:
         sealed = self.seal(judge, scores)
         return c.SignedCommit(judge, sealed, sign(judge, CommitMessage(self.model, self.round.number, sealed)))

@@ -102,6 +102,14 @@ struct SignedBid {
     bytes32 vs;
 }
 
+/// @dev The child of a lease, with the signature (r, vs) of its manifest: by the trainer, over the leg digest.
+struct SignedChild {
+    uint8 leg;
+    bytes32 child;
+    bytes32 r;
+    bytes32 vs;
+}
+
 /// @notice A seat's sealed scores that it has signed for anyone to send.
 /// @dev EIP-712: Commit(bytes32 model,uint64 round,bytes32 commitment).
 struct SignedCommit {
@@ -412,10 +420,10 @@ interface IRelayLedger {
     function offer(bytes32 model, uint64 round, bytes32 tip) external;
 
     /// @notice Closes the bidding, leases the legs and seats the committee; voids the round if that is too small.
-    /// @param bidOrder Indices of all bids: amount descending, then SHA-256(seed ‖ trainer) ascending.
-    /// @param tipOrder Indices of all tips: stalled last, then offered first, then score descending, then
+    /// @param bidOrder Indices of all bids, a byte each: amount descending, then SHA-256(seed ‖ trainer) ascending.
+    /// @param tipOrder Indices of all tips, a byte each: stalled last, then offered first, then score descending, then
     /// SHA-256(seed ‖ root) ascending.
-    function matchRound(bytes32 model, uint64 round, uint8[] calldata bidOrder, uint8[] calldata tipOrder) external;
+    function matchRound(bytes32 model, uint64 round, bytes calldata bidOrder, bytes calldata tipOrder) external;
 
     /// @notice Hands over the child of the caller's lease.
     function submit(bytes32 model, uint64 round, uint8 leg, bytes32 child) external;
@@ -433,10 +441,10 @@ interface IRelayLedger {
     function advance(bytes32 model, uint64 round) external;
 
     /// @notice Ranks, selects and pays, and begins the next round.
-    /// @param legOrder The submitted legs: score descending, then leg number ascending.
-    /// @param seatOrder For each of them in that order the seats that revealed: their score of the leg ascending, then
+    /// @param legOrder The submitted legs, a byte each: score descending, then leg number ascending.
+    /// @param seatOrder For each of them in that order the seats that revealed, a byte each: their score of the leg ascending, then
     /// seat number ascending.
-    function settle(bytes32 model, uint64 round, uint8[] calldata legOrder, uint8[] calldata seatOrder) external;
+    function settle(bytes32 model, uint64 round, bytes calldata legOrder, bytes calldata seatOrder) external;
 
     /* SIGNED CALLS */
 
@@ -444,6 +452,10 @@ interface IRelayLedger {
     /// every place taken by bids as high or one of its trainer, or is not covered. Anything else wrong with one refuses
     /// all.
     function bidBySig(bytes32 model, uint64 round, SignedBid[] calldata bids) external;
+
+    /// @notice Hands over the children of others. A leg that is submitted is passed over; anything else wrong with one
+    /// refuses all.
+    function submitBySig(bytes32 model, uint64 round, SignedChild[] calldata children) external;
 
     /// @notice Commits for others. A seat that has committed is passed over; anything else wrong with one refuses
     /// all.

@@ -46,6 +46,19 @@ library ActionLib {
         if (count == 0) round.enter(id, Phase.BID, model.rules.bidSeconds);
     }
 
+    /// @dev Takes the child of a leg; the last one ends the phase.
+    function submit(bytes32 id, StoredModel storage model, uint8 leg, address trainer, bytes32 parent, bytes32 child)
+        internal
+    {
+        StoredRound storage round = model.round;
+        uint256 submitted = uint256(round.submitted) | (1 << leg);
+        round.children[round.side][leg] = child;
+        round.submitted = uint32(submitted);
+
+        emit IRelayLedger.LegSubmitted(id, round.number, leg, trainer, parent, child);
+        if (submitted == PackedLib.full(round.legCount)) round.enter(id, Phase.COMMIT, model.rules.commitSeconds);
+    }
+
     /// @dev Seals the scores of a seat; the last one ends the phase.
     function commit(bytes32 id, StoredModel storage model, uint256 seat, bytes32 commitment) internal {
         StoredRound storage round = model.round;
@@ -70,16 +83,32 @@ library ActionLib {
         StoredSeat storage stored = round.seats[seat];
         uint64 number = round.number;
         address validator = stored.validator;
-        ScoringLib.check(scores, originals, round.legCount, round.submitted);
+        ScoringLib.store(stored.scores, scores, originals, round.legCount, round.submitted);
         bytes32 commitment = ScoringLib.commitment(id, number, validator, salt, scores, originals);
         if (commitment != stored.commitment) revert ErrorsLib.CommitMismatch();
 
         uint256 revealed = uint256(round.revealed) | (1 << seat);
-        ScoringLib.pack(stored.scores, scores, originals);
         model.nextSeed = sha256(abi.encode(model.nextSeed, salt));
         round.revealed = uint16(revealed);
 
-        emit IRelayLedger.ScoresRevealed(id, number, validator, scores, originals, salt);
+        _emitScoresRevealed(id, number, validator, scores, originals, salt);
         if (revealed == round.committed) round.enter(id, Phase.SETTLE, 0);
+    }
+
+    /// @dev Emits the event with the words of the scores as they were sent: they are checked.
+    function _emitScoresRevealed(
+        bytes32 id,
+        uint64 round,
+        address validator,
+        int64[] calldata scores,
+        bytes32 originals,
+        bytes32 salt
+    ) private {
+        // As abi.encode would have it: where the list is, the two words, the list.
+        bytes memory data = abi.encodePacked(uint256(0x60), originals, salt, scores.length, ScoringLib.words(scores));
+        bytes32 name = IRelayLedger.ScoresRevealed.selector;
+        assembly ("memory-safe") {
+            log4(add(data, 0x20), mload(data), name, id, round, validator)
+        }
     }
 }

@@ -15,6 +15,7 @@ library MarksLib {
     uint256 private constant HEAD_BITS = 16;
     uint256 private constant ACCOUNT_BITS = 8;
     uint256 private constant MARK_BITS = 15;
+    uint256 private constant EACH = (2 ** (MARK_BITS * BIDS) - 1) / (2 ** MARK_BITS - 1); // the first bit of each place
     uint256 private constant SEAT_BITS = 6;
     uint256 private constant WHOLE = 64; // stands for WHOLE_MODEL
 
@@ -47,13 +48,24 @@ library MarksLib {
 
     /// @dev Whether the account has placed one of the first `count` bids.
     function hasBid(StoredRound storage round, uint256 count, address account) internal view returns (bool) {
-        uint256 mark = _mark(account);
-        uint256 marks;
-        for (uint256 i; i < count; ++i) {
-            marks = i % BIDS == 0 ? round.bidMarks[i / BIDS] >> HEAD_BITS : marks >> MARK_BITS;
-            if (marks & _low(ACCOUNT_BITS) == mark && round.bids[i].trainer == account) return true;
+        for (uint256 first; first < count; first += BIDS) {
+            uint256 among = count - first < BIDS ? _low(MARK_BITS * (count - first)) : type(uint256).max;
+            uint256 alike = _alike(round.bidMarks[first / BIDS] >> HEAD_BITS, _mark(account)) & among;
+            for (uint256 place = first; alike != 0; ++place) {
+                if (alike & (1 << ACCOUNT_BITS) != 0 && round.bids[place].trainer == account) return true;
+                alike >>= MARK_BITS;
+            }
         }
         return false;
+    }
+
+    /// @dev The bit above the account's in each place that has this mark. A place whose account differs in any bit
+    /// carries into that bit when all of them are added to the difference.
+    function _alike(uint256 marks, uint256 mark) private pure returns (uint256) {
+        unchecked {
+            uint256 differences = (marks ^ (mark * EACH)) & (_low(ACCOUNT_BITS) * EACH);
+            return ~(differences + _low(ACCOUNT_BITS) * EACH) & (EACH << ACCOUNT_BITS);
+        }
     }
 
     /* SEATS */

@@ -3,19 +3,21 @@ pragma solidity ^0.8.28;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {Bid, IRelayLedger, Phase, Tip, VoidReason} from "../interfaces/IRelayLedger.sol";
+import {IRelayLedger, Phase, Tip, VoidReason} from "../interfaces/IRelayLedger.sol";
 import {MAX_COMMITTEE_DRAWS} from "./ConstantsLib.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
 import {MarksLib} from "./MarksLib.sol";
-import {Packed} from "./PackedLib.sol";
+import {Packed, PackedLib} from "./PackedLib.sol";
 import {PaymentLib} from "./PaymentLib.sol";
 import {RoundLib} from "./RoundLib.sol";
-import {StoredModel, StoredRound, StoredSeat} from "./StoredTypes.sol";
+import {StoredBid, StoredModel, StoredRound, StoredSeat} from "./StoredTypes.sol";
 
 /// @title Matching
 /// @notice Checks the two orders that the caller sorted, leases the legs and draws the committee.
 /// @dev Linked: the ledger executes it by delegatecall, on its own storage.
 library MatchingLib {
+    using MarksLib for StoredRound;
+    using PackedLib for uint256;
     using RoundLib for StoredModel;
     using RoundLib for StoredRound;
 
@@ -25,13 +27,14 @@ library MatchingLib {
         bytes32 id,
         StoredModel storage model,
         mapping(address account => uint256) storage freeOf,
-        uint8[] calldata bidOrder,
-        uint8[] calldata tipOrder
+        bytes calldata bidOrder,
+        bytes calldata tipOrder
     ) external {
         StoredRound storage round = model.round;
-        Bid[] memory bids = round.readBids();
+        uint64 number = round.number;
+        uint256[] memory bids = _readBids(round);
         Tip[] memory tips = model.readTips();
-        _checkBidOrder(bids, round.seed, bidOrder);
+        uint256[] memory ranked = _ranked(bids, round.seed, bidOrder);
         _checkTipOrder(tips, round.seed, tipOrder);
 
         address[] memory committee = _drawCommittee(model, round.seed, bids, tips);
@@ -41,42 +44,75 @@ library MatchingLib {
         }
         uint256 legsPerTip = model.rules.legsPerTip;
         uint256 legs = Math.min(bids.length, tips.length * legsPerTip);
-        uint96 bond = uint96(bids[bidOrder[legs - 1]].amount);
-        round.bond = bond;
-        for (uint256 i; i < bids.length; ++i) {
-            Bid memory bid = bids[bidOrder[i]];
-            _returnBid(freeOf, id, round.number, bid.trainer, i < legs ? bid.amount - bond : bid.amount);
+        uint256 bond = _amount(ranked[legs - 1]);
+        round.bond = uint96(bond);
+        for (uint256 i; i < ranked.length; ++i) {
+            uint256 bid = ranked[i];
+            _returnBid(freeOf, id, number, _trainer(bid), i < legs ? _amount(bid) - bond : _amount(bid));
         }
         _returnUnused(id, model, freeOf, tips, tipOrder, legs);
-        _lease(id, round, bids, tips, bidOrder, tipOrder, legs, legsPerTip);
+        _lease(id, round, ranked, tips, bidOrder, tipOrder, legsPerTip, legs);
         _seat(id, model, committee);
         round.enter(id, Phase.TRAIN, model.rules.trainSeconds);
     }
 
+    /* BIDS */
+
+    /// @dev The bids, each in one word as in storage: the trainer, and above it the amount.
+    function _readBids(StoredRound storage round) private view returns (uint256[] memory bids) {
+        bids = new uint256[](round.bidCount());
+        for (uint256 i; i < bids.length; ++i) {
+            StoredBid storage bid = round.bids[i];
+            bids[i] = (uint256(bid.amount) << 160) | uint160(bid.trainer);
+        }
+    }
+
+    function _trainer(uint256 bid) private pure returns (address) {
+        return address(uint160(bid));
+    }
+
+    function _amount(uint256 bid) private pure returns (uint256) {
+        return bid >> 160;
+    }
+
     /* ORDERS */
 
-    /// @dev Reverts with WrongOrder unless `order` names every bid once: amount descending, then hash ascending.
-    function _checkBidOrder(Bid[] memory bids, bytes32 seed, uint8[] calldata order) private pure {
+    /// @dev The bids in that order. Reverts with WrongOrder unless it names every bid once: amount descending, then
+    /// hash ascending.
+    function _ranked(uint256[] memory bids, bytes32 seed, bytes calldata order)
+        private
+        pure
+        returns (uint256[] memory ranked)
+    {
         if (order.length != bids.length) revert ErrorsLib.WrongOrder();
-        for (uint256 i; i < order.length; ++i) {
-            if (order[i] >= bids.length) revert ErrorsLib.WrongOrder();
-            if (i > 0 && !_ranksBefore(bids[order[i - 1]], bids[order[i]], seed)) revert ErrorsLib.WrongOrder();
+        ranked = new uint256[](bids.length);
+        uint256 above;
+        for (uint256 i; i < ranked.length; ++i) {
+            uint256 index = PackedLib.byteAt(order, i);
+            if (index >= bids.length) revert ErrorsLib.WrongOrder();
+            uint256 bid = bids[index];
+            if (i > 0 && !_ranksBefore(above, bid, seed)) revert ErrorsLib.WrongOrder();
+            ranked[i] = above = bid;
         }
     }
 
     /// @dev Reverts with WrongOrder unless `order` names every tip once: stalled last, then offered first, then score
     /// descending, then hash ascending.
-    function _checkTipOrder(Tip[] memory tips, bytes32 seed, uint8[] calldata order) private pure {
+    function _checkTipOrder(Tip[] memory tips, bytes32 seed, bytes calldata order) private pure {
         if (order.length != tips.length) revert ErrorsLib.WrongOrder();
+        Tip memory above;
         for (uint256 i; i < order.length; ++i) {
-            if (order[i] >= tips.length) revert ErrorsLib.WrongOrder();
-            if (i > 0 && !_ranksBefore(tips[order[i - 1]], tips[order[i]], seed)) revert ErrorsLib.WrongOrder();
+            uint256 index = PackedLib.byteAt(order, i);
+            if (index >= tips.length) revert ErrorsLib.WrongOrder();
+            Tip memory tip = tips[index];
+            if (i > 0 && !_ranksBefore(above, tip, seed)) revert ErrorsLib.WrongOrder();
+            above = tip;
         }
     }
 
-    function _ranksBefore(Bid memory a, Bid memory b, bytes32 seed) private pure returns (bool) {
-        if (a.amount != b.amount) return a.amount > b.amount;
-        return sha256(abi.encodePacked(seed, a.trainer)) < sha256(abi.encodePacked(seed, b.trainer));
+    function _ranksBefore(uint256 a, uint256 b, bytes32 seed) private pure returns (bool) {
+        if (_amount(a) != _amount(b)) return _amount(a) > _amount(b);
+        return sha256(abi.encodePacked(seed, _trainer(a))) < sha256(abi.encodePacked(seed, _trainer(b)));
     }
 
     function _ranksBefore(Tip memory a, Tip memory b, bytes32 seed) private pure returns (bool) {
@@ -91,7 +127,7 @@ library MatchingLib {
     /// @dev Draws the committee without replacement from the model's validators; who has a stake in the outcome gets no
     /// seat.
     /// @return seated The validators in seat order, at most `committeeSize`.
-    function _drawCommittee(StoredModel storage model, bytes32 seed, Bid[] memory bids, Tip[] memory tips)
+    function _drawCommittee(StoredModel storage model, bytes32 seed, uint256[] memory bids, Tip[] memory tips)
         private
         view
         returns (address[] memory seated)
@@ -103,13 +139,14 @@ library MatchingLib {
         // list.
         uint256[] memory positions = new uint256[](draws);
         uint256[] memory moved = new uint256[](draws);
+        uint256 marks = _marksOfParties(bids, tips);
         uint256 size;
         for (uint256 i; i < draws && size < seated.length; ++i) {
             uint256 position = i + uint256(sha256(abi.encode(seed, i))) % (count - i);
             address candidate = model.validators[_entryAt(position, positions, moved, i)];
             moved[i] = _entryAt(i, positions, moved, i);
             positions[i] = position;
-            if (_mayJudge(model, candidate, bids, tips)) seated[size++] = candidate;
+            if (_mayJudge(model, candidate, marks, bids, tips)) seated[size++] = candidate;
         }
         assembly ("memory-safe") {
             mstore(seated, size)
@@ -129,15 +166,28 @@ library MatchingLib {
         return position;
     }
 
-    /// @dev Whether enough is left of its stake, and it is not a party to the round.
-    function _mayJudge(StoredModel storage model, address candidate, Bid[] memory bids, Tip[] memory tips)
-        private
-        view
-        returns (bool)
-    {
-        if (2 * uint256(model.validatorOf[candidate].stake) < model.rules.validatorStake) return false;
+    /// @dev A set with the last eight bits of each account that is a party to the round.
+    function _marksOfParties(uint256[] memory bids, Tip[] memory tips) private pure returns (uint256 marks) {
         for (uint256 i; i < bids.length; ++i) {
-            if (bids[i].trainer == candidate) return false;
+            marks |= 1 << uint8(bids[i]);
+        }
+        for (uint256 i; i < tips.length; ++i) {
+            marks |= 1 << uint8(uint160(tips[i].owner));
+        }
+    }
+
+    /// @dev Whether enough is left of its stake, and it is not a party to the round.
+    function _mayJudge(
+        StoredModel storage model,
+        address candidate,
+        uint256 marks,
+        uint256[] memory bids,
+        Tip[] memory tips
+    ) private view returns (bool) {
+        if (2 * uint256(model.validatorOf[candidate].stake) < model.rules.validatorStake) return false;
+        if (!marks.has(uint8(uint160(candidate)))) return true;
+        for (uint256 i; i < bids.length; ++i) {
+            if (_trainer(bids[i]) == candidate) return false;
         }
         for (uint256 i; i < tips.length; ++i) {
             if (tips[i].owner == candidate) return false;
@@ -151,25 +201,23 @@ library MatchingLib {
     function _lease(
         bytes32 id,
         StoredRound storage round,
-        Bid[] memory bids,
+        uint256[] memory ranked,
         Tip[] memory tips,
-        uint8[] calldata bidOrder,
-        uint8[] calldata tipOrder,
-        uint256 legs,
-        uint256 legsPerTip
+        bytes calldata bidOrder,
+        bytes calldata tipOrder,
+        uint256 legsPerTip,
+        uint256 legs
     ) private {
-        Packed[2] memory leases;
-        Packed places = round.tips;
+        uint64 number = round.number;
+        uint256[2] memory leases;
         for (uint256 i; i < legs; ++i) {
-            uint8 bidIndex = bidOrder[i];
-            uint8 tipIndex = tipOrder[i / legsPerTip];
-            uint8 place = places.get(tipIndex);
-            leases[i / 16] = leases[i / 16].with(2 * (i % 16), bidIndex).with(2 * (i % 16) + 1, place);
-            Bid memory bid = bids[bidIndex];
-            emit IRelayLedger.LegLeased(id, round.number, uint8(i), bid.trainer, tips[tipIndex].root, bid.segment);
+            (uint256 bidIndex, uint256 tipIndex) = (PackedLib.byteAt(bidOrder, i), PackedLib.byteAt(tipOrder, i / legsPerTip));
+            leases[i / 16] |= (bidIndex | (uint256(round.tips.get(tipIndex)) << 8)) << (16 * (i % 16));
+            bytes32 parent = tips[tipIndex].root;
+            emit IRelayLedger.LegLeased(id, number, uint8(i), _trainer(ranked[i]), parent, round.segmentOf(bidIndex));
         }
-        round.leases[0] = leases[0];
-        if (legs > 16) round.leases[1] = leases[1];
+        round.leases[0] = Packed.wrap(leases[0]);
+        if (legs > 16) round.leases[1] = Packed.wrap(leases[1]);
         round.legCount = uint8(legs);
     }
 
@@ -196,12 +244,12 @@ library MatchingLib {
         bytes32 id,
         StoredModel storage model,
         mapping(address account => uint256) storage freeOf,
-        Bid[] memory bids,
+        uint256[] memory bids,
         Tip[] memory tips
     ) private {
         uint64 number = model.round.number;
         for (uint256 i; i < bids.length; ++i) {
-            _returnBid(freeOf, id, number, bids[i].trainer, bids[i].amount);
+            _returnBid(freeOf, id, number, _trainer(bids[i]), _amount(bids[i]));
         }
         uint256 whole = uint256(model.rules.offerDeposit) * model.rules.legsPerTip;
         for (uint256 i; i < tips.length; ++i) {
@@ -218,12 +266,12 @@ library MatchingLib {
         StoredModel storage model,
         mapping(address account => uint256) storage freeOf,
         Tip[] memory tips,
-        uint8[] calldata tipOrder,
+        bytes calldata tipOrder,
         uint256 legs
     ) private {
         uint256 legsPerTip = model.rules.legsPerTip;
         for (uint256 i; i < tips.length; ++i) {
-            Tip memory tip = tips[tipOrder[i]];
+            Tip memory tip = tips[PackedLib.byteAt(tipOrder, i)];
             uint256 used = Math.min(legs, legsPerTip);
             legs -= used;
             if (!tip.offered) continue;

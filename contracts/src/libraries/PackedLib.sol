@@ -18,6 +18,13 @@ library PackedLib {
         return uint8(Packed.unwrap(list) >> (8 * index));
     }
 
+    /// @dev The byte at an index that is known to be within the list.
+    function byteAt(bytes calldata list, uint256 index) internal pure returns (uint256 entry) {
+        assembly ("memory-safe") {
+            entry := byte(0, calldataload(add(list.offset, index)))
+        }
+    }
+
     /// @dev Whether the bit of `index` is set.
     function has(uint256 set, uint256 index) internal pure returns (bool) {
         return (set >> index) & 1 == 1;

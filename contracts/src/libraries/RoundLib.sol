@@ -140,7 +140,8 @@ library RoundLib {
             if (committed.has(i)) result[i].commitment = seat.commitment;
             if (!revealed.has(i)) continue;
             result[i].revealed = true;
-            (result[i].scores, result[i].originals) = ScoringLib.unpack(seat.scores, legs);
+            result[i].scores = new int64[](legs);
+            result[i].originals = ScoringLib.unpack(seat.scores, legs, result[i].scores, 0);
         }
     }
 
@@ -149,13 +150,13 @@ library RoundLib {
         (uint256 count, uint256 revealed, uint256 legs) = (round.seatCount, round.revealed, round.legCount);
         result.validators = new address[](count);
         result.weights = new uint256[](count);
-        result.scores = new int64[][](count);
+        result.scores = new int64[](count * legs);
         result.originals = new bytes32[](count);
         for (uint256 i; i < count; ++i) {
             StoredSeat storage seat = round.seats[i];
             result.validators[i] = seat.validator;
             result.weights[i] = weightOf(seat);
-            if (revealed.has(i)) (result.scores[i], result.originals[i]) = ScoringLib.unpack(seat.scores, legs);
+            if (revealed.has(i)) result.originals[i] = ScoringLib.unpack(seat.scores, legs, result.scores, i * legs);
         }
     }
 

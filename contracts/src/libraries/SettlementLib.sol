@@ -73,8 +73,8 @@ library SettlementLib {
         bytes32 id,
         StoredModel storage model,
         mapping(address account => uint256) storage freeOf,
-        uint8[] calldata legOrder,
-        uint8[] calldata seatOrder
+        bytes calldata legOrder,
+        bytes calldata seatOrder
     ) external {
         Draft memory draft = _read(id, model);
         draft.verdict = ScoringLib.judge(
@@ -125,17 +125,17 @@ library SettlementLib {
     /// @dev The class of each leg: its own, unless the model's rules know duplicates.
     function _classify(StoredModel storage model, Draft memory draft) private view returns (Packed) {
         if (model.rules.duplicateBps == 0) return Packed.wrap(OWN_CLASSES);
-        return ScoringLib.classify(draft.committee, draft.legs.length);
+        return ScoringLib.classify(draft.committee, draft.legs.length, draft.revealed);
     }
 
     /// @dev Selects legs down the order, of each class one at most, and makes their children checkpoints and, instead
     /// of the old ones, tips.
-    function _select(StoredModel storage model, Draft memory draft, uint8[] calldata order) private {
+    function _select(StoredModel storage model, Draft memory draft, bytes calldata order) private {
         uint256 taken; // classes that have a selected leg
         uint256 most = Math.max(1, _classes(draft, order) * model.rules.selectionBps / BPS);
         int64 margin = model.rules.marginPpm;
         for (uint256 i; i < order.length && draft.count < most; ++i) {
-            uint256 index = order[i];
+            uint256 index = PackedLib.byteAt(order, i);
             if (draft.verdict.medians[index] < margin) break;
             uint256 class = draft.classes.get(index);
             if (taken.has(class) || !_accept(model, draft, index)) continue;
@@ -165,9 +165,10 @@ library SettlementLib {
     }
 
     /// @dev The number of classes of the submitted legs.
-    function _classes(Draft memory draft, uint8[] calldata order) private pure returns (uint256 count) {
+    function _classes(Draft memory draft, bytes calldata order) private pure returns (uint256 count) {
         for (uint256 i; i < order.length; ++i) {
-            if (draft.classes.get(order[i]) == order[i]) ++count;
+            uint256 leg = PackedLib.byteAt(order, i);
+            if (draft.classes.get(leg) == leg) ++count;
         }
     }
 
@@ -242,6 +243,7 @@ library SettlementLib {
         uint256 submitted = draft.submitted.size();
         uint256 most = submitted * (submitted - 1) * uint64(tolerance);
         bool compared = most > 0 && draft.revealed.size() > 1;
+        int256[] memory room = new int256[](2 * submitted + 4);
         for (uint256 i; i < validators.length; ++i) {
             address validator = validators[i];
             if (!draft.revealed.has(i)) {
@@ -249,7 +251,7 @@ library SettlementLib {
                 // slither-disable-next-line unused-return
                 model.slash(draft.id, validator);
             } else if (compared) {
-                int256 agreement = ScoringLib.agreement(draft.verdict.own[i], draft.verdict.others[i], tolerance);
+                int256 agreement = ScoringLib.agreement(draft.verdict, i, submitted, tolerance, room);
                 if (agreement > 0) _pay(freeOf, draft, validator, seatShare, uint256(agreement), most);
                 if (agreement < 0) _charge(model, draft, validator, seatShare, uint256(-agreement), most);
             }

@@ -5,6 +5,7 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {SignedBid} from "../interfaces/IRelayLedger.sol";
 import {ErrorsLib} from "./ErrorsLib.sol";
+import {ScoringLib} from "./ScoringLib.sol";
 
 /// @title Signed messages
 /// @notice EIP-712 struct hashes of what others may send, the digest that a manifest's signature is over, and its
@@ -29,7 +30,7 @@ library SignedLib {
         pure
         returns (bytes32)
     {
-        return keccak256(abi.encode(REVEAL, model, round, keccak256(abi.encodePacked(scores)), originals, salt));
+        return keccak256(abi.encode(REVEAL, model, round, keccak256(ScoringLib.words(scores)), originals, salt));
     }
 
     /// @dev What the trainer of a lease signs when it hands over a child: the signature of the child's manifest.

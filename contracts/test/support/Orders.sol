@@ -60,6 +60,14 @@ library Orders {
         }
     }
 
+    /// @notice The numbers as the ledger takes them, a byte each.
+    function packed(uint8[] memory order) internal pure returns (bytes memory bytes_) {
+        bytes_ = new bytes(order.length);
+        for (uint256 i; i < order.length; ++i) {
+            bytes_[i] = bytes1(order[i]);
+        }
+    }
+
     /// @notice The weighted lower median of the leg over the seats that revealed.
     function median(RoundView memory round, uint256 leg) internal pure returns (int64) {
         uint8[] memory sorted = _sortedSeats(round, leg);

@@ -268,12 +268,18 @@ contract RelayHandler {
         bool done;
         if (round.phase == Phase.BID) {
             (done,) = address(ledger).call(
-                abi.encodeCall(ledger.matchRound, (model, round.number, Orders.bids(round), Orders.tips(round)))
+                abi.encodeCall(
+                    ledger.matchRound,
+                    (model, round.number, Orders.packed(Orders.bids(round)), Orders.packed(Orders.tips(round)))
+                )
             );
         } else if (round.phase == Phase.SETTLE) {
             uint8[] memory legOrder = Orders.legs(round);
             (done,) = address(ledger).call(
-                abi.encodeCall(ledger.settle, (model, round.number, legOrder, Orders.seats(round, legOrder)))
+                abi.encodeCall(
+                    ledger.settle,
+                    (model, round.number, Orders.packed(legOrder), Orders.packed(Orders.seats(round, legOrder)))
+                )
             );
             ++settled;
             _learnTips();

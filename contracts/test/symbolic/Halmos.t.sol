@@ -79,7 +79,7 @@ contract HalmosTest {
         uint256 locked = LEGS * (uint256(money.bond) + money.deposit);
         uint256 before = _held() + locked;
 
-        (uint8[] memory legOrder, uint8[] memory seatOrder) = _orders();
+        (bytes memory legOrder, bytes memory seatOrder) = _orders();
         this.settle(legOrder, seatOrder);
 
         assert(_held() == before);
@@ -98,7 +98,7 @@ contract HalmosTest {
     }
 
     /// @notice From memory to call data, as the library takes the orders.
-    function settle(uint8[] calldata legOrder, uint8[] calldata seatOrder) external {
+    function settle(bytes calldata legOrder, bytes calldata seatOrder) external {
         SettlementLib.settle(MODEL, _model, _freeOf, legOrder, seatOrder);
     }
 
@@ -146,11 +146,9 @@ contract HalmosTest {
         }
     }
 
-    function _orders() private pure returns (uint8[] memory legOrder, uint8[] memory seatOrder) {
-        legOrder = new uint8[](2);
-        legOrder[1] = 1;
-        seatOrder = new uint8[](4);
-        (seatOrder[1], seatOrder[3]) = (1, 1);
+    function _orders() private pure returns (bytes memory legOrder, bytes memory seatOrder) {
+        legOrder = hex"0001";
+        seatOrder = hex"00010001";
     }
 
     function _held() private view returns (uint256 sum) {

@@ -61,6 +61,7 @@ FUNCTIONS: Mapping[type, str] = {
     commands.CollectRoyalty: "collect",
     commands.BuyAccess: "buyAccess",
     commands.BidBySig: "bidBySig",
+    commands.SubmitBySig: "submitBySig",
     commands.CommitBySig: "commitBySig",
     commands.RevealBySig: "revealBySig",
     commands.ReportManifests: "reportManifests",
@@ -147,7 +148,11 @@ class Codec:
     def call(self, name: str, *arguments: Any) -> bytes:
         """Call data of a function."""
         function = self._functions[name]
-        return function.selector + encode(function.input_types, [_plain(argument) for argument in arguments])
+        plain = [
+            bytes(argument) if kind == "bytes" else _plain(argument)
+            for kind, argument in zip(function.input_types, arguments, strict=True)
+        ]
+        return function.selector + encode(function.input_types, plain)
 
     def result(self, name: str, data: bytes, version: str = DOMAIN_VERSION) -> Any:
         """What a function returned: its result, or a tuple where it has several. Raises LedgerUnavailable."""
@@ -294,6 +299,10 @@ def _check_fits(part: ABIComponent, value: Any) -> None:
         for entry in value:
             for component, member in zip(part["components"], entry, strict=True):
                 _check_fits(component, member)
+        return
+    if kind == "bytes":  # an order, a byte for each number
+        if not all(0 <= number < 256 for number in value):
+            raise RuleViolation(UNFIT[name], f"{name} has a number that does not fit a byte")
         return
     for word in value if kind.startswith("bytes32[") else [value] if kind == "bytes32" else []:
         if len(word) != HASH_BYTES:  # eth_abi would pad a shorter one without a word

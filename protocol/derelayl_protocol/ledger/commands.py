@@ -171,6 +171,15 @@ class SignedBid:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedChild:
+    """The child of a lease with the signature of its manifest (`signed.HandOverMessage`), for anyone to send."""
+
+    leg: int
+    child: Root
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SignedCommit:
     """A seat's sealed scores that it has signed (`signed.CommitMessage`) for anyone to send."""
 
@@ -197,6 +206,15 @@ class BidBySig:
     model: ModelId
     round: int
     bids: tuple[SignedBid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitBySig:
+    """Hand over the children of others' leases. Legs that are submitted already are passed over."""
+
+    model: ModelId
+    round: int
+    children: tuple[SignedChild, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +278,7 @@ Command = (
     | CollectRoyalty
     | BuyAccess
     | BidBySig
+    | SubmitBySig
     | CommitBySig
     | RevealBySig
     | ReportManifests
@@ -270,7 +289,8 @@ Command = (
 Sender = Address
 
 REPEATABLE: frozenset[type[Command]] = frozenset(
-    {Deposit, Withdraw, Fund, Stake, Unstake, Release, Advance, CollectRoyalty, BidBySig, CommitBySig, RevealBySig}
+    {Deposit, Withdraw, Fund, Stake, Unstake, Release, Advance, CollectRoyalty}
+    | {BidBySig, SubmitBySig, CommitBySig, RevealBySig}
 )
 """Commands that one account may mean twice with the same content, once the outcome of the first is known to it; any
 other, sent again, is a retry of the first."""

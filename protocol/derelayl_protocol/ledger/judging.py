@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from ..errors import Reason, RuleViolation
 from ..spelling import to_hex
-from ..types import NO_ROOT, Address, ModelId, Ppm
-from .commands import Advance, CommitBySig, CommitScores, RevealBySig, RevealScores, SubmitLeg
+from ..types import NO_ROOT, Address, ModelId, Ppm, Root
+from .commands import Advance, CommitBySig, CommitScores, RevealBySig, RevealScores, SubmitBySig, SubmitLeg
 from .draft import Draft
 from .duplicates import check_originals
 from .endings import void_round
 from .events import LegSubmitted, ScoresCommitted, ScoresRevealed
 from .phases import Phase, VoidReason
 from .scoring import check_scores, commitment
-from .signed import CommitMessage, RevealMessage
+from .signed import CommitMessage, HandOverMessage, RevealMessage
 from .state import LegEntry, RoundView, SeatEntry
 
 NO_COMMITMENT = bytes(32)
@@ -24,24 +24,25 @@ NO_COMMITMENT = bytes(32)
 
 def submit_leg(draft: Draft, command: SubmitLeg) -> None:
     """Take the child of a lease; the last one ends the phase."""
-    model = draft.model(command.model)
-    round = model.current
-    if not 0 <= command.leg < len(round.legs):
-        raise RuleViolation(Reason.NO_SUCH_LEG, f"{command.leg}, the round has {len(round.legs)}")
-    lease = round.legs[command.leg]
+    lease = _lease(draft.model(command.model).current, command.leg)
     if lease.trainer != draft.sender:
         raise RuleViolation(Reason.NOT_YOUR_LEASE, f"the lease is {lease.trainer}'s")
     if lease.submitted:
         raise RuleViolation(Reason.ALREADY_SUBMITTED, to_hex(lease.child))
-    if command.child == NO_ROOT:
-        raise RuleViolation(Reason.ZERO_ROOT)
-    if command.child in model.checkpoints:
-        raise RuleViolation(Reason.CHECKPOINT_EXISTS, to_hex(command.child))
-    legs = _with_leg(round, command.leg, replace(lease, child=command.child))
-    draft.put_round(command.model, replace(round, legs=legs))
-    draft.emit(LegSubmitted(command.model, command.round, command.leg, lease.trainer, lease.parent, command.child))
-    if all(leg.submitted for leg in legs):
-        draft.enter(command.model, Phase.COMMIT, model.rules.commit_seconds)
+    _check_child(draft, command.model, command.child)
+    _submit(draft, command.model, command.leg, command.child)
+
+
+def submit_by_sig(draft: Draft, command: SubmitBySig) -> None:
+    """Take the children that trainers have signed; pass over legs that are submitted."""
+    for entry in command.children:
+        lease = _lease(draft.model(command.model).current, entry.leg)
+        if lease.submitted:
+            continue
+        _check_child(draft, command.model, entry.child)
+        message = HandOverMessage(command.model, command.round, lease.parent, entry.child)
+        draft.check_signature(lease.trainer, message, entry.signature)
+        _submit(draft, command.model, entry.leg, entry.child)
 
 
 def commit_scores(draft: Draft, command: CommitScores) -> None:
@@ -104,6 +105,29 @@ def advance(draft: Draft, command: Advance) -> None:
 
 
 # --- Inside -----------------------------------------------------------------------------------------------------------
+
+
+def _lease(round: RoundView, leg: int) -> LegEntry:
+    if not 0 <= leg < len(round.legs):
+        raise RuleViolation(Reason.NO_SUCH_LEG, f"{leg}, the round has {len(round.legs)}")
+    return round.legs[leg]
+
+
+def _check_child(draft: Draft, model_id: ModelId, child: Root) -> None:
+    if child == NO_ROOT:
+        raise RuleViolation(Reason.ZERO_ROOT)
+    if child in draft.model(model_id).checkpoints:
+        raise RuleViolation(Reason.CHECKPOINT_EXISTS, to_hex(child))
+
+
+def _submit(draft: Draft, model_id: ModelId, number: int, child: Root) -> None:
+    model = draft.model(model_id)
+    round, lease = model.current, model.current.legs[number]
+    legs = _with_leg(round, number, replace(lease, child=child))
+    draft.put_round(model_id, replace(round, legs=legs))
+    draft.emit(LegSubmitted(model_id, round.number, number, lease.trainer, lease.parent, child))
+    if all(leg.submitted for leg in legs):
+        draft.enter(model_id, Phase.COMMIT, model.rules.commit_seconds)
 
 
 def _seat_of(round: RoundView, account: Address) -> tuple[int, SeatEntry]:

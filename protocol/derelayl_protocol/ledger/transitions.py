@@ -39,6 +39,7 @@ from .commands import (
     RevealBySig,
     RevealScores,
     SettleRound,
+    SubmitBySig,
     SubmitLeg,
 )
 from .phases import Phase
@@ -50,6 +51,7 @@ RoundCommand = (
     | OfferTip
     | MatchRound
     | SubmitLeg
+    | SubmitBySig
     | CommitScores
     | CommitBySig
     | RevealScores
@@ -69,6 +71,7 @@ TRANSITIONS: Mapping[Phase, Mapping[type[RoundCommand], tuple[Phase, ...]]] = {
     },
     Phase.TRAIN: {
         SubmitLeg: (Phase.TRAIN, Phase.COMMIT),
+        SubmitBySig: (Phase.TRAIN, Phase.COMMIT),
         Advance: (Phase.COMMIT, Phase.BID),
         ReportManifests: (Phase.TRAIN,),
     },
@@ -95,7 +98,7 @@ BID after another phase, or after MatchRound, is that of the next round.
 """
 
 BEFORE_DEADLINE: frozenset[type[RoundCommand]] = frozenset(
-    {PlaceBid, BidBySig, OfferTip, SubmitLeg, CommitScores, CommitBySig, RevealScores, RevealBySig}
+    {PlaceBid, BidBySig, OfferTip, SubmitLeg, SubmitBySig, CommitScores, CommitBySig, RevealScores, RevealBySig}
 )
 """Commands refused as TOO_LATE once the phase's deadline has passed."""
 
