@@ -48,6 +48,8 @@ library ScoringLib {
     }
 
     /// @dev The list's words as they were sent; `store` tells whether they are scores.
+    // Two parts of a slice in call data, not one after the other.
+    // slither-disable-next-line write-after-write
     function words(int64[] calldata scores) internal pure returns (bytes calldata raw) {
         assembly ("memory-safe") {
             raw.offset := scores.offset
@@ -75,8 +77,11 @@ library ScoringLib {
                 let original := byte(leg, originals)
                 let there := and(shr(leg, submitted), 1)
                 let score := calldataload(add(scores.offset, shl(5, leg)))
+                // One, shifted by the number before it; so below.
+                // slither-disable-next-line incorrect-shift
                 let field := shl(sub(bits, 1), 1)
                 if iszero(eq(score, unavailable)) {
+                    // slither-disable-next-line incorrect-shift
                     field := and(score, sub(shl(bits, 1), 1))
                     wrong := or(wrong, or(iszero(there), gt(add(score, most), shl(1, most))))
                 }
@@ -111,6 +116,8 @@ library ScoringLib {
                 default { word := shr(32, word) }
                 // Extends the sign of the score to the left.
                 let score := sar(sub(256, bits), shl(sub(256, bits), word))
+                // One, shifted by the number before it.
+                // slither-disable-next-line incorrect-shift
                 if eq(add(score, shl(sub(bits, 1), 1)), 0) { score := unavailable }
                 mstore(add(target, shl(5, i)), score)
                 originals := or(originals, shl(sub(248, shl(3, i)), shr(bits, and(word, 0xffffffff))))
@@ -320,6 +327,8 @@ library ScoringLib {
             let end := add(source, order.length)
             for { let target := add(row, 0x20) } lt(source, end) { target := add(target, 0x40) } {
                 let seat := byte(0, calldataload(source))
+                // One, shifted by the seat.
+                // slither-disable-next-line incorrect-shift
                 seen := or(seen, shl(seat, 1))
                 seat := add(and(seat, 0xf), 1)
                 let key := add(shl(8, mload(add(column, shl(5, add(mul(sub(seat, 1), legs), 1))))), sub(seat, 1))
