@@ -365,19 +365,18 @@ contract RelayLedger is IRelayLedger, EIP712, ReentrancyGuardTransient {
         // slither-disable-next-line timestamp
         if (block.timestamp < round.deadline) revert ErrorsLib.TooEarly();
 
-        uint8 quorum = model.rules.quorum;
-        if (phase == Phase.TRAIN) {
-            if (round.submitted == 0) SettlementLib.void(id, model, freeOf, VoidReason.NOTHING_SUBMITTED);
-            else round.enter(id, Phase.COMMIT, model.rules.commitSeconds);
-        } else if (phase == Phase.COMMIT) {
-            bool tooFew = uint256(round.committed).size() < quorum;
-            if (tooFew) SettlementLib.void(id, model, freeOf, VoidReason.TOO_FEW_COMMITS);
-            else round.enter(id, Phase.REVEAL, model.rules.revealSeconds);
-        } else {
-            bool tooFew = uint256(round.revealed).size() < quorum;
-            if (tooFew) SettlementLib.void(id, model, freeOf, VoidReason.TOO_FEW_REVEALS);
-            else round.enter(id, Phase.SETTLE, 0);
+        uint256 needed = phase == Phase.TRAIN ? 1 : model.rules.quorum;
+        (uint256 acted, VoidReason failure) = (round.submitted, VoidReason.NOTHING_SUBMITTED);
+        (Phase next, uint32 duration) = (Phase.COMMIT, model.rules.commitSeconds);
+        if (phase == Phase.COMMIT) {
+            (acted, failure) = (round.committed, VoidReason.TOO_FEW_COMMITS);
+            (next, duration) = (Phase.REVEAL, model.rules.revealSeconds);
+        } else if (phase == Phase.REVEAL) {
+            (acted, failure) = (round.revealed, VoidReason.TOO_FEW_REVEALS);
+            (next, duration) = (Phase.SETTLE, 0);
         }
+        if (acted.size() < needed) SettlementLib.void(id, model, freeOf, failure);
+        else round.enter(id, next, duration);
     }
 
     /// @inheritdoc IRelayLedger
