@@ -442,8 +442,8 @@ interface IRelayLedger {
 
     /// @notice Ranks, selects and pays, and begins the next round.
     /// @param legOrder The submitted legs, a byte each: score descending, then leg number ascending.
-    /// @param seatOrder For each of them in that order the seats that revealed, a byte each: their score of the leg ascending, then
-    /// seat number ascending.
+    /// @param seatOrder For each of them in that order the seats that revealed, a byte each: their score of the leg
+    /// ascending, then seat number ascending.
     function settle(bytes32 model, uint64 round, bytes calldata legOrder, bytes calldata seatOrder) external;
 
     /* SIGNED CALLS */

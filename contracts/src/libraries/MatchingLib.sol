@@ -211,7 +211,8 @@ library MatchingLib {
         uint64 number = round.number;
         uint256[2] memory leases;
         for (uint256 i; i < legs; ++i) {
-            (uint256 bidIndex, uint256 tipIndex) = (PackedLib.byteAt(bidOrder, i), PackedLib.byteAt(tipOrder, i / legsPerTip));
+            uint256 bidIndex = PackedLib.byteAt(bidOrder, i);
+            uint256 tipIndex = PackedLib.byteAt(tipOrder, i / legsPerTip);
             leases[i / 16] |= (bidIndex | (uint256(round.tips.get(tipIndex)) << 8)) << (16 * (i % 16));
             bytes32 parent = tips[tipIndex].root;
             emit IRelayLedger.LegLeased(id, number, uint8(i), _trainer(ranked[i]), parent, round.segmentOf(bidIndex));

@@ -42,9 +42,11 @@ from derelayl_protocol.ledger.commands import (
     RevealScores,
     SettleRound,
     SignedBid,
+    SignedChild,
     SignedCommit,
     SignedReveal,
     Stake,
+    SubmitBySig,
     SubmitLeg,
     Unstake,
     Withdraw,
@@ -304,7 +306,10 @@ async def _check_a_round_by_signature(history: History, model: ModelId) -> None:
     await world.advance(PHASE_SECONDS)
     await history.do(owner, MatchRound(model, 3, bid_order(round.seed, round.bids), tip_order(round.seed, round.tips)))
     await _check_two_children(history, model)
-    await history.do(trainer, SubmitLeg(model, 3, 0, Root(OTHER)))
+    parent = history.state.models[model].current.legs[0].parent
+    child = SignedChild(0, Root(OTHER), world.sign(1, HandOverMessage(model, 3, parent, Root(OTHER))))
+    await history.refuse(Reason.BAD_SIGNATURE, owner, SubmitBySig(model, 3, (replace(child, child=Root(SALT)),)))
+    await history.do(owner, SubmitBySig(model, 3, (child,)))
     scores = (Ppm(77),)
     seal = commitment(model, 3, judge.account, SALT, scores, (0,))
     commit = SignedCommit(judge.account, seal, world.sign(2, CommitMessage(model, 3, seal)))
