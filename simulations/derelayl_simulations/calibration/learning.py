@@ -1,9 +1,10 @@
 """What legs gain: the learning curve behind the scores of a ledger's legs.
 
-A score is a gain beyond the bar, less the judges' caution. So a checkpoint stands above its parent by its score, the
-caution, and what the averages of several tips stand above the best of them, which no leg shows. It shows over rounds,
-as levels that are too low would let the gains fall too early; so does drift, by which levels fade. Both are tried over
-a grid, and for each the line gain = rate · (ceiling − level) is fitted by weighted least squares.
+A score is a gain beyond the bar, less the judges' caution, and a leg starts where the bar is. So a checkpoint stands
+above its parent by its score, the caution, and what the average of several tips stands above the best of them, which no
+leg shows. It shows over rounds, as levels that are too low would let the gains fall too early; so does drift, by which
+levels fade. Both are tried over a grid, and for each the line gain = rate · (ceiling − level at the start) is fitted by
+weighted least squares.
 """
 
 from __future__ import annotations
@@ -72,16 +73,15 @@ def fit_learning(rounds: Sequence[Round], weights: Ints, judging: float = 0.0, c
     who = [each.trainers[leg] for _, each in judged for leg in np.flatnonzero(each.judged)][some_legs]
     counts = weights[:, place[some_legs]].astype(np.float64)
     walks = [_walk(rounds, drift, caution)[:, some_legs] for drift in DRIFTS]
-    level = np.concatenate([level + AVERAGINGS[:, None] * averages for level, averages, _ in walks])  # (grid, legs)
-    several = walks[0][2]
+    level = np.concatenate([level + AVERAGINGS[:, None] * averages for level, averages in walks])  # (grid, legs)
     own, luck = _Own(np.zeros_like(gained), 0.0), np.ones_like(gained)
     for step in range(REWEIGHTINGS):
         last = step == REWEIGHTINGS - 1  # resampled histories take over the weights that the history itself asks for
         some = counts if last else counts[:1]
-        rate, ceiling, best = _lines(level, gained - own.of_leg, several, some / (luck + own.variance))
+        rate, ceiling, best = _lines(level, gained - own.of_leg, some / (luck + own.variance))
         at = int(best[0])
         distance = ceiling[0] - level[at]
-        error = gained + np.tile(AVERAGINGS, len(DRIFTS))[at] * several - rate[0] * distance
+        error = gained - rate[0] * distance
         own = _own_means(error, luck if luck.min() < luck.max() else np.full_like(luck, error.var()), who)
         noise, roughness = _luck(error - own.of_leg, distance, some, judging)
         luck = judging + (noise[0] + roughness[0] * np.abs(distance)) ** 2 + LEAST_LUCK**2
@@ -103,11 +103,11 @@ def fit_learning(rounds: Sequence[Round], weights: Ints, judging: float = 0.0, c
 
 
 def _walk(rounds: Sequence[Round], drift: float, caution: float) -> Floats:
-    """Return for every judged leg, (3, legs): its parent's level if levels fade by `drift` and averages add nothing
-    (nats above genesis), the averages on its way that count for that level, and 1 where several tips stood, else 0.
+    """Return for every judged leg, (2, legs), the level that it starts from if levels fade by `drift` and averages add
+    nothing (nats above genesis), and how many averages on its way count for it, the one that it starts from included.
     """
     stood: dict[Hashable, tuple[int, float, float]] = {}  # when it was made, its level then, and the averages in it
-    found: list[tuple[float, float, float]] = []
+    found: list[tuple[float, float]] = []
     tips = 1
     for each in rounds:
         legs = np.flatnonzero(each.judged)
@@ -116,31 +116,26 @@ def _walk(rounds: Sequence[Round], drift: float, caution: float) -> Floats:
         for leg in legs:
             made, level, averages = parents[each.parents[leg]]
             left = (1 - drift) ** (each.number - made)
-            found.append((level * left, averages * left, several))
+            found.append((level * left, averages * left + several))
             child = each.children[leg]
             assert child is not None, "a judged leg has a child"
-            stood[child] = (each.number, level * left + float(each.score[leg]) + caution, averages * left + several)
+            stood[child] = (each.number, found[-1][0] + float(each.score[leg]) + caution, found[-1][1])
         chosen = {child for child, won in zip(each.children, each.selected, strict=True) if won}
         if chosen:  # nothing continues any other
             tips, stood = len(chosen), {child: held for child, held in stood.items() if child in chosen}
     return np.array(found).T
 
 
-def _lines(level: Floats, gained: Floats, several: Floats, weights: Floats) -> tuple[Floats, Floats, Ints]:
+def _lines(level: Floats, gained: Floats, weights: Floats) -> tuple[Floats, Floats, Ints]:
     """Fit a line for each resampled history (rows of `weights`) and each row of `level`, the grid.
 
     Returns rate, ceiling and the row of `level` that fits best, each (histories,); NaN and -1 where none fits.
     """
-    offset = np.tile(AVERAGINGS, len(DRIFTS))
     total = weights.sum(axis=1)[:, None]
     across, squares = weights @ level.T / total, weights @ (level**2).T / total
-    share = (weights @ several)[:, None] / total
-    up = (weights @ gained)[:, None] / total + offset * share
-    both = weights @ (level * gained).T / total + offset * (weights @ (level * several).T / total)
-    high = (weights @ gained**2)[:, None] / total + 2 * offset * (weights @ (gained * several))[:, None] / total
-    high = high + offset**2 * share
+    up, high = (weights @ gained)[:, None] / total, (weights @ gained**2)[:, None] / total
     spread = np.maximum(squares - across**2, 1e-12)
-    slope = (both - across * up) / spread
+    slope = (weights @ (level * gained).T / total - across * up) / spread
     left = np.maximum(high - up**2 - slope**2 * spread, 1e-12)
     with np.errstate(divide="ignore", invalid="ignore"):
         ceiling = across - up / slope

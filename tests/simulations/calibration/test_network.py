@@ -41,7 +41,7 @@ def test_a_network_without_enough_rounds_is_refused(history: History, rounds: in
 
 
 def test_gains_that_never_fall_have_no_ceiling(history: History) -> None:
-    rising = [replace(each, score=each.score * 0 + 0.01 * place) for place, each in enumerate(history.rounds)]
+    rising = [replace(each, score=each.score * 0 + 0.1 * place) for place, each in enumerate(history.rounds)]
     with pytest.raises(LocalFault, match="no ceiling"):
         calibrate(replace(history, rounds=tuple(rising)))
 
