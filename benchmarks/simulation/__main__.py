@@ -1,12 +1,12 @@
 """make bench-simulation: how fast the simulator is and how much memory it takes.
 
     python -m benchmarks.simulation [published] [ledger] [memory] [--quick]
-    python -m benchmarks.simulation remedies|bends|hostage|spread|lanes [--quick]
+    python -m benchmarks.simulation remedies|bends|hostage|spread|lanes|fits [--quick]
 
 Writes results/simulation.json and results/simulation.png. A quick run, or one of some parts only, prints its rows and
-draws .derelayl/bench/simulation-quick.png instead. The other parts measure rules, not speed (docs/SIMULATION.md), and
-write results/simulation-NAME.json. The rivals of `ledger` are installed on first use, each into an environment of its
-own under .derelayl/bench. With a copy of the authors' script,
+draws .derelayl/bench/simulation-quick.png instead. The other parts measure rules and fits, not speed
+(docs/SIMULATION.md), and write results/simulation-NAME.json. The rivals of `ledger` are installed on first use, each
+into an environment of its own under .derelayl/bench. With a copy of the authors' script,
 
     DERELAYL_AUTHORS_SCRIPT=PATH make bench-simulation
 
@@ -19,7 +19,7 @@ import argparse
 import sys
 
 from benchmarks.rows import RESULTS, Row, write
-from benchmarks.simulation import bends, hostage, lanes, ledger, memory, published, remedies, spread
+from benchmarks.simulation import bends, fits, hostage, lanes, ledger, memory, published, remedies, spread
 from benchmarks.simulation.figure import draw
 from benchmarks.simulation.rivals import ROOT, RivalFailed
 
@@ -30,8 +30,9 @@ TABLES = {
     "hostage": hostage.measure,
     "spread": spread.measure,
     "lanes": lanes.measure,
+    "fits": fits.measure,
 }
-"""What measures rules, not speed."""
+"""What measures rules and fits, not speed."""
 
 ASIDE = ROOT / ".derelayl" / "bench"
 
