@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def relayed(self) -> bool:
-        """Whether bids, commits and reveals are signed and sent by `p0`, or each by its own account."""
+        """Whether entries are signed and sent by `p0`, or each by its own account."""
         return self.number % 2 == 1
 
     @property

@@ -37,7 +37,7 @@ from derelayl_protocol.checkpoint.messages import (
 from derelayl_protocol.encoding import EncodingError, decode, encode
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.commands import SignedBid, SignedCommit, SignedReveal
-from derelayl_protocol.ledger.entries import SignedEntry, encode_entry, parse_entry
+from derelayl_protocol.ledger.entries import LeasedChild, SignedEntry, encode_entry, parse_entry
 from derelayl_protocol.ledger.signed import CommitMessage
 from derelayl_protocol.types import WHOLE_MODEL, Address, Digest, LedgerId, ModelId, Ppm, Root, Timestamp, Wei
 from derelayl_training.job_lines import JOB, Reply
@@ -89,6 +89,7 @@ def entries() -> tuple[bytes, ...]:
     contents = (
         SignedBid(KEY.address, WHOLE_MODEL, Wei(10**18), Timestamp(2_000_000_000), signature),
         SignedCommit(KEY.address, b"\x0c" * 32, signature),
+        LeasedChild(KEY.address, Root(b"\x0a" * 32), Root(b"\x0b" * 32), signature),
         SignedReveal(KEY.address, (Ppm(5), Ppm(-7)), (0, 0), b"\x0d" * 32, signature),
     )
     return tuple(encode_entry(SignedEntry(MODEL, 3, content)) for content in contents)

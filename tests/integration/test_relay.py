@@ -1,6 +1,6 @@
 """The relay as users run it: the chain and four peers as processes, real sockets, real training, two rounds.
 
-Bids, commits and reveals go through a relayer; the demo sends them directly.
+Bids, children, commits and reveals go through a relayer; the demo sends them directly.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ async def _play(world: World, options: DemoOptions, children: list[Child]) -> No
             await child.ready()
         await _check(world, founded, children)
         log = children[1].log.read_text()
-        assert all(f"entries for others: {command}" in log for command in ("CommitBySig", "RevealBySig"))
+        assert all(f"entries for others: {command}" in log for command in ("SubmitBySig", "CommitBySig", "RevealBySig"))
 
 
 def _relayed(child: Child) -> Child:

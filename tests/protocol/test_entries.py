@@ -10,9 +10,9 @@ from derelayl_protocol import limits
 from derelayl_protocol.encoding import MAX_INTEGER, Value, encode
 from derelayl_protocol.errors import PeerFault
 from derelayl_protocol.ledger.commands import SignedBid, SignedCommit, SignedReveal
-from derelayl_protocol.ledger.entries import SignedEntry, encode_entry, parse_entry
-from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage
-from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Timestamp, Wei
+from derelayl_protocol.ledger.entries import LeasedChild, SignedEntry, encode_entry, parse_entry
+from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage
+from derelayl_protocol.types import UNAVAILABLE, Address, ModelId, Ppm, Root, Timestamp, Wei
 
 HASHES = st.binary(min_size=32, max_size=32)
 SIGNATURES = st.binary(min_size=64, max_size=64)
@@ -26,6 +26,7 @@ BIDS = st.builds(
     expiry=st.integers(0, MAX_INTEGER),
     signature=SIGNATURES,
 )
+CHILDREN = st.builds(LeasedChild, trainer=ADDRESSES, parent=HASHES, child=HASHES, signature=SIGNATURES)
 COMMITS = st.builds(SignedCommit, validator=ADDRESSES, commitment=HASHES, signature=SIGNATURES)
 
 
@@ -44,10 +45,13 @@ REVEALS = st.builds(
     salt=HASHES,
     signature=SIGNATURES,
 ).flatmap(with_originals)
-ENTRIES = st.builds(SignedEntry, model=HASHES, round=st.integers(1, MAX_INTEGER), content=BIDS | COMMITS | REVEALS)
+ENTRIES = st.builds(
+    SignedEntry, model=HASHES, round=st.integers(1, MAX_INTEGER), content=BIDS | CHILDREN | COMMITS | REVEALS
+)
 
 PLACE: dict[str, Value] = {"model": "01" * 32, "round": 3, "account": "0x" + "04" * 20, "signature": "05" * 64}
 BID = PLACE | {"kind": "bid", "segment": 255, "amount": "7", "expiry": 9}
+CHILD = PLACE | {"kind": "child", "parent": "08" * 32, "child": "09" * 32}
 COMMIT = PLACE | {"kind": "commit", "commitment": "06" * 32}
 REVEAL = PLACE | {"kind": "reveal", "scores": [None, 5], "originals": [0, 0], "salt": "07" * 32}
 
@@ -57,9 +61,12 @@ REVEAL = PLACE | {"kind": "reveal", "scores": [None, 5], "originals": [0, 0], "s
     [
         (b"", "not canonical JSON"),
         (b"x" * (limits.MAX_ANNOUNCEMENT_BYTES + 1), "16385 bytes, allowed are 16384"),
-        (encode([]), "no bid, commit or reveal"),
-        (encode(COMMIT | {"kind": 1}), "no bid, commit or reveal"),
-        (encode(COMMIT | {"kind": "vote"}), "no bid, commit or reveal"),
+        (encode([]), "no bid, child, commit or reveal"),
+        (encode(COMMIT | {"kind": 1}), "no bid, child, commit or reveal"),
+        (encode(COMMIT | {"kind": "vote"}), "no bid, child, commit or reveal"),
+        (encode(CHILD | {"leg": 0}), "child has the keys"),
+        (encode(CHILD | {"parent": "08" * 31}), "parent is"),
+        (encode(CHILD | {"child": None}), "child is"),
         (encode(COMMIT | {"salt": "07" * 32}), "commit has the keys"),
         (encode(COMMIT | {"model": "01" * 31}), "model is"),
         (encode(COMMIT | {"round": 0}), "round is 0"),
@@ -91,12 +98,13 @@ def test_an_entry_is_read_back(entry: SignedEntry) -> None:
 
 
 def test_an_entry_stands_for_the_message_that_its_account_signed() -> None:
-    bid, commit, reveal = (parse_entry(encode(wire)) for wire in (BID, COMMIT, REVEAL))
+    bid, child, commit, reveal = (parse_entry(encode(wire)) for wire in (BID, CHILD, COMMIT, REVEAL))
     model = ModelId(bytes.fromhex("01" * 32))
     assert bid.message == BidMessage(model, 3, 255, Wei(7), Timestamp(9))
+    assert child.message == HandOverMessage(model, 3, Root(b"\x08" * 32), Root(b"\x09" * 32))
     assert commit.message == CommitMessage(model, 3, bytes.fromhex("06" * 32))
     assert reveal.message == RevealMessage(model, 3, (UNAVAILABLE, Ppm(5)), (0, 0), bytes.fromhex("07" * 32))
-    assert {entry.account for entry in (bid, commit, reveal)} == {"0x" + "04" * 20}
+    assert {entry.account for entry in (bid, child, commit, reveal)} == {"0x" + "04" * 20}
 
 
 def test_the_largest_entry_fits_the_limit_of_gossip() -> None:

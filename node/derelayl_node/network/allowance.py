@@ -11,8 +11,8 @@ BURST = 32.0
 """News that one author may send at once: an account's children and entries of several rounds."""
 
 PER_SECOND = 1.0
-"""News a second in the long run: an account has a child, a bid, a commit and a reveal in a round, which takes longer
-than four seconds on any chain."""
+"""News a second in the long run: an account has a bid, a child (told as an entry and shown), a commit and a reveal in a
+round, which takes longer than five seconds on any chain."""
 
 MAX_AUTHORS = 4096
 """Authors of whom is remembered what they said; the one that was silent the longest is forgotten first."""

@@ -95,12 +95,15 @@ def tips_to_offer(view: RoundView, account: Address) -> tuple[Root, ...]:
 
 def open_lease(view: RoundView, account: Address, now: float) -> tuple[int, LegEntry] | None:
     """The account's leg that still waits for its child, with its number."""
-    if view.phase != Phase.TRAIN or now >= view.deadline:
+    lease = lease_of(view, account)
+    if lease is None or view.phase != Phase.TRAIN or now >= view.deadline or lease[1].submitted:
         return None
-    for number, leg in enumerate(view.legs):
-        if leg.trainer == account and not leg.submitted:
-            return number, leg
-    return None
+    return lease
+
+
+def lease_of(view: RoundView, account: Address) -> tuple[int, LegEntry] | None:
+    """The account's leg of this round, with its number: it bids once, so it has one at most."""
+    return next(((number, leg) for number, leg in enumerate(view.legs) if leg.trainer == account), None)
 
 
 def seat_of(view: RoundView, account: Address) -> SeatEntry | None:

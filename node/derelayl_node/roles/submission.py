@@ -1,4 +1,4 @@
-"""How bids, commits and reveals reach the ledger: by the account's own transaction, or signed and through a relayer.
+"""How what an account does in a round reaches the ledger: by its own transaction, or signed and through a relayer.
 
 Signed ones are gossiped, and somebody who pays the gas sends them in a batch. A relayer that drops them costs time
 only: the account sends its own transaction while the phase still has room for it.
@@ -18,16 +18,17 @@ from derelayl_protocol.ledger.commands import (
     SignedBid,
     SignedCommit,
     SignedReveal,
+    SubmitLeg,
 )
-from derelayl_protocol.ledger.entries import SignedEntry
+from derelayl_protocol.ledger.entries import Content, LeasedChild, SignedEntry
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.rules import Rules
-from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, RevealMessage, SignedMessage
+from derelayl_protocol.ledger.signed import BidMessage, CommitMessage, HandOverMessage, RevealMessage, SignedMessage
 from derelayl_protocol.ledger.state import RoundView
 from derelayl_protocol.spelling import to_hex
 from derelayl_protocol.types import Timestamp, Wei
 
-from ..ports import Clock, Ledger, PeerNetwork, Registry
+from ..ports import Clock, Ledger, LedgerUnavailable, PeerNetwork, Registry
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ RELAY_SHARE = 0.5
 FALLBACK_SHARE = 0.75
 """Share of a phase after which an account sends its own transaction; the rest of it is time to have that mined."""
 
-Entry = PlaceBid | CommitScores | RevealScores
+Entry = PlaceBid | SubmitLeg | CommitScores | RevealScores
 Sign = Callable[[SignedMessage], bytes]
 """Sign for this node's account and ledger: 64 compact bytes."""
 
@@ -45,8 +46,11 @@ Sign = Callable[[SignedMessage], bytes]
 class Submission(Protocol):
     """A way to the ledger. Called at every look at the round until the ledger shows the entry."""
 
-    async def submit(self, view: RoundView, entry: Entry) -> None:
-        """Do what is to be done for the entry now. Raises RuleViolation, LedgerUnavailable."""
+    async def submit(self, view: RoundView, entry: Entry) -> bool:
+        """Do what is to be done for the entry now; says whether the ledger has taken it from us.
+
+        Raises RuleViolation, LedgerUnavailable.
+        """
 
 
 def cost_of(entry: Entry) -> Wei:
@@ -83,9 +87,10 @@ class DirectSubmission:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def submit(self, view: RoundView, entry: Entry) -> None:
+    async def submit(self, view: RoundView, entry: Entry) -> bool:
         """Send it, once however often asked. Raises RuleViolation, LedgerUnavailable."""
         await self._ledger.send(entry, intent_of(entry), cover=cost_of(entry))
+        return True
 
 
 class RelayedSubmission:
@@ -104,23 +109,32 @@ class RelayedSubmission:
         self._told: dict[type[Entry], tuple[Entry, float]] = {}  # the newest of each kind, and when it was told
         self._unsent: dict[type[Entry], Entry] = {}  # the newest of each kind of which the log has said so
 
-    async def submit(self, view: RoundView, entry: Entry) -> None:
-        """Tell it once, send it when its time has come. Raises RuleViolation, LedgerUnavailable."""
+    async def submit(self, view: RoundView, entry: Entry) -> bool:
+        """Tell it once, send it when its time has come. Raises RuleViolation, LedgerUnavailable.
+
+        What is late is only told if it cannot be sent, as by an account without coins for gas.
+        """
         told, since = self._told.get(type(entry), (None, self._clock.now()))
         if told != entry:
             since = self._clock.now()
-        if share_passed(view, self._rules, since, FALLBACK_SHARE, self._clock.now()):
-            if told == entry != self._unsent.get(type(entry)):
-                self._unsent[type(entry)] = entry
-                log.info("round %d: nobody sent our %s in time", view.number, type(entry).__name__)
-            await self._direct.submit(view, entry)
-        elif told != entry:
-            await self._tell(view, entry)
-            self._told[type(entry)] = entry, self._clock.now()
+        if not share_passed(view, self._rules, since, FALLBACK_SHARE, self._clock.now()):
+            if told != entry:
+                await self._tell(view, entry)
+            return False
+        if told == entry != self._unsent.get(type(entry)):
+            self._unsent[type(entry)] = entry
+            log.info("round %d: nobody sent our %s in time", view.number, type(entry).__name__)
+        try:
+            return await self._direct.submit(view, entry)
+        except LedgerUnavailable:
+            if told != entry:
+                await self._tell(view, entry)
+            raise
 
     async def _tell(self, view: RoundView, entry: Entry) -> None:
         await self._cover(entry)
         await self._network.announce(SignedEntry(entry.model, entry.round, self._signed(view, entry)))
+        self._told[type(entry)] = entry, self._clock.now()
         log.info("round %d: sent our signed %s to the peers", view.number, type(entry).__name__)
 
     async def _cover(self, entry: Entry) -> None:
@@ -130,7 +144,7 @@ class RelayedSubmission:
         if missing > 0:
             await self._ledger.send(Deposit(Wei(missing)), f"{intent_of(entry)}/deposit")
 
-    def _signed(self, view: RoundView, entry: Entry) -> SignedBid | SignedCommit | SignedReveal:
+    def _signed(self, view: RoundView, entry: Entry) -> Content:
         account, model, number = self._ledger.account, entry.model, entry.round
         match entry:
             case PlaceBid(segment=segment, amount=amount):
@@ -138,6 +152,11 @@ class RelayedSubmission:
                 expiry = Timestamp(end)
                 signature = self._sign(BidMessage(model, number, segment, amount, expiry))
                 return SignedBid(account, segment, amount, expiry, signature)
+            case SubmitLeg(leg=leg, child=child):
+                # The signature of the manifest, which the trainer keeps: the root tells nothing of the weights.
+                parent = view.legs[leg].parent
+                signature = self._sign(HandOverMessage(model, number, parent, child))
+                return LeasedChild(account, parent, child, signature)
             case CommitScores(commitment=commitment):
                 signature = self._sign(CommitMessage(model, number, commitment))
                 return SignedCommit(account, commitment, signature)

@@ -80,6 +80,7 @@ class TrainerRole:
         self._unfit = ""  # why a leg would not start here
         self._refusal = ""  # why the ledger did not take a bid, an offer or a child
         self._refused_round = 0
+        self._signed: tuple[tuple[int, Root], Root] | None = None  # round and leased parent, and the child signed there
         self._submitted: tuple[int, int] | None = None  # round and leg whose child the ledger took, or never will
         self._seen_by = 0.0
         scratch.mkdir(parents=True, exist_ok=True)
@@ -159,24 +160,36 @@ class TrainerRole:
         self._able[segment] = job.architecture
 
     async def _run(self, view: RoundView, number: int, leg: LegEntry) -> None:
-        child = self._kit.journal.child(self._kit.model, view.number, leg.parent)
-        if child is not None:
-            log.info("round %d leg %d: continuing with the child %s", view.number, number, short(child.root))
-        else:
-            child = await self._make_child(view, number, leg)
+        child = await self._child_of(view, number, leg)
         if child is None:
             return
         self._report(LegStage(view.number, number, "submitting"))
         try:
-            await self._kit.ledger.send(SubmitLeg(self._kit.model, view.number, number, child.root))
+            done = await self._kit.submission.submit(view, SubmitLeg(self._kit.model, view.number, number, child))
         except RuleViolation as refusal:
             self._refused(f"round {view.number} leg {number}: not submitted", refusal)
             if not may_pass(refusal):
                 self._submitted, self._seen_by = (view.number, number), view.deadline
             return
         self._refusal = ""
-        self._submitted, self._seen_by = (view.number, number), self._kit.clock.now() + SEEN_SECONDS
-        log.info("round %d leg %d: submitted %s", view.number, number, to_hex(child.root))
+        if done:
+            self._submitted, self._seen_by = (view.number, number), self._kit.clock.now() + SEEN_SECONDS
+            log.info("round %d leg %d: submitted %s", view.number, number, to_hex(child))
+
+    async def _child_of(self, view: RoundView, number: int, leg: LegEntry) -> Root | None:
+        """The child signed under the lease, made if there is none yet; None when the time does not suffice."""
+        place = view.number, leg.parent
+        if self._signed is not None and self._signed[0] == place:  # a relayer has it, and each look asks for it
+            return self._signed[1]
+        child = self._kit.journal.child(self._kit.model, view.number, leg.parent)
+        if child is not None:
+            log.info("round %d leg %d: continuing with the child %s", view.number, number, short(child.root))
+        else:
+            child = await self._make_child(view, number, leg)
+        if child is None:
+            return None
+        self._signed = place, child.root
+        return child.root
 
     async def _publish(self, view: RoundView) -> None:
         """Give the child to the peers from COMMIT on: until then another trainer could hand it in a little improved."""

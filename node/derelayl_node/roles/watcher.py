@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.errors import PeerFault, RuleViolation
 from derelayl_protocol.ledger.commands import ReportManifests, ReportReveals, SignedReveal
-from derelayl_protocol.ledger.entries import SignedEntry
+from derelayl_protocol.ledger.entries import LeasedChild, SignedEntry
 from derelayl_protocol.ledger.phases import Phase
 from derelayl_protocol.ledger.signed import HandOverMessage
 from derelayl_protocol.ledger.state import LegEntry, RoundView
@@ -25,7 +27,10 @@ MAX_CLAIMS = 4
 """Children that are remembered as said to be one trainer's in a round; what proves false makes room again."""
 
 MAX_TRAINERS = 64
-"""Accounts of whom such children are remembered in a round; twice MAX_BIDS."""
+"""Accounts of whom children are remembered in a round; twice MAX_BIDS."""
+
+
+Said = TypeVar("Said")
 
 
 class WatcherRole:
@@ -35,19 +40,26 @@ class WatcherRole:
         self._kit = kit
         self._round = 0
         self._reveals: dict[Address, tuple[SignedReveal, ...]] = {}
+        self._children: dict[Address, tuple[LeasedChild, ...]] = {}
         self._claims: dict[Address, dict[Root, PeerId]] = {}
         self._leased: frozenset[Address] = frozenset()
         self._reported: set[Address] = set()
 
     def hear_entry(self, entry: SignedEntry) -> None:
-        """Remember a reveal that has passed `admission.check_entry`: the first and the first other one of a seat."""
-        if not isinstance(entry.content, SignedReveal) or not self._is_of_the_round(entry.round):
+        """Remember what has passed `admission.check_entry`: of a seat's reveals, or a lease's children, the first and
+        the first other one."""
+        content = entry.content
+        if not isinstance(content, SignedReveal | LeasedChild) or not self._is_of_the_round(entry.round):
             return
-        known = self._reveals.get(entry.account, ())
-        if any(_same(entry.content, other) for other in known) or len(known) == 2:
+        if isinstance(content, SignedReveal):
+            revealed = self._reveals.get(entry.account, ())
+            if revealed or len(self._reveals) < MAX_COMMITTEE:
+                self._reveals[entry.account] = _with(content, revealed, _same)
             return
-        if known or len(self._reveals) < MAX_COMMITTEE:
-            self._reveals[entry.account] = (*known, entry.content)
+        # Where the chain has given the lease another parent, a child of the old one proves nothing.
+        handed = tuple(each for each in self._children.get(entry.account, ()) if each.parent == content.parent)
+        if handed or len(self._children) < MAX_TRAINERS:
+            self._children[entry.account] = _with(content, handed, _same_child)
 
     def hear_announcement(self, peer: PeerId, announcement: Announcement) -> bool:
         """Remember what a trainer is said to have handed over, and who says so; nothing of it is proven.
@@ -73,12 +85,19 @@ class WatcherRole:
         if view.number != self._round or view.phase == Phase.BID:
             return
         for number, leg in enumerate(view.legs):
-            if len(self._claims.get(leg.trainer, ())) > 1 and not leg.disqualified:
+            if not leg.disqualified:
                 await self._compare_children(view.number, number, leg)
 
     async def _compare_children(self, round_number: int, number: int, leg: LegEntry) -> None:
-        proven: list[tuple[Root, bytes]] = []
-        for root, peer in tuple(self._claims[leg.trainer].items()):
+        """Report two children of a lease: those told as entries carry their proof, of others their manifests do."""
+        handed = self._children.get(leg.trainer, ())
+        proven = {each.child: each.signature for each in handed if each.parent == leg.parent}
+        claims = self._claims.get(leg.trainer, {})
+        if len(proven.keys() | claims.keys()) < 2:
+            return
+        for root, peer in tuple(claims.items()):
+            if root in proven:
+                continue
             try:
                 signature = await self._kit.handoff.signature_of(root, peer)
             except PeerUnreachable:
@@ -88,11 +107,11 @@ class WatcherRole:
                 signature = None
             message = HandOverMessage(self._kit.model, round_number, leg.parent, root)
             if signature is None or self._kit.recover(message, signature) != leg.trainer:
-                del self._claims[leg.trainer][root]
+                del claims[root]
             else:
-                proven.append((root, signature))
+                proven[root] = signature
         if len(proven) > 1:
-            (first, one), (second, other) = proven[:2]
+            (first, one), (second, other) = tuple(proven.items())[:2]
             report = ReportManifests(self._kit.model, round_number, number, (first, second), (one, other))
             await self._report(leg.trainer, report)
 
@@ -111,9 +130,19 @@ class WatcherRole:
         if number > self._round:
             self._round = number
             self._reveals.clear()
+            self._children.clear()
             self._claims.clear()
             self._reported.clear()
         return number == self._round
+
+
+def _with(new: Said, known: tuple[Said, ...], same: Callable[[Said, Said], bool]) -> tuple[Said, ...]:
+    """What is known of a signer and one thing more: two that differ are enough."""
+    return known if len(known) == 2 or any(same(new, each) for each in known) else (*known, new)
+
+
+def _same_child(one: LeasedChild, other: LeasedChild) -> bool:
+    return one.child == other.child
 
 
 def _same(one: SignedReveal, other: SignedReveal) -> bool:

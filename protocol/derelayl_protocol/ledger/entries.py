@@ -1,4 +1,4 @@
-"""Signed entries of a round on the wire: bids, commits and reveals that their signers hand to whoever will send them.
+"""Signed entries of a round on the wire: what its signers hand to whoever will send it to the ledger.
 
 Canonical JSON on a gossip topic of the model's own; docs/PROTOCOL.md section 5. Amounts are decimal text, because wei
 exceed the integers of canonical JSON; a score that is UNAVAILABLE is null.
@@ -24,18 +24,35 @@ from ..encoding import (
     read_object,
 )
 from ..spelling import AMOUNT_DIGITS, shown
-from ..types import HASH_BYTES, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Timestamp, Wei
+from ..types import HASH_BYTES, UNAVAILABLE, WHOLE_MODEL, Address, ModelId, Ppm, Root, Timestamp, Wei
 from .commands import SignedBid, SignedCommit, SignedReveal
-from .signed import COMPACT_SIGNATURE_BYTES, BidMessage, CommitMessage, RevealMessage
+from .signed import COMPACT_SIGNATURE_BYTES, BidMessage, CommitMessage, HandOverMessage, RevealMessage
 
 _PLACE = ("kind", "model", "round", "account", "signature")
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "bid": ("segment", "amount", "expiry"),
+    "child": ("parent", "child"),
     "commit": ("commitment",),
     "reveal": ("scores", "originals", "salt"),
 }
 """The keys of each kind of entry besides _PLACE."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedChild:
+    """The child of a lease: all that its signature is over, so that it can be told whatever the ledger looks like.
+
+    Nothing of the manifest but its root; the number of the leg is the ledger's.
+    """
+
+    trainer: Address
+    parent: Root
+    child: Root
+    signature: bytes
+
+
+Content = SignedBid | LeasedChild | SignedCommit | SignedReveal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +61,21 @@ class SignedEntry:
 
     model: ModelId
     round: int
-    content: SignedBid | SignedCommit | SignedReveal
+    content: Content
 
     @property
     def account(self) -> Address:
         """Who is said to have signed it."""
-        return self.content.trainer if isinstance(self.content, SignedBid) else self.content.validator
+        return self.content.trainer if isinstance(self.content, SignedBid | LeasedChild) else self.content.validator
 
     @property
-    def message(self) -> BidMessage | CommitMessage | RevealMessage:
+    def message(self) -> BidMessage | HandOverMessage | CommitMessage | RevealMessage:
         """What the signature is over."""
         match self.content:
             case SignedBid(segment=segment, amount=amount, expiry=expiry):
                 return BidMessage(self.model, self.round, segment, amount, expiry)
+            case LeasedChild(parent=parent, child=child):
+                return HandOverMessage(self.model, self.round, parent, child)
             case SignedCommit(commitment=commitment):
                 return CommitMessage(self.model, self.round, commitment)
         return RevealMessage(self.model, self.round, self.content.scores, self.content.originals, self.content.salt)
@@ -80,7 +99,7 @@ def parse_entry(data: bytes) -> SignedEntry:
     value = decode(data, limits.MAX_ANNOUNCEMENT_BYTES)
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _FIELDS:
-        raise EncodingError(f"{shown(value)} is no bid, commit or reveal")
+        raise EncodingError(f"{shown(value)} is no bid, child, commit or reveal")
     found = read_object(value, (*_PLACE, *_FIELDS[kind]), kind)
     account = read_address(found["account"], "account")
     signature = read_hex(found["signature"], COMPACT_SIGNATURE_BYTES, "signature")
@@ -94,10 +113,12 @@ def parse_entry(data: bytes) -> SignedEntry:
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
-def _content(content: SignedBid | SignedCommit | SignedReveal) -> tuple[str, dict[str, Value]]:
+def _content(content: Content) -> tuple[str, dict[str, Value]]:
     match content:
         case SignedBid(segment=segment, amount=amount, expiry=expiry):
             return "bid", {"segment": segment, "amount": str(amount), "expiry": expiry}
+        case LeasedChild(parent=parent, child=child):
+            return "child", {"parent": parent.hex(), "child": child.hex()}
         case SignedCommit(commitment=commitment):
             return "commit", {"commitment": commitment.hex()}
     plain: list[Value] = [None if score == UNAVAILABLE else score for score in content.scores]
@@ -105,13 +126,14 @@ def _content(content: SignedBid | SignedCommit | SignedReveal) -> tuple[str, dic
     return "reveal", {"scores": plain, "originals": originals, "salt": content.salt.hex()}
 
 
-def _read_content(
-    kind: str, found: Mapping[str, Value], account: Address, signature: bytes
-) -> SignedBid | SignedCommit | SignedReveal:
+def _read_content(kind: str, found: Mapping[str, Value], account: Address, signature: bytes) -> Content:
     if kind == "bid":
         segment = read_integer(found["segment"], 0, WHOLE_MODEL, "segment")
         expiry = Timestamp(read_integer(found["expiry"], 0, MAX_INTEGER, "expiry"))
         return SignedBid(account, segment, _read_amount(found["amount"]), expiry, signature)
+    if kind == "child":
+        parent, child = (Root(read_hex(found[name], HASH_BYTES, name)) for name in _FIELDS["child"])
+        return LeasedChild(account, parent, child, signature)
     if kind == "commit":
         return SignedCommit(account, read_hex(found["commitment"], HASH_BYTES, "commitment"), signature)
     scores = tuple(_read_score(score) for score in read_list(found["scores"], limits.MAX_BIDS, "scores"))

@@ -73,8 +73,11 @@ async def play(plan: Plan, script: Script, folder: Path) -> Outcome:
     """Play in a copy of the founded network in `folder`, which must not exist. No process outlives the call."""
     copied = await trio.to_thread.run_sync(script.copy, folder)
     names = dict(zip(PEERS, (member.name for member in copied.world.members), strict=True))
-    relayed = {name: {"submission": "relayed"} for name in names.values()} if plan.relayed else {}
+    relayed: dict[str, dict[str, str]] = {}
     if plan.relayed:
+        copiers = {each for kind in plan.adversaries if isinstance(kind, bad.CopiedChild) for each in kind.whom}
+        # who copies has signed nothing to be sent
+        relayed = {names[each]: {"submission": "relayed"} for each in PEERS if each not in copiers}
         relayed[names[SEEDER]]["roles"] = "seeder,relayer"
     villains = {
         names[each]: type(kind).__name__

@@ -25,7 +25,7 @@ from derelayl_node.testing.store import MemoryStore
 from derelayl_protocol.checkpoint.messages import Announcement
 from derelayl_protocol.ledger.commands import Command, SubmitLeg
 from derelayl_protocol.ledger.events import Event
-from derelayl_protocol.types import Digest, ModelId, Root
+from derelayl_protocol.types import Digest, ModelId, Root, Wei
 
 FLOOD_SECONDS = 1.0
 FLOOD_MESSAGES = 50
@@ -135,14 +135,16 @@ async def _say_again(network: Libp2pNetwork, heard: list[Announcement]) -> None:
 def _copy() -> None:
     send = EvmLedger.send
 
-    async def copying(ledger: EvmLedger, command: Command, key: str | None = None) -> tuple[Event, ...]:
+    async def copying(
+        ledger: EvmLedger, command: Command, key: str | None = None, *, cover: Wei | None = None
+    ) -> tuple[Event, ...]:
         if isinstance(command, SubmitLeg):
             view = await ledger.round(command.model)
             others = [leg.child for number, leg in enumerate(view.legs) if leg.submitted and number != command.leg]
             own = view.legs[command.leg] if command.leg < len(view.legs) else None
             if own is not None:
                 command = replace(command, child=others[0] if others else own.parent)
-        return await send(ledger, command, key)
+        return await send(ledger, command, key, cover=cover)
 
     _exchange(EvmLedger, "send", copying)
 

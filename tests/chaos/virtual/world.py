@@ -240,7 +240,7 @@ class World:
 
         network.check = check
         submission: Submission = DirectSubmission(ledger)
-        if self.plan.relayed:
+        if self.plan.relayed and not self._is(home, bad.CopiedChild):  # who copies has signed nothing to be sent
             submission = RelayedSubmission(
                 ledger=ledger, registry=ledger, network=network, clock=clock, rules=RULES, sign=signer(key, LEDGER)
             )

@@ -78,7 +78,7 @@ class Relay:
     """A world of players on one fake chain; the first one owns the genesis checkpoint."""
 
     def __init__(self, folder: Path, *, relayed: bool = False) -> None:
-        """With `relayed`, bids, commits and reveals are signed and told, and sent by whoever does."""
+        """With `relayed`, bids, children, commits and reveals are signed and told, and the founder sends them."""
         self.folder = folder
         self.indexed = False
         self.relayed = relayed
@@ -190,6 +190,11 @@ class Relay:
             counted += 1
         return counted
 
+    async def post(self) -> None:
+        """Let the founder hear what was told, and send it if it is time."""
+        self.deliver("founder")
+        await self.players["founder"].relayer.step(self.view)
+
     def commands(self, kind: type[Command]) -> list[tuple[Address, Command]]:
         """Who has sent which commands of a kind, oldest first."""
         sent = (block.sent for block in self.chain._blocks)
@@ -213,6 +218,8 @@ class Relay:
         """Submit; whose child is the last one before COMMIT sees that at the next look, see `show`."""
         for player in self.trainers:
             await player.trainer_role.step(self.view)
+        if self.relayed:
+            await self.post()
         await self.show()
 
     async def show(self) -> None:

@@ -26,6 +26,8 @@ from derelayl_protocol.ledger.commands import (
     SignedBid,
     SignedCommit,
     SignedReveal,
+    SubmitBySig,
+    SubmitLeg,
 )
 from derelayl_protocol.ledger.entries import SignedEntry
 from derelayl_protocol.ledger.events import Event, ScoresCommitted, ValidatorSlashed
@@ -49,18 +51,13 @@ async def relay(tmp_path: Path) -> Relay:
     return world
 
 
-async def relayed_step(relay: Relay) -> None:
-    relay.deliver("founder")
-    await relay.players["founder"].relayer.step(relay.view)
-
-
 async def bid_and_match(relay: Relay) -> None:
     """Bids through the relayer, then the matching."""
     for player in relay.trainers:
         await player.trainer_role.step(relay.view)
     relay.deliver("founder")
     await relay.clock.advance(RULES.bid_seconds * RELAY_SHARE)
-    await relayed_step(relay)
+    await relay.post()
     await relay.clock.advance(RULES.bid_seconds)
     await relay.keep()
 
@@ -167,7 +164,7 @@ async def test_a_reveal_that_the_ledger_would_refuse_is_not_posted(relay: Relay)
     await bid_and_match(relay)
     await relay.train()
     await validate(relay)
-    await relayed_step(relay)
+    await relay.post()
     assert relay.view.phase == Phase.REVEAL
     sealed = relay.players["vera"].journal.read(relay.model, 1)
     assert sealed is not None
@@ -187,15 +184,16 @@ async def test_a_round_goes_through_in_one_batch_a_phase(relay: Relay) -> None:
     await relay.train()
     for _ in range(2):
         await validate(relay)
-        await relayed_step(relay)
+        await relay.post()
     assert relay.view.phase == Phase.SETTLE
     founder = relay.keys["founder"].address
-    for kind, count in ((BidBySig, 2), (CommitBySig, 3), (RevealBySig, 3)):
+    for kind, count in ((BidBySig, 2), (SubmitBySig, 2), (CommitBySig, 3), (RevealBySig, 3)):
         ((sender, command),) = relay.commands(kind)
         assert sender == founder
-        entries = next(getattr(command, name) for name in ("bids", "commits", "reveals") if hasattr(command, name))
+        lists = ("bids", "children", "commits", "reveals")
+        entries = next(getattr(command, name) for name in lists if hasattr(command, name))
         assert len(entries) == count
-    for unsent in (PlaceBid, CommitScores, RevealScores):
+    for unsent in (PlaceBid, SubmitLeg, CommitScores, RevealScores):
         assert relay.commands(unsent) == []
     await relay.keep()
     assert conserved(relay.chain.state, SUPPLY)
@@ -207,14 +205,14 @@ async def test_a_batch_waits_for_the_missing_until_its_share_of_the_phase_is_ove
     await bid_and_match(relay)
     await relay.train()
     await validate(relay, "vera", "vito")
-    await relayed_step(relay)
+    await relay.post()
     assert relay.events(ScoresCommitted) == []
     await relay.clock.advance(RULES.commit_seconds * RELAY_SHARE)
-    await relayed_step(relay)
+    await relay.post()
     assert len(relay.events(ScoresCommitted)) == 2
-    await relayed_step(relay)
+    await relay.post()
     await validate(relay, "vlad")
-    await relayed_step(relay)
+    await relay.post()
     assert [len(command.commits) for _, command in relay.commands(CommitBySig)] == [2, 1]  # type: ignore[union-attr]
     assert relay.view.phase == Phase.REVEAL
 

@@ -145,7 +145,7 @@ async def test_a_trainer_killed_between_signing_and_submitting_goes_on_with_the_
     honest = ann.ledger.send
     noted: list[Root] = []
 
-    async def die(*arguments: object) -> None:
+    async def die(*arguments: object, **more: object) -> None:
         leg = next(leg for leg in view.legs if leg.trainer == ann.key.address)
         child = ann.journal.child(relay.model, 1, leg.parent)
         assert child is not None
