@@ -22,7 +22,7 @@ from derelayl_training.recipe import DEFAULT, Recipe
 
 from ..handoff import FetchFailed
 from ..journal import SignedChild
-from ..ports import StoreDamaged, StoreFull, TrainingFailed
+from ..ports import LedgerUnavailable, StoreDamaged, StoreFull, TrainingFailed
 from ..refusals import NOTHING_LEFT, may_pass, sentence_of
 from .bidder import Bidder
 from .duties import has_bid, may_still_enter, open_lease, segment_for_round, tips_beside, tips_to_offer
@@ -113,11 +113,13 @@ class TrainerRole:
         if bid is not None and not await self._can_train(view, segment):
             return
         try:
-            for tip in tips_to_offer(view, self._kit.ledger.account):
-                deposit = Wei(self._kit.rules.offer_deposit * self._kit.rules.legs_per_tip)
-                await self._kit.ledger.send(OfferTip(self._kit.model, view.number, tip), cover=deposit)
-            if bid is not None:
-                await self._kit.submission.submit(view, PlaceBid(self._kit.model, view.number, segment, bid))
+            try:
+                await self._offer(view)
+            except LedgerUnavailable:
+                # No relayer offers tips: who has no coins for gas keeps them back, and can bid all the same.
+                await self._place(view, segment, bid)
+                raise
+            await self._place(view, segment, bid)
         except RuleViolation as refusal:
             # The round moved on while we were entering it, or the purse is empty: sit this one out.
             self._refused(f"round {view.number}: not entered", refusal)
@@ -125,6 +127,15 @@ class TrainerRole:
                 self._refused_round = view.number
         else:
             self._refusal = ""
+
+    async def _offer(self, view: RoundView) -> None:
+        for tip in tips_to_offer(view, self._kit.ledger.account):
+            deposit = Wei(self._kit.rules.offer_deposit * self._kit.rules.legs_per_tip)
+            await self._kit.ledger.send(OfferTip(self._kit.model, view.number, tip), cover=deposit)
+
+    async def _place(self, view: RoundView, segment: int, bid: Wei | None) -> None:
+        if bid is not None:
+            await self._kit.submission.submit(view, PlaceBid(self._kit.model, view.number, segment, bid))
 
     def _refused(self, what: str, refusal: RuleViolation) -> None:
         told = f"{what}: {sentence_of(refusal)}"

@@ -317,6 +317,21 @@ async def test_an_entry_is_told_once_however_often_the_round_is_looked_at(relay:
     assert len(relay.commands(Deposit)) == 1 + 1 + 3  # the model's budget, ann's cover, the stakes
 
 
+async def test_who_has_no_coins_for_gas_bids_though_it_cannot_offer_its_tip(relay: Relay) -> None:
+    owner = relay.players["founder"]
+    await owner.ledger.send(Deposit(BID))
+
+    async def refuse(*arguments: object, **more: object) -> tuple[Event, ...]:
+        raise LedgerUnavailable("no coins for gas")
+
+    owner.ledger.send = refuse  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable):
+            await owner.trainer_role.step(relay.view)
+    ((_, entry),) = relay.players["ann"].network.entries_heard()
+    assert isinstance(entry.content, SignedBid)
+
+
 class HearingRegistry:
     """A registry whose answer takes as long as it takes a gossiped entry to come in."""
 
