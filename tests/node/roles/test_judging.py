@@ -83,11 +83,11 @@ async def test_the_same_obstacle_is_told_once(relay: Relay, caplog: pytest.LogCa
 async def test_a_judging_that_never_ends_is_given_up_in_time_and_seals_nothing(relay: Relay) -> None:
     vera = await trained(relay)
     vera.trainer.stuck = True
-    await relay.clock.advance(RULES.commit_seconds - COMMIT_RESERVE_SECONDS - 0.2)
+    await relay.clock.advance(RULES.commit_seconds - COMMIT_RESERVE_SECONDS - 0.5)
     with trio.fail_after(COMMIT_RESERVE_SECONDS):
         await vera.validator.step(relay.view)
     assert not sealed(relay, vera)
-    assert "no time to measure leg 0, 1" in vera.validator.obstacle
+    assert "no time to measure leg 0" in vera.validator.obstacle
 
 
 async def test_a_seat_without_any_peer_blames_nobody(relay: Relay) -> None:
