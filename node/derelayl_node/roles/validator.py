@@ -112,6 +112,9 @@ class ValidatorRole:
     async def _compare_stake(self) -> None:
         account, required = self._kit.ledger.account, self._kit.rules.validator_stake
         staked = await self._kit.registry.stake(self._kit.model, account)
+        if staked is None or staked < required:
+            await self._kit.ledger.settle()  # a reorganisation may have dropped a stake: without a seat nothing is sent
+            staked = await self._kit.registry.stake(self._kit.model, account)
         if staked is not None and staked >= required:
             self._low_stake = ""
         elif staked is not None or not self._low_stake:  # why it was never staked says more than that it was not

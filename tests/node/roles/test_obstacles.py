@@ -137,6 +137,23 @@ async def test_a_stake_is_compared_once_a_round_and_an_added_one_ends_the_obstac
     assert vera.validator.obstacle == ""
 
 
+async def test_a_stake_that_a_reorganisation_dropped_is_sent_again_by_a_validator_without_a_seat(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vera = relay.players["vera"]
+    state, view = relay.chain.state.models[relay.model], relay.view
+    dropped = replace(state, stakes={**state.stakes, vera.key.address: Wei(0)})
+    monkeypatch.setitem(relay.chain.state.models, relay.model, dropped)
+
+    async def settle() -> int:
+        monkeypatch.setitem(relay.chain.state.models, relay.model, state)
+        return 0
+
+    monkeypatch.setattr(vera.ledger, "settle", settle)
+    await vera.validator.step(view)
+    assert vera.validator.obstacle == ""
+
+
 async def test_a_first_stake_that_the_ledger_refuses_is_told_and_ends_no_peer(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
